@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words that unit files, the lifecycle core and the supervisor must agree on, with their spelling.
+// Names and meanings are systemd.service(5)'s where it has them.
+#pragma once
+
+#include "base/enum_names.h"
+
+namespace holdfast {
+
+/// When is a started process ready? notify: it says READY=1; exec: its program was executed; simple: it was
+/// forked.
+enum class ServiceType { Notify, Exec, Simple };
+constexpr auto enum_table(ServiceType) {
+    return std::array{EnumName{ServiceType::Notify, "notify"}, EnumName{ServiceType::Exec, "exec"},
+                      EnumName{ServiceType::Simple, "simple"}};
+}
+
+/// eager: workers run from the start; lazy: the first traffic starts them.
+enum class Activation { Eager, Lazy };
+constexpr auto enum_table(Activation) {
+    return std::array{EnumName{Activation::Eager, "eager"}, EnumName{Activation::Lazy, "lazy"}};
+}
+
+/// After which kinds of exit is a worker replaced? The table is that of Restart= in systemd.service(5).
+enum class RestartWhen { No, OnSuccess, OnFailure, OnAbnormal, OnWatchdog, OnAbort, Always };
+constexpr auto enum_table(RestartWhen) {
+    return std::array{EnumName{RestartWhen::No, "no"},
+                      EnumName{RestartWhen::OnSuccess, "on-success"},
+                      EnumName{RestartWhen::OnFailure, "on-failure"},
+                      EnumName{RestartWhen::OnAbnormal, "on-abnormal"},
+                      EnumName{RestartWhen::OnWatchdog, "on-watchdog"},
+                      EnumName{RestartWhen::OnAbort, "on-abort"},
+                      EnumName{RestartWhen::Always, "always"}};
+}
+
+/// How one generation replaces the other. overlap: the new one starts beside the old; replace: the old one
+/// ends first.
+enum class Strategy { Overlap, Replace };
+constexpr auto enum_table(Strategy) {
+    return std::array{EnumName{Strategy::Overlap, "overlap"}, EnumName{Strategy::Replace, "replace"}};
+}
+
+/// A convention by which a worker is given its sockets.
+enum class HandoffKind { ListenFds, ScmRights };
+constexpr auto enum_table(HandoffKind) {
+    return std::array{EnumName{HandoffKind::ListenFds, "listen_fds"},
+                      EnumName{HandoffKind::ScmRights, "scm_rights"}};
+}
+
+} // namespace holdfast

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Facts: everything that can happen to a unit, as the core hears of it. Values only; the supervisor makes
+// them from the kernel and from the operator's wishes.
+#pragma once
+
+#include "base/enum_names.h"
+#include "lifecycle/policy.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace holdfast::lifecycle {
+
+// ---- wishes of the operator (and of start-up, shutdown, apply) ----
+struct StartWished {
+    bool operator==(StartWished const&) const = default;
+};
+struct StopWished {
+    bool operator==(StopWished const&) const = default;
+};
+/// Replace what runs by the wanted spec (the Policy given to step), by `strategy` or the policy's own.
+/// On a unit that is down, the same as StartWished.
+struct RestartWished {
+    std::optional<Strategy> strategy;
+    bool operator==(RestartWished const&) const = default;
+};
+
+// ---- what the kernel and the workers say ----
+/// A connection or datagram waits on a watched listener.
+struct TrafficArrived {
+    bool operator==(TrafficArrived const&) const = default;
+};
+/// The process exists (ServiceType::Simple is ready now).
+struct Forked {
+    WorkerId worker{};
+    bool operator==(Forked const&) const = default;
+};
+/// Its program was executed (ServiceType::Exec is ready now).
+struct Executed {
+    WorkerId worker{};
+    bool operator==(Executed const&) const = default;
+};
+/// It could not be forked, prepared or executed. No process is left; no Exited follows.
+struct SpawnFailed {
+    WorkerId worker{};
+    bool operator==(SpawnFailed const&) const = default;
+};
+struct ReadySaid {
+    WorkerId worker{};
+    bool operator==(ReadySaid const&) const = default;
+};
+/// STOPPING=1: it goes by itself; whatever it does now is not a crash.
+struct StoppingSaid {
+    WorkerId worker{};
+    bool operator==(StoppingSaid const&) const = default;
+};
+/// EXTEND_TIMEOUT_USEC: the running deadline (start, stop or drain) of this worker moves to now + by, never
+/// earlier.
+struct TimeExtended {
+    WorkerId worker{};
+    Duration by{};
+    bool operator==(TimeExtended const&) const = default;
+};
+
+/// How a process ended, in the words of systemd.service(5)'s Restart= table.
+enum class ExitKind { Clean, UncleanCode, UncleanSignal, CoreDump };
+constexpr auto enum_table(ExitKind) {
+    return std::array{EnumName{ExitKind::Clean, "clean"}, EnumName{ExitKind::UncleanCode, "unclean-code"},
+                      EnumName{ExitKind::UncleanSignal, "unclean-signal"},
+                      EnumName{ExitKind::CoreDump, "core-dump"}};
+}
+/// The worker's process was reaped.
+struct Exited {
+    WorkerId worker{};
+    ExitKind kind = ExitKind::Clean;
+    bool operator==(Exited const&) const = default;
+};
+
+// ---- timers, armed by orders ----
+enum class TimerKind {
+    StartDeadline, ///< worker: not ready in time
+    StopDeadline,  ///< worker: told to go and still there
+    RestartDelay,  ///< slot: back-off is over
+    StartLimit,    ///< unit: the pause of the start limit is over
+};
+constexpr auto enum_table(TimerKind) {
+    return std::array{EnumName{TimerKind::StartDeadline, "start-deadline"},
+                      EnumName{TimerKind::StopDeadline, "stop-deadline"},
+                      EnumName{TimerKind::RestartDelay, "restart-delay"},
+                      EnumName{TimerKind::StartLimit, "start-limit"}};
+}
+struct TimerKey {
+    TimerKind kind{};
+    std::uint32_t of = 0; ///< a WorkerId, or for RestartDelay the generation in the high and the slot in the
+                          ///< low 16 bits; 0 for the unit
+    auto operator<=>(TimerKey const&) const = default;
+};
+struct TimerExpired {
+    TimerKey timer;
+    bool operator==(TimerExpired const&) const = default;
+};
+
+using Fact = std::variant<StartWished, StopWished, RestartWished, TrafficArrived, Forked, Executed,
+                          SpawnFailed, ReadySaid, StoppingSaid, TimeExtended, Exited, TimerExpired>;
+
+/// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
+[[nodiscard]] std::string to_string(Fact const& fact);
+[[nodiscard]] std::optional<Fact> parse_fact(std::string_view line);
+
+} // namespace holdfast::lifecycle

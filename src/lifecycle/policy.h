@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the lifecycle core must know of a unit's spec, and nothing more. Made from a UnitSpec by the
+// supervisor; a copy of it travels with each generation, so that an old generation is ended by the rules it
+// was started with.
+#pragma once
+
+#include "base/time.h"
+#include "base/words.h"
+
+#include <cstdint>
+
+namespace holdfast::lifecycle {
+
+/// Ids are never used again within a unit, so a late fact about a dead worker is harmless.
+enum class WorkerId : std::uint32_t {};
+enum class GenerationId : std::uint32_t {};
+/// Which text of the unit: the supervisor counts its specs and keeps those that a generation still uses.
+enum class SpecId : std::uint32_t {};
+/// A place in the pool, from 0.
+enum class Slot : std::uint16_t {};
+
+struct Policy {
+    SpecId spec{};
+    std::uint16_t workers = 1;
+    ServiceType type = ServiceType::Exec;
+    Activation activation = Activation::Eager;
+    RestartWhen restart = RestartWhen::OnFailure;
+    Strategy strategy = Strategy::Overlap;
+    Duration timeout_start =
+        std::chrono::seconds{90}; ///< spawn to ready; only ServiceType::Notify can miss it
+    Duration timeout_stop = std::chrono::seconds{30}; ///< drain signal to SIGKILL, when the user said stop
+    Duration drain_timeout =
+        std::chrono::seconds{30}; ///< drain signal to SIGKILL, when a newer generation took over
+    Duration restart_delay = std::chrono::milliseconds{100};
+    Duration restart_max_delay = std::chrono::seconds{30};
+    std::uint16_t restart_steps = 8;
+    std::uint16_t start_limit_burst = 5; ///< 0: no limit
+    Duration start_limit_interval = std::chrono::seconds{10};
+    std::uint8_t max_generations =
+        4; ///< alive at once; a rollout beyond it waits for the oldest drain to end
+
+    bool operator==(Policy const&) const = default;
+};
+
+} // namespace holdfast::lifecycle

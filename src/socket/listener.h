@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// A listener: a bound socket that we hold. This folder makes it, looks at it, changes what can be changed in
+// place, and gives it up. It never accepts and never decides when; the supervisor does.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "unit/spec.h"
+
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+struct Listener {
+    UniqueFd fd;
+    std::string name;       ///< of its [[socket]] table
+    ListenAddress wanted;   ///< as the unit says
+    std::uint16_t port = 0; ///< the port it is really bound to; 0 where there is none
+    dev_t path_device = 0; ///< unix path: identity of the node that we made, so that only our own is unlinked
+    ino_t path_inode = 0;
+
+    /// `wanted` with the port the kernel chose.
+    [[nodiscard]] ListenAddress bound() const;
+};
+
+/// Binds (and for streams, listens on) one address of `socket`: SOCK_CLOEXEC | SOCK_NONBLOCK at creation,
+/// SO_REUSEADDR for TCP, IPV6_V6ONLY for an explicit IPv6 address other than "::"; "80" is [::]:80 for both
+/// families, or 0.0.0.0:80 where there is no IPv6. A unix path is bound under a temporary name in the same
+/// folder, given its mode, and renamed into place; a path another live process listens on is refused
+/// (EADDRINUSE), a stale socket replaced, anything that is no socket refused (EEXIST). Without `non_blocking`
+/// the flag is cleared once, here, as the last step. Errors: the errno of the step that failed; for
+/// EADDRINUSE the advice names the process that holds the address where /proc tells us; for EACCES on a port
+/// below net.ipv4.ip_unprivileged_port_start it says how to get the right. socket(7), ip(7), unix(7).
+[[nodiscard]] Result<Listener> bind_listener(SocketSpec const& socket, ListenAddress const& address);
+
+/// Ends custody: a unix path that is still the node we made is unlinked, then the descriptor is closed.
+void give_up(Listener&& listener);
+
+/// What `socket` says that can be changed on a bound listener without touching its queue: backlog (listen(2)
+/// again), mode of a unix path. The name is taken over too.
+[[nodiscard]] Outcome change_in_place(Listener& listener, SocketSpec const& socket);
+
+} // namespace holdfast

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which listeners to keep, change, bind and give up when a unit's sockets change: a pure plan, computed
+// before the first system call. Listeners are matched by identity (address and transport), never by position
+// or name.
+#pragma once
+
+#include "base/enum_names.h"
+#include "unit/spec.h"
+
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+enum class ListenerAction { Keep, Change, Add, Remove };
+constexpr auto enum_table(ListenerAction) {
+    return std::array{EnumName{ListenerAction::Keep, "keep"}, EnumName{ListenerAction::Change, "change"},
+                      EnumName{ListenerAction::Add, "add"}, EnumName{ListenerAction::Remove, "remove"}};
+}
+
+/// One listener of the old or the new sockets.
+struct ListenerStep {
+    ListenerAction action{};
+    ListenAddress address;
+    std::string name;             ///< the new one; of a removed listener the old one
+    std::vector<std::string> why; ///< what differs: "backlog 128 -> 4096", "name http -> web"
+    /// A difference that a bound socket cannot take over (free_bind, non_blocking: clearing or setting that
+    /// flag would hit the workers that share it). It is kept as it is and takes effect when it is bound next;
+    /// said in the plan.
+    std::vector<std::string> deferred;
+};
+
+/// In the order of the new sockets, removals last.
+[[nodiscard]] std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,
+                                                       std::vector<SocketSpec> const& wanted);
+
+} // namespace holdfast

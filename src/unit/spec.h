@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// UnitSpec: what one unit file says, checked and immutable. Made by parse_unit() (unit/parse.h) or, for
+// `holdfast run`, by hand; read by everybody. It holds no descriptor and no state. Kept small: ten thousand
+// of them are held at once.
+#pragma once
+
+#include "base/time.h"
+#include "base/words.h"
+#include "unit/address.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace holdfast {
+
+/// One [[socket]] table. Each of its addresses becomes a listener of this name.
+struct SocketSpec {
+    std::string name; ///< LISTEN_FDNAMES; default: the unit's name
+    std::vector<ListenAddress> listen;
+    int backlog = 4096;        ///< listen(2); capped by net.core.somaxconn
+    mode_t socket_mode = 0666; ///< of a unix path, as SocketMode=
+    bool free_bind = false;    ///< IP_FREEBIND
+    bool non_blocking = false; ///< O_NONBLOCK left on for the workers
+    bool operator==(SocketSpec const&) const = default;
+};
+
+/// One row of `limits`: setrlimit(2).
+struct LimitSpec {
+    int resource = 0; ///< RLIMIT_…
+    std::uint64_t soft = 0;
+    std::uint64_t hard = 0; ///< RLIM_INFINITY for "infinity"
+    bool operator==(LimitSpec const&) const = default;
+};
+
+struct ServiceSpec {
+    ServiceType type = ServiceType::Exec;
+    Activation activation = Activation::Eager;
+    RestartWhen restart = RestartWhen::OnFailure;
+    std::uint16_t workers = 1;
+    int drain_signal = 15; ///< SIGTERM
+    std::vector<std::string>
+        exec_start; ///< never empty; the first is an absolute path, or found on the default PATH
+    std::vector<std::pair<std::string, std::string>> environment;
+    std::vector<HandoffKind> handoff{HandoffKind::ListenFds};
+    std::vector<LimitSpec> limits;
+    std::string working_directory; ///< empty: "/" (system) or the supervisor's own (user)
+    std::string user;              ///< name or number; empty: the supervisor's
+    std::string group;
+    std::optional<mode_t> umask;
+    Duration timeout_start = std::chrono::seconds{90};
+    Duration timeout_stop = std::chrono::seconds{30};
+    Duration restart_delay = std::chrono::milliseconds{100};
+    Duration restart_max_delay = std::chrono::seconds{30};
+    std::uint16_t restart_steps = 8;
+    std::uint16_t start_limit_burst = 5;
+    Duration start_limit_interval = std::chrono::seconds{10};
+    bool operator==(ServiceSpec const&) const = default;
+};
+
+struct RolloutSpec {
+    Strategy strategy = Strategy::Overlap;
+    std::optional<Duration> drain_timeout; ///< default: timeout_stop
+    bool operator==(RolloutSpec const&) const = default;
+};
+
+/// Who else may fetch the unit's listeners from handoff.sock: names or numbers.
+struct ShareSpec {
+    std::vector<std::string> users;
+    std::vector<std::string> groups;
+    bool operator==(ShareSpec const&) const = default;
+};
+
+struct UnitSpec {
+    std::string name;
+    std::string path; ///< the file it came from; empty for a unit made by a command
+    std::string description;
+    std::vector<std::string> documentation;
+    bool start_at_boot = true;
+    std::vector<SocketSpec> sockets;
+    ServiceSpec service;
+    RolloutSpec rollout;
+    std::optional<ShareSpec> share;
+
+    [[nodiscard]] Duration drain_timeout() const {
+        return rollout.drain_timeout.value_or(service.timeout_stop);
+    }
+    bool operator==(UnitSpec const&) const = default;
+};
+
+using UnitSpecPtr = std::shared_ptr<UnitSpec const>;
+
+} // namespace holdfast
