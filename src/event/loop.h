@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only door to sd-event. EventLoop dispatches; EventSource is the owner of one watch. Callbacks never
+// return an error to sd-event (a negative return would silently disable the source), and nothing they throw
+// gets past the trampoline: it is told to on_broken() with the owner that was being worked for, and the loop
+// lives on.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/time.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+struct sd_event;
+struct sd_event_source;
+
+namespace holdfast {
+
+/// Which of several pending events goes first. Deaths are seen before anything a dead process left behind is
+/// acted on.
+enum class Priority { Deaths = -20, Messages = -10, Normal = 0, Clients = 10 };
+
+/// The owner of one watch: destroying it ends the watch, also from within its own callback.
+class EventSource {
+public:
+    EventSource() = default;
+    EventSource(EventSource&&) noexcept;
+    EventSource& operator=(EventSource&&) noexcept;
+    ~EventSource() { reset(); }
+
+    void reset();
+    explicit operator bool() const { return source_ != nullptr; }
+    /// Of a descriptor watch: the epoll(7) events to wait for from now on; 0 waits for errors only.
+    void set_events(std::uint32_t events);
+    /// Of a timer: rings (again) at `when`.
+    void rearm(MonotonicTime when);
+
+private:
+    friend class EventLoop;
+    explicit EventSource(sd_event_source* source) : source_{source} {}
+    sd_event_source* source_ = nullptr;
+};
+
+class EventLoop {
+public:
+    /// Errors: those of epoll_create1(2) and timerfd_create(2).
+    [[nodiscard]] static Result<std::unique_ptr<EventLoop>> create();
+    EventLoop(EventLoop const&) = delete;
+    EventLoop& operator=(EventLoop const&) = delete;
+    ~EventLoop();
+
+    /// Level-triggered; `on_ready` gets the epoll events. The descriptor must outlive the source. Throws
+    /// std::system_error where the kernel refuses the watch (out of memory or of user watches).
+    [[nodiscard]] EventSource watch(FdRef fd, std::uint32_t events,
+                                    std::function<void(std::uint32_t)> on_ready,
+                                    Priority priority = Priority::Normal);
+    /// Rings once at `when` (accuracy 1 ms), then waits for rearm().
+    [[nodiscard]] EventSource at(MonotonicTime when, std::function<void()> on_time);
+    /// The signal must be blocked in every thread (see SignalMask).
+    [[nodiscard]] EventSource on_signal(int signal, std::function<void()> on_signal);
+    /// Runs `work` once, after the current callback and before the loop sleeps.
+    void post(std::function<void()> work);
+
+    /// Dispatches until stop(). Returns the code given to it, or the error that ended the loop.
+    [[nodiscard]] Result<int> run();
+    void stop(int code);
+    /// Dispatches what is pending, or waits at most `wait` for something; false when nothing came. For tests.
+    bool run_once(Duration wait);
+
+    /// Who the current callback works for, as an opaque number (0: the supervisor itself); told to on_broken.
+    void set_owner(std::uint64_t owner) { owner_ = owner; }
+    void on_broken(std::function<void(std::uint64_t owner, std::string_view what)> told) {
+        told_ = std::move(told);
+    }
+    /// What a keep-alive watchdog of our own supervisor needs: sd_event_set_watchdog(3).
+    void enable_watchdog();
+
+private:
+    explicit EventLoop(sd_event* event) : event_{event} {}
+    template <class F>
+    void guarded(F&& call) noexcept;
+    struct Callback;
+    EventSource adopt(sd_event_source* source, std::unique_ptr<Callback> callback, Priority priority);
+
+    void run_posted();
+
+    sd_event* event_;
+    std::vector<std::function<void()>> posted_;
+    EventSource posting_;
+    std::uint64_t owner_ = 0;
+    std::function<void(std::uint64_t, std::string_view)> told_;
+};
+
+/// Blocks the given signals for its lifetime (and, through fork without exec, nowhere else).
+class SignalMask {
+public:
+    explicit SignalMask(std::initializer_list<int> signals);
+    SignalMask(SignalMask const&) = delete;
+    SignalMask& operator=(SignalMask const&) = delete;
+    ~SignalMask();
+
+private:
+    struct Saved;
+    std::unique_ptr<Saved> saved_;
+};
+
+} // namespace holdfast
