@@ -9,13 +9,12 @@
 namespace holdfast::cli {
 
 struct RunOptions {
-    std::vector<std::string> listen; ///< --listen ADDR, as in a unit file's `listen`; at least one
-    std::vector<std::string> names;  ///< --name NAME, the n-th names the n-th --listen; may be fewer
-    unsigned workers = 1;            ///< --workers N, at least 1
-    bool reuse_port = false;         ///< --reuse-port
-    std::vector<std::string>
-        handoff;                ///< --handoff H (repeatable, or a comma-separated list); empty: the default
-    std::string ready = "exec"; ///< --ready notify | exec | tcp
+    std::vector<std::string> listen;  ///< --listen ADDR, as in a unit file's `listen`; at least one
+    std::vector<std::string> names;   ///< --name NAME, the n-th names the n-th --listen; may be fewer
+    unsigned workers = 1;             ///< --workers N, at least 1
+    bool reuse_port = false;          ///< --reuse-port
+    std::string handoff;              ///< --handoff H, a name of `handoff` in a unit; empty: the default
+    std::string ready = "exec";       ///< --ready notify | exec | tcp
     std::vector<std::string> watch;   ///< --watch PATH
     std::vector<std::string> command; ///< CMD ARGS after --; never empty
     std::string runtime_folder;       ///< --runtime-dir; empty: none was given
