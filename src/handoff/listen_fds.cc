@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handoff/listen_fds.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+constexpr char pid_prefix[] = "LISTEN_PID=";
+constexpr char pidfd_id_prefix[] = "LISTEN_PIDFDID=";
+constexpr std::size_t longest_decimal = 21; // 2^64 - 1 has 20 digits, and the NUL
+
+constexpr long pid_fs_magic = 0x50494446; // PID_FS_MAGIC of linux/magic.h, Linux 6.9
+
+} // namespace
+
+std::size_t write_decimal(char* to, std::size_t room, std::uint64_t value) noexcept {
+    char reversed[longest_decimal];
+    std::size_t digits = 0;
+    do {
+        reversed[digits++] = static_cast<char>('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    if (room <= digits)
+        return 0;
+    for (std::size_t i = 0; i < digits; ++i)
+        to[i] = reversed[digits - 1 - i];
+    to[digits] = '\0';
+    return digits;
+}
+
+std::uint64_t own_pidfd_id() noexcept {
+    int const saved = errno;
+    std::uint64_t id = 0;
+    // pidfd_open(2) sets close-on-exec by itself; the raw call because glibc has it only since 2.36.
+    auto const pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
+    if (pidfd >= 0) {
+        struct statfs fs {};
+        struct stat node {};
+        // Before pidfs every pidfd is the one anonymous inode, whose number names nothing.
+        if (::fstatfs(pidfd, &fs) == 0 && fs.f_type == pid_fs_magic && ::fstat(pidfd, &node) == 0)
+            id = node.st_ino;
+        ::close(pidfd);
+    }
+    errno = saved;
+    return id;
+}
+
+ListenFds::ListenFds(std::vector<NamedFd> const& fds) : block_{std::make_unique<Block>()} {
+    block_->fds = "LISTEN_FDS=" + std::to_string(fds.size());
+    block_->names = "LISTEN_FDNAMES=";
+    for (std::size_t i = 0; i < fds.size(); ++i)
+        block_->names += (i == 0 ? "" : ":") + fds[i].name;
+    static_assert(sizeof pid_prefix + longest_decimal <= sizeof block_->pid);
+    static_assert(sizeof pidfd_id_prefix + longest_decimal <= sizeof block_->pidfd_id);
+    std::memcpy(block_->pid, pid_prefix, sizeof pid_prefix);
+    std::memcpy(block_->pidfd_id, pidfd_id_prefix, sizeof pidfd_id_prefix);
+}
+
+void ListenFds::append_to(std::vector<char*>& envp) {
+    envp.push_back(block_->fds.data());
+    envp.push_back(block_->names.data());
+    envp.push_back(block_->pid);
+    envp.push_back(block_->pidfd_id);
+}
+
+void ListenFds::complete_in_child(char** envp) noexcept {
+    auto const after = [](auto& buffer, std::size_t prefix, std::uint64_t value) {
+        write_decimal(buffer + prefix - 1, sizeof buffer - (prefix - 1), value);
+    };
+    after(block_->pid, sizeof pid_prefix, static_cast<std::uint64_t>(::getpid()));
+    if (auto const id = own_pidfd_id(); id != 0) {
+        after(block_->pidfd_id, sizeof pidfd_id_prefix, id);
+        return;
+    }
+    // An empty value would be a malformed one to sd_listen_fds(), so the variable goes.
+    auto** from = envp;
+    for (auto** to = envp; (*to = *from) != nullptr; ++from)
+        if (*to != block_->pidfd_id)
+            ++to;
+}
+
+} // namespace holdfast
