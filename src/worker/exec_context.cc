@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/exec_context.h"
+
+#include "handoff/listen_fds.h"
+#include "handoff/placeholders.h"
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+/// Variables by name, the last one set wins, in the order in which they were first set.
+class Environment {
+public:
+    void set(std::string_view name, std::string_view value) {
+        std::string variable{name};
+        variable += '=';
+        variable += value;
+        put(std::move(variable), name);
+    }
+    void put(std::string variable) {
+        std::string const name = variable.substr(0, variable.find('='));
+        put(std::move(variable), name);
+    }
+    [[nodiscard]] std::string_view get(std::string_view name) const {
+        auto const at = find(name);
+        return at == variables_.end() ? std::string_view{} : std::string_view{*at}.substr(name.size() + 1);
+    }
+    std::vector<std::string> take() && { return std::move(variables_); }
+
+private:
+    void put(std::string variable, std::string_view name) {
+        if (auto const at = find(name); at != variables_.end())
+            variables_[static_cast<std::size_t>(at - variables_.begin())] = std::move(variable);
+        else
+            variables_.push_back(std::move(variable));
+    }
+    [[nodiscard]] std::vector<std::string>::const_iterator find(std::string_view name) const {
+        return std::find_if(variables_.begin(), variables_.end(), [&](std::string const& variable) {
+            return variable.size() > name.size() && variable[name.size()] == '=' &&
+                   variable.starts_with(name);
+        });
+    }
+    std::vector<std::string> variables_;
+};
+
+constexpr std::array own_variables{"LISTEN_FDS",    "LISTEN_PID",   "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+                                   "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",  "HOLDFAST_HANDOFF",
+                                   "FDSTORE",       "MAINPID"};
+
+bool uses(UnitSpec const& spec, HandoffKind kind) {
+    auto const& handoff = spec.service.handoff;
+    return std::find(handoff.begin(), handoff.end(), kind) != handoff.end();
+}
+
+Error of_unit(Error error, UnitSpec const& spec) {
+    if (error.where.empty())
+        error.where = spec.name;
+    return error;
+}
+
+PlaceholderValues placeholder_values(UnitSpec const& spec, WorkerPlace place,
+                                     std::vector<HeldListener> const& listeners, bool inherits_them) {
+    PlaceholderValues values;
+    values.unit = spec.name;
+    if (auto const at = spec.name.find('@'); at != std::string::npos)
+        values.instance = spec.name.substr(at + 1);
+    values.slot = place.slot;
+    values.generation = place.generation;
+    int number = first_handed_fd;
+    for (auto const& held : listeners) {
+        HandedListener handed{held.listener.name, std::nullopt, std::nullopt};
+        if (inherits_them)
+            handed.number = number++;
+        if (held.port != 0)
+            handed.port = held.port;
+        values.listeners.push_back(std::move(handed));
+    }
+    return values;
+}
+
+bool mentions_descriptor(UnitSpec const& spec) {
+    auto const mentions = [](std::string const& text) { return text.find("{fd:") != std::string::npos; };
+    auto const& service = spec.service;
+    return std::any_of(service.exec_start.begin(), service.exec_start.end(), mentions) ||
+           std::any_of(service.environment.begin(), service.environment.end(),
+                       [&](auto const& variable) { return mentions(variable.second); });
+}
+
+} // namespace
+
+std::vector<std::string> inherited_environment() {
+    std::vector<std::string> variables;
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+        std::string_view const text{*variable};
+        auto const name = text.substr(0, text.find('='));
+        if (std::find(own_variables.begin(), own_variables.end(), name) == own_variables.end())
+            variables.emplace_back(text);
+    }
+    return variables;
+}
+
+std::string log_path(Surroundings const& around, std::string const& unit) {
+    return around.log_folder + "/" + unit + ".log";
+}
+
+Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
+                                    std::vector<HeldListener> const& listeners, FdRef handoff,
+                                    Surroundings const& around) {
+    auto const& service = spec.service;
+    LaunchPlan plan;
+    plan.announces_listeners = uses(spec, HandoffKind::ListenFds);
+    // A worker that only asks by SCM_RIGHTS inherits no listener, unless a {fd:NAME} says otherwise.
+    bool const inherits = plan.announces_listeners || mentions_descriptor(spec);
+    auto const values = placeholder_values(spec, place, listeners, inherits);
+    if (inherits)
+        for (auto const& held : listeners)
+            plan.listeners.push_back(held.listener);
+
+    Environment environment;
+    environment.set("PATH", default_search_path);
+    for (auto const& variable : around.environment)
+        environment.put(variable);
+    if (!service.user.empty() || !service.group.empty()) {
+        auto identity = find_identity(service.user, service.group);
+        if (!identity)
+            return of_unit(std::move(identity).error(), spec);
+        plan.identity = std::move(identity).value();
+        if (!service.user.empty()) {
+            environment.set("USER", plan.identity->user);
+            environment.set("LOGNAME", plan.identity->user);
+            if (!plan.identity->home.empty())
+                environment.set("HOME", plan.identity->home);
+            if (!plan.identity->shell.empty())
+                environment.set("SHELL", plan.identity->shell);
+        }
+    }
+    for (auto const& [name, value] : service.environment) {
+        auto text = expand_placeholders(value, values);
+        if (!text)
+            return of_unit(std::move(text).error(), spec);
+        environment.set(name, *text);
+    }
+    if (!around.notify_path.empty())
+        environment.set("NOTIFY_SOCKET", around.notify_path);
+    if (handoff.is_open()) {
+        plan.others.push_back(handoff);
+        environment.set(handoff_variable,
+                        std::to_string(first_handed_fd + static_cast<int>(plan.listeners.size())));
+    }
+
+    for (auto const& argument : service.exec_start) {
+        auto text = expand_placeholders(argument, values);
+        if (!text)
+            return of_unit(std::move(text).error(), spec);
+        plan.arguments.push_back(std::move(text).value());
+    }
+    ensure(!plan.arguments.empty());
+    plan.programs = program_candidates(plan.arguments.front(), environment.get("PATH"));
+    plan.environment = std::move(environment).take();
+    plan.output.kind = around.output;
+    plan.output.identifier = spec.name;
+    if (around.output == Output::Kind::File)
+        plan.output.path = log_path(around, spec.name);
+    plan.working_directory = service.working_directory;
+    if (plan.working_directory.empty() && around.mode == RunMode::System)
+        plan.working_directory = "/";
+    plan.umask = service.umask;
+    plan.limits = service.limits;
+    return plan;
+}
+
+} // namespace holdfast

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a worker is started with: program, arguments, environment, identity, limits, descriptors, made from
+// its unit's spec and its place in the pool. Everything that can be refused before the fork is refused here,
+// in words.
+#pragma once
+
+#include "base/folders.h"
+#include "base/result.h"
+#include "handoff/fd_batch.h"
+#include "unit/spec.h"
+#include "worker/launch.h"
+
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+/// What is the same for every worker of a supervisor.
+struct Surroundings {
+    RunMode mode = RunMode::System;
+    std::string notify_path;
+    /// Variables that every worker starts with. system: none but PATH; user, `holdfast run`: the supervisor's
+    /// own.
+    std::vector<std::string> environment;
+    Output::Kind output = Output::Kind::Through;
+    std::string log_folder; ///< for Output::Kind::File: log_folder/UNIT.log
+};
+
+struct HeldListener {
+    NamedFd listener;
+    std::uint16_t port = 0; ///< 0: none
+};
+
+struct WorkerPlace {
+    std::uint16_t slot = 0;
+    std::uint32_t generation = 0;
+};
+
+/// `handoff` is the worker's end of its hand-off socket; not open where the unit does not use scm_rights.
+[[nodiscard]] Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
+                                                  std::vector<HeldListener> const& listeners, FdRef handoff,
+                                                  Surroundings const& around);
+
+/// The supervisor's own environment without what was meant for itself (LISTEN_*, NOTIFY_SOCKET, WATCHDOG_*,
+/// …).
+[[nodiscard]] std::vector<std::string> inherited_environment();
+
+[[nodiscard]] std::string log_path(Surroundings const& around, std::string const& unit);
+
+} // namespace holdfast

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a prepared LaunchPlan to a running program: fork, and in the child nothing but async-signal-safe calls
+// until execve(2). Every string and array is prepared before the fork. A step that fails is sent back as
+// {stage, errno} over a close-on-exec pipe, so that the operator hears which step failed, and end-of-file on
+// that pipe means "executed".
+#pragma once
+
+#include "base/enum_names.h"
+#include "base/fd.h"
+#include "base/result.h"
+#include "handoff/fd_batch.h"
+#include "unit/spec.h"
+#include "worker/identity.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace holdfast {
+
+/// The steps of a launch, in their order.
+enum class LaunchStage : unsigned char {
+    Fork,
+    Session,
+    Signals,
+    Input,
+    Output,
+    Descriptors,
+    Umask,
+    Limits,
+    Groups,
+    Group,
+    User,
+    WorkingDirectory,
+    Environment,
+    Execute,
+};
+constexpr auto enum_table(LaunchStage) {
+    return std::array{
+        EnumName{LaunchStage::Fork, "start a process"},
+        EnumName{LaunchStage::Session, "make a session of its own (setsid)"},
+        EnumName{LaunchStage::Signals, "reset its signals"},
+        EnumName{LaunchStage::Input, "open /dev/null as its input"},
+        EnumName{LaunchStage::Output, "open its output"},
+        EnumName{LaunchStage::Descriptors, "hand over its descriptors"},
+        EnumName{LaunchStage::Umask, "set its umask"},
+        EnumName{LaunchStage::Limits, "set its resource limits"},
+        EnumName{LaunchStage::Groups, "set its supplementary groups"},
+        EnumName{LaunchStage::Group, "change to its group"},
+        EnumName{LaunchStage::User, "change to its user"},
+        EnumName{LaunchStage::WorkingDirectory, "change to its working directory"},
+        EnumName{LaunchStage::Environment, "prepare its environment"},
+        EnumName{LaunchStage::Execute, "execute"},
+    };
+}
+
+struct LaunchFailure {
+    LaunchStage stage{};
+    int code = 0; ///< errno value
+};
+
+/// Where a worker's standard output and error go. Opened by the worker's own process, so that a full disk or
+/// a stuck journal is in nobody else's way.
+struct Output {
+    enum class Kind { Through, File, Journal };
+    Kind kind = Kind::Through;
+    std::string path;       ///< File: opened for appending, mode 0640
+    std::string identifier; ///< Journal: SYSLOG_IDENTIFIER
+};
+
+struct LaunchPlan {
+    std::vector<std::string> programs;  ///< absolute paths to try in turn, as execvp(3) does
+    std::vector<std::string> arguments; ///< argv, with argv[0]
+    std::vector<std::string> environment;
+    std::vector<NamedFd> listeners;   ///< become 3, 4, … in this order
+    bool announces_listeners = false; ///< by LISTEN_FDS and its companions
+    std::vector<FdRef> others;        ///< follow the listeners
+    Output output;
+    std::string working_directory; ///< empty: stay
+    std::optional<mode_t> umask;
+    std::vector<LimitSpec> limits;
+    std::optional<Identity> identity;
+};
+
+/// A process that exists and may or may not have been executed yet.
+struct Launched {
+    pid_t pid = 0;
+    UniqueFd pidfd;
+    UniqueFd status; ///< non-blocking; see read_launch_status()
+};
+
+/// Forks; returns at once, without waiting for the execve. Errors: those of pipe2(2) and clone3(2).
+[[nodiscard]] Result<Launched> fork_worker(LaunchPlan const& plan);
+
+/// What the pipe says by now.
+struct LaunchStatus {
+    enum class State { Pending, Executed, Failed };
+    State state = State::Pending;
+    LaunchFailure failure;
+};
+[[nodiscard]] LaunchStatus read_launch_status(FdRef status);
+
+/// "cannot execute /usr/bin/app: No such file or directory; …what to do".
+[[nodiscard]] Error to_error(LaunchFailure failure, LaunchPlan const& plan);
+
+/// The absolute paths at which `program` may be: itself, or below each folder of the default PATH for a bare
+/// name.
+[[nodiscard]] std::vector<std::string> program_candidates(std::string const& program,
+                                                          std::string_view search_path);
+inline constexpr std::string_view default_search_path =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+} // namespace holdfast

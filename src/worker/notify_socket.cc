@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/notify_socket.h"
+
+#include "base/text.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+constexpr std::size_t longest_status = 256;
+constexpr unsigned messages_per_dispatch = 64; // then the others get their turn
+constexpr int receive_buffer = 8 * 1024 * 1024;
+
+template <class Number>
+std::optional<Number> to_number(std::string_view text) {
+    Number number{};
+    auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (problem != std::errc{} || end != text.data() + text.size() || text.empty())
+        return std::nullopt;
+    return number;
+}
+
+/// Shown on terminals and in JSON: anything but printable ASCII and well-formed UTF-8 becomes '?'.
+std::string cleaned(std::string_view text) {
+    std::string clean;
+    for (std::size_t i = 0; i < text.size() && clean.size() < longest_status;) {
+        auto const first = static_cast<unsigned char>(text[i]);
+        std::size_t const length = first < 0x80                    ? 1
+                                   : first >= 0xc2 && first < 0xe0 ? 2
+                                   : first < 0xf0                  ? 3
+                                                                   : 4;
+        bool good = first >= 0x20 && first != 0x7f && !(first >= 0x80 && first < 0xc2) && first < 0xf5 &&
+                    i + length <= text.size();
+        for (std::size_t k = 1; good && k < length; ++k)
+            good = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
+        // Overlong forms and surrogates are malformed as well.
+        if (good && length > 2) {
+            auto const second = static_cast<unsigned char>(text[i + 1]);
+            good = !(first == 0xe0 && second < 0xa0) && !(first == 0xed && second >= 0xa0) &&
+                   !(first == 0xf0 && second < 0x90) && !(first == 0xf4 && second >= 0x90);
+        }
+        if (good && clean.size() + length > longest_status)
+            break;
+        clean += good ? text.substr(i, length) : std::string_view{"?"};
+        i += good ? length : 1;
+    }
+    return clean;
+}
+
+void close_descriptors(msghdr& message) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        auto const count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+            UniqueFd{fd}.reset();
+        }
+    }
+}
+
+std::optional<NotifySender> sender_of(msghdr& message) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS)
+            continue;
+        ucred credentials{};
+        std::memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+        return NotifySender{credentials.pid, credentials.uid};
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+std::optional<NotifyMessage> parse_notify(std::string_view text) {
+    if (text.size() > longest_notify_message || text.find('\0') != std::string_view::npos)
+        return std::nullopt;
+    NotifyMessage message;
+    for (auto const line : split(text, '\n')) {
+        auto const equals = line.find('=');
+        if (equals == std::string_view::npos)
+            continue;
+        auto const key = line.substr(0, equals);
+        auto const value = line.substr(equals + 1);
+        if (key == "READY")
+            message.ready |= value == "1";
+        else if (key == "STOPPING")
+            message.stopping |= value == "1";
+        else if (key == "STATUS")
+            message.status = cleaned(value);
+        else if (key == "MAINPID") {
+            if (auto const pid = to_number<pid_t>(value); pid && *pid > 1)
+                message.main_pid = pid;
+        } else if (key == "EXTEND_TIMEOUT_USEC") {
+            // Beyond a year it is a mistake, and would be "never".
+            constexpr Duration longest = std::chrono::hours{24 * 365};
+            if (auto const usec = to_number<std::uint64_t>(value))
+                message.extend_timeout = *usec > static_cast<std::uint64_t>(longest.count())
+                                             ? longest
+                                             : Duration{static_cast<Duration::rep>(*usec)};
+        } else if (key == "ERRNO") {
+            if (auto const code = to_number<int>(value); code && *code > 0 && *code < 4096)
+                message.error = code;
+        }
+    }
+    return message;
+}
+
+Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::string path, Heard heard) {
+    auto const doing = [&] { return "listen for workers on " + path; };
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path)
+        return system_error(ENAMETOOLONG, doing(), {}, "use a shorter runtime folder");
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+
+    UniqueFd fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    if (!fd.is_open())
+        return system_error(errno, doing());
+    ::unlink(path.c_str()); // ours: the caller holds the lock of the runtime folder
+    if (::bind(fd.raw(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0)
+        return system_error(errno, doing());
+    if (::chmod(path.c_str(), 0777) < 0)
+        return system_error(errno, doing());
+    int const on = 1;
+    if (::setsockopt(fd.raw(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+        return system_error(errno, doing());
+    // A thousand workers may speak at once. The forced form needs CAP_NET_ADMIN; the plain one is capped by
+    // rmem_max.
+    if (::setsockopt(fd.raw(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer) < 0)
+        (void)::setsockopt(fd.raw(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+
+    std::unique_ptr<NotifySocket> socket{new NotifySocket{std::move(path), std::move(heard), std::move(fd)}};
+    socket->source_ = loop.watch(
+        socket->fd_, EPOLLIN, [raw = socket.get()](std::uint32_t) { raw->drain(messages_per_dispatch); },
+        Priority::Messages);
+    return socket;
+}
+
+NotifySocket::~NotifySocket() {
+    ::unlink(path_.c_str());
+}
+
+void NotifySocket::drain(unsigned most) {
+    for (unsigned i = 0; i < most && receive_one(); ++i) {
+    }
+}
+
+bool NotifySocket::receive_one() {
+    char text[longest_notify_message];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(253 * sizeof(int))];
+    iovec vector{text, sizeof text};
+    msghdr message{};
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    auto const size = ::recvmsg(fd_.raw(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (size < 0)
+        return errno == EINTR; // EAGAIN: read all; anything else leaves the message to the next round
+    close_descriptors(message);
+    auto const sender = sender_of(message);
+    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !sender || sender->pid <= 0)
+        return true;
+    if (auto const parsed = parse_notify({text, static_cast<std::size_t>(size)}))
+        heard_(*sender, *parsed);
+    return true;
+}
+
+} // namespace holdfast

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// NOTIFY_SOCKET: what workers say by sd_notify(3). One datagram socket for all; the kernel vouches for the
+// sender (SCM_CREDENTIALS). Which worker that is, and what its words mean, is the supervisor's to say.
+// Descriptors that come along are closed (so that BARRIER=1 is answered) until the descriptor store exists.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "event/loop.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <sys/types.h>
+
+namespace holdfast {
+
+/// One message, as far as we understand it. Fields that it does not have are empty.
+struct NotifyMessage {
+    bool ready = false;
+    bool stopping = false;
+    std::optional<std::string> status; ///< UTF-8 checked, control characters replaced, at most 256 bytes
+    std::optional<pid_t> main_pid;
+    std::optional<Duration> extend_timeout;
+    std::optional<int> error; ///< ERRNO=
+};
+
+/// The longest message read (as systemd: 4 KiB of text); longer ones are dropped.
+inline constexpr std::size_t longest_notify_message = 4096;
+
+/// Nothing for a message that is malformed as a whole (NUL inside, too long); unknown or malformed lines
+/// alone are passed over.
+[[nodiscard]] std::optional<NotifyMessage> parse_notify(std::string_view text);
+
+struct NotifySender {
+    pid_t pid = 0;
+    uid_t uid = 0;
+};
+
+class NotifySocket {
+public:
+    using Heard = std::function<void(NotifySender const&, NotifyMessage const&)>;
+    /// Binds `path` (mode 0777: anybody may speak, only workers are listened to). A stale path is replaced.
+    [[nodiscard]] static Result<std::unique_ptr<NotifySocket>> open(EventLoop& loop, std::string path,
+                                                                    Heard heard);
+    NotifySocket(NotifySocket const&) = delete;
+    NotifySocket& operator=(NotifySocket const&) = delete;
+    ~NotifySocket();
+
+    [[nodiscard]] std::string const& path() const { return path_; }
+    /// Reads what is there now, at most `most` messages; called by the loop, and before each fork, so that a
+    /// message of a dead process can never be taken for one of a new process with the same pid.
+    void drain(unsigned most = 1000);
+
+private:
+    NotifySocket(std::string path, Heard heard, UniqueFd fd)
+        : path_{std::move(path)}, heard_{std::move(heard)}, fd_{std::move(fd)} {}
+    bool receive_one();
+
+    std::string path_;
+    Heard heard_;
+    UniqueFd fd_;
+    EventSource source_;
+};
+
+} // namespace holdfast

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/process.h"
+
+#include "base/signal_names.h"
+
+#include <cerrno>
+#include <csignal>
+
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+/// waitid(2) by pidfd; `options` as there. Nothing when it is not our child.
+std::optional<ExitStatus> wait_for(FdRef pidfd, int options) {
+    siginfo_t info{};
+    if (::waitid(P_PIDFD, static_cast<id_t>(pidfd.raw()), &info, WEXITED | WNOHANG | options) < 0 ||
+        info.si_pid == 0)
+        return std::nullopt;
+    if (info.si_code == CLD_EXITED)
+        return ExitStatus{true, info.si_status, 0, false};
+    return ExitStatus{true, 0, info.si_status, info.si_code == CLD_DUMPED};
+}
+
+} // namespace
+
+std::string to_string(ExitStatus const& status) {
+    if (!status.is_known)
+        return "exit status unknown";
+    if (status.signal == 0)
+        return "exit code " + std::to_string(status.code);
+    return "killed by " + signal_name(status.signal) + (status.dumped_core ? " (core dumped)" : "");
+}
+
+WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, Launched launched)
+    : loop_{loop}, observer_{observer}, id_{id}, leader_{launched.pid}, main_{launched.pid},
+      pidfd_{std::move(launched.pidfd)}, status_{std::move(launched.status)} {
+    death_ = loop_.watch(
+        pidfd_, EPOLLIN, [this](std::uint32_t) { see_death(); }, Priority::Deaths);
+    launch_ = loop_.watch(
+        status_, EPOLLIN, [this](std::uint32_t) { look_at_launch(); }, Priority::Messages);
+}
+
+void WorkerProcess::look_at_launch() {
+    auto const status = read_launch_status(status_);
+    if (status.state == LaunchStatus::State::Pending)
+        return;
+    launch_.reset();
+    status_.reset();
+    if (status.state == LaunchStatus::State::Failed)
+        failure_ = status.failure; // told when the process is reaped
+    else
+        observer_.worker_executed(*this);
+}
+
+void WorkerProcess::see_death() {
+    // What the launch pipe says comes first: the same death is "not launched" or "died" by it.
+    if (status_.is_open()) {
+        auto const status = read_launch_status(status_);
+        launch_.reset();
+        status_.reset();
+        if (status.state == LaunchStatus::State::Failed)
+            failure_ = status.failure;
+        else
+            observer_.worker_executed(*this);
+    }
+    kill_group();
+    death_.reset();
+    auto const exit = wait_for(pidfd_, 0).value_or(ExitStatus{false, 0, 0, false});
+    if (main_ == leader_)
+        leader_is_reaped_ = true;
+    if (failure_)
+        observer_.worker_not_launched(*this, *failure_);
+    else
+        observer_.worker_died(*this, exit);
+}
+
+void WorkerProcess::reap_leader() {
+    leader_death_.reset();
+    (void)wait_for(leader_pidfd_, 0);
+    leader_is_reaped_ = true;
+}
+
+Outcome WorkerProcess::send(int signal) {
+    if (::syscall(SYS_pidfd_send_signal, pidfd_.raw(), signal, nullptr, 0) < 0)
+        return system_error(errno, "send " + signal_name(signal) + " to process " + std::to_string(main_));
+    return {};
+}
+
+void WorkerProcess::kill_group() {
+    (void)send(SIGKILL);
+    // The leader's number names this group only as long as the leader, alive or not, or the main process is
+    // in it.
+    if (!leader_is_reaped_ || ::getpgid(main_) == leader_)
+        (void)::kill(-leader_, SIGKILL);
+}
+
+Outcome WorkerProcess::change_main(pid_t pid) {
+    if (pid == main_)
+        return {};
+    auto const doing = "take process " + std::to_string(pid) + " as main process";
+    UniqueFd pidfd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    if (!pidfd.is_open())
+        return system_error(errno, doing);
+    // Asked after the pidfd is held and while it is alive, so that the answer is about this very process.
+    if (::getsid(pid) != leader_ || ::syscall(SYS_pidfd_send_signal, pidfd.raw(), 0, nullptr, 0) < 0)
+        return plain_error("cannot " + doing + ": it is not of the worker's session");
+    if (main_ == leader_) {
+        leader_pidfd_ = std::move(pidfd_);
+        leader_death_ = loop_.watch(
+            leader_pidfd_, EPOLLIN, [this](std::uint32_t) { reap_leader(); }, Priority::Deaths);
+    }
+    death_.reset();
+    pidfd_ = std::move(pidfd);
+    main_ = pid;
+    death_ = loop_.watch(
+        pidfd_, EPOLLIN, [this](std::uint32_t) { see_death(); }, Priority::Deaths);
+    return {};
+}
+
+bool reap_orphans(std::function<bool(pid_t)> const& is_ours) {
+    for (;;) {
+        siginfo_t info{};
+        if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            return true;
+        if (is_ours(info.si_pid))
+            return false;
+        (void)::waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
+    }
+}
+
+} // namespace holdfast
