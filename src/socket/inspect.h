@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/types.h>
@@ -28,6 +29,7 @@ struct QueueState {
 
 struct SocketHolder {
     pid_t pid = 0; ///< 0: some process we may not look into
+    uid_t uid = 0; ///< who made the socket (tcp, udp)
     std::string command;
 };
 
@@ -44,5 +46,7 @@ struct NetCounters {
     std::uint64_t syn_retransmits = 0; ///< TCPReqQFullDrop + TCPReqQFullDoCookies where present
 };
 [[nodiscard]] Result<NetCounters> read_net_counters();
+/// The same from the text of that file; a counter that is not in it stays 0.
+[[nodiscard]] Result<NetCounters> parse_net_counters(std::string_view netstat);
 
 } // namespace holdfast

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "unit/spec.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,12 +27,14 @@ struct Listener {
 
 /// Binds (and for streams, listens on) one address of `socket`: SOCK_CLOEXEC | SOCK_NONBLOCK at creation,
 /// SO_REUSEADDR for TCP, IPV6_V6ONLY for an explicit IPv6 address other than "::"; "80" is [::]:80 for both
-/// families, or 0.0.0.0:80 where there is no IPv6. A unix path is bound under a temporary name in the same
-/// folder, given its mode, and renamed into place; a path another live process listens on is refused
-/// (EADDRINUSE), a stale socket replaced, anything that is no socket refused (EEXIST). Without `non_blocking`
-/// the flag is cleared once, here, as the last step. Errors: the errno of the step that failed; for
-/// EADDRINUSE the advice names the process that holds the address where /proc tells us; for EACCES on a port
-/// below net.ipv4.ip_unprivileged_port_start it says how to get the right. socket(7), ip(7), unix(7).
+/// families, or 0.0.0.0:80 where there is no IPv6. A unix path is bound under its own name (which
+/// getsockname(2) shows for ever), given its mode whatever the umask is, and only then listened on; a path
+/// another live process listens on is refused (EADDRINUSE), a stale socket is renamed out of the way and
+/// removed, anything that is no socket refused (EEXIST), a path too long for sun_path refused (ENAMETOOLONG).
+/// A failure leaves nothing behind. Without `non_blocking` the flag is cleared once, here, as the last step.
+/// Errors: the errno of the step that failed; for EADDRINUSE the advice names the process that holds the
+/// address where /proc tells us; for EACCES on a port below net.ipv4.ip_unprivileged_port_start it says how
+/// to get the right. socket(7), ip(7), unix(7).
 [[nodiscard]] Result<Listener> bind_listener(SocketSpec const& socket, ListenAddress const& address);
 
 /// Ends custody: a unix path that is still the node we made is unlinked, then the descriptor is closed.
@@ -40,5 +43,10 @@ void give_up(Listener&& listener);
 /// What `socket` says that can be changed on a bound listener without touching its queue: backlog (listen(2)
 /// again), mode of a unix path. The name is taken over too.
 [[nodiscard]] Outcome change_in_place(Listener& listener, SocketSpec const& socket);
+
+/// net.core.somaxconn of this network namespace; nothing where /proc does not tell.
+[[nodiscard]] std::optional<int> somaxconn();
+/// What the kernel makes of `backlog = wanted`: it is capped by somaxconn, listen(2).
+[[nodiscard]] int effective_backlog(int wanted);
 
 } // namespace holdfast

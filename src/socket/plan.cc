@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "socket/plan.h"
+
+#include <array>
+#include <cstdio>
+#include <functional>
+#include <unordered_map>
+
+namespace holdfast {
+
+namespace {
+
+/// One address of one [[socket]] table: what becomes one listener.
+struct Listing {
+    SocketSpec const* socket = nullptr;
+    ListenAddress const* address = nullptr;
+    bool is_matched = false;
+};
+
+std::vector<Listing> list_all(std::vector<SocketSpec> const& sockets) {
+    std::vector<Listing> listings;
+    for (SocketSpec const& socket : sockets)
+        for (ListenAddress const& address : socket.listen)
+            listings.push_back({&socket, &address});
+    return listings;
+}
+
+struct HashAddress {
+    std::size_t operator()(ListenAddress const& address) const {
+        std::size_t const rest =
+            static_cast<std::size_t>(address.port) << 8 | static_cast<std::size_t>(address.transport);
+        return std::hash<std::string>{}(address.host) ^ std::hash<std::size_t>{}(rest)*0x9e3779b97f4a7c15U;
+    }
+};
+
+std::string octal(mode_t mode) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "%04o", static_cast<unsigned>(mode));
+    return text.data();
+}
+
+std::string on_off(bool is_on) {
+    return is_on ? "true" : "false";
+}
+
+void note(std::vector<std::string>& list, std::string_view what, std::string const& from,
+          std::string const& to) {
+    if (from != to)
+        list.push_back(std::string{what} + " " + from + " -> " + to);
+}
+
+/// What differs for this one address. A setting that means nothing for its transport does not count.
+ListenerStep compare(SocketSpec const& from, SocketSpec const& to, ListenAddress const& address) {
+    ListenerStep step;
+    step.address = address;
+    step.name = to.name;
+    note(step.why, "name", from.name, to.name);
+    if (address.transport != Transport::Udp)
+        note(step.why, "backlog", std::to_string(from.backlog), std::to_string(to.backlog));
+    if (address.is_unix() && !address.is_abstract())
+        note(step.why, "socket_mode", octal(from.socket_mode), octal(to.socket_mode));
+    if (!address.is_unix())
+        note(step.deferred, "free_bind", on_off(from.free_bind), on_off(to.free_bind));
+    note(step.deferred, "non_blocking", on_off(from.non_blocking), on_off(to.non_blocking));
+    step.action = step.why.empty() ? ListenerAction::Keep : ListenerAction::Change;
+    return step;
+}
+
+ListenerStep step_of(ListenerAction action, Listing const& listing) {
+    return {.action = action,
+            .address = *listing.address,
+            .name = listing.socket->name,
+            .why = {},
+            .deferred = {}};
+}
+
+} // namespace
+
+std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,
+                                         std::vector<SocketSpec> const& wanted) {
+    std::vector<Listing> old = list_all(now);
+    std::unordered_multimap<ListenAddress, Listing*, HashAddress> unmatched;
+    unmatched.reserve(old.size());
+    for (Listing& listing : old)
+        unmatched.emplace(*listing.address, &listing);
+
+    std::vector<ListenerStep> steps;
+    for (Listing const& listing : list_all(wanted)) {
+        auto const match = unmatched.find(*listing.address);
+        if (match == unmatched.end()) {
+            steps.push_back(step_of(ListenerAction::Add, listing));
+            continue;
+        }
+        steps.push_back(compare(*match->second->socket, *listing.socket, *listing.address));
+        match->second->is_matched = true;
+        unmatched.erase(match);
+    }
+    for (Listing const& listing : old)
+        if (!listing.is_matched)
+            steps.push_back(step_of(ListenerAction::Remove, listing));
+    return steps;
+}
+
+} // namespace holdfast

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's list of sockets (sock_diag(7)) of this network namespace. Needs no right; the kernel answers a
+// request while it is sent and read, so it never waits. Used within this folder.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <netinet/in.h>
+#include <sys/types.h>
+
+namespace holdfast {
+
+/// One TCP or UDP socket of a list.
+struct InetSocket {
+    int family = 0;
+    in6_addr host{}; ///< an IPv4 address in the form ::ffff:a.b.c.d
+    bool is_v6_only = false;
+    std::uint32_t inode = 0;
+    uid_t uid = 0;
+};
+
+enum class InetStates { Listening, Any };
+
+/// The sockets of `protocol` (IPPROTO_TCP, IPPROTO_UDP) and `family` on `port`.
+[[nodiscard]] Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std::uint16_t port,
+                                                                InetStates states);
+
+/// One unix socket of a list.
+struct UnixSocket {
+    std::string name;         ///< as bound; an abstract one begins with NUL
+    std::uint32_t device = 0; ///< of its node, in the kernel's own form: 12 bits major, 20 bits minor
+    std::uint32_t node = 0;   ///< the lower 32 bits of the node's inode number
+    std::uint32_t inode = 0;  ///< of the socket, as fstat(2) has it
+    std::uint32_t queue = 0;  ///< of a listening one: connections waiting
+    std::uint32_t limit = 0;  ///< of a listening one: its backlog
+};
+
+/// Calls `see` for every unix socket that is not one end of a connection.
+[[nodiscard]] Outcome list_unix_sockets(std::function<void(UnixSocket const&)> const& see);
+/// The unix socket with this inode number.
+[[nodiscard]] Result<UnixSocket> find_unix_socket(std::uint32_t inode);
+
+/// Is `socket` bound to this node of the file system?
+[[nodiscard]] bool is_bound_to(UnixSocket const& socket, dev_t device, ino_t inode);
+/// Is any unix socket of this network namespace bound to this node?
+[[nodiscard]] bool is_node_bound(dev_t device, ino_t inode);
+
+} // namespace holdfast
