@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/bind.h"
+
+#include "base/scope_exit.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+// Asked once, at start-up, before the loop runs: the name service may block.
+std::optional<gid_t> look_up_group(std::string const& name) {
+    if (name.empty())
+        return std::nullopt;
+    std::vector<char> buffer(1024);
+    group entry{};
+    group* found = nullptr;
+    int r = 0;
+    while ((r = ::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) == ERANGE &&
+           buffer.size() < (std::size_t{1} << 20))
+        buffer.resize(buffer.size() * 2);
+    return r == 0 && found != nullptr ? std::optional{entry.gr_gid} : std::nullopt;
+}
+
+Outcome refuse_what_is_no_socket(std::string const& path) {
+    struct stat seen {};
+    if (::lstat(path.c_str(), &seen) == 0 && !S_ISSOCK(seen.st_mode))
+        return system_error(EEXIST, "make the control socket", path,
+                            "something that is no socket is there; remove it, or give another --runtime-dir");
+    return {};
+}
+
+} // namespace
+
+Result<BoundControlSocket> bind_control_socket(std::string const& path, std::string const& group) {
+    std::string const temporary = path + ".new";
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (temporary.size() >= sizeof address.sun_path)
+        return system_error(ENAMETOOLONG, "make the control socket", path, "give a shorter --runtime-dir");
+    std::memcpy(address.sun_path, temporary.c_str(), temporary.size() + 1);
+    if (auto fine = refuse_what_is_no_socket(path); !fine)
+        return std::move(fine).error();
+
+    BoundControlSocket bound;
+    bound.path = path;
+    bound.group = look_up_group(group);
+    bound.fd = UniqueFd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    if (!bound.fd.is_open())
+        return system_error(errno, "make the control socket", path);
+    if (::unlink(temporary.c_str()) < 0 && errno != ENOENT)
+        return system_error(errno, "remove " + temporary);
+    if (::bind(bound.fd.raw(), reinterpret_cast<sockaddr const*>(&address), sizeof address) < 0)
+        return system_error(errno, "bind the control socket", path);
+    ScopeExit undo{[&] { ::unlink(temporary.c_str()); }};
+
+    // An ordinary user shares his primary group with others who are none of his business.
+    bool const has_group =
+        bound.group && ::chown(temporary.c_str(), static_cast<uid_t>(-1), *bound.group) == 0;
+    mode_t const mode = has_group || ::geteuid() == 0 ? 0660 : 0600;
+    if (::chmod(temporary.c_str(), mode) < 0)
+        return system_error(errno, "set the mode of the control socket", path);
+    struct stat made {};
+    if (::stat(temporary.c_str(), &made) < 0)
+        return system_error(errno, "look at the control socket", path);
+    bound.device = made.st_dev;
+    bound.inode = made.st_ino;
+    if (::listen(bound.fd.raw(), SOMAXCONN) < 0)
+        return system_error(errno, "listen on the control socket", path);
+    if (::rename(temporary.c_str(), path.c_str()) < 0)
+        return system_error(errno, "put the control socket into place", path);
+    undo.dismiss();
+    return bound;
+}
+
+void give_up_control_socket(BoundControlSocket& bound) noexcept {
+    struct stat seen {};
+    if (bound.fd.is_open() && ::lstat(bound.path.c_str(), &seen) == 0 && seen.st_dev == bound.device &&
+        seen.st_ino == bound.inode)
+        ::unlink(bound.path.c_str());
+    bound.fd.reset();
+}
+
+} // namespace holdfast

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket's place in the file system: made with its mode and group before anybody can find it.
+// Used by ControlServer only.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <optional>
+#include <string>
+
+#include <sys/types.h>
+
+namespace holdfast {
+
+struct BoundControlSocket {
+    UniqueFd fd;
+    std::string path;
+    std::optional<gid_t> group; ///< the control group, where it exists
+    dev_t device = 0;           ///< identity of the node, so that only our own is unlinked
+    ino_t inode = 0;
+};
+
+/// See ControlServer::open().
+[[nodiscard]] Result<BoundControlSocket> bind_control_socket(std::string const& path,
+                                                             std::string const& group);
+/// Unlinks the path if it is still our node, and closes.
+void give_up_control_socket(BoundControlSocket& bound) noexcept;
+
+} // namespace holdfast
