@@ -343,13 +343,14 @@ bool Server::answer_next(Connection& c) {
         return true;
     }
     c.keep = request.keep_alive;
-    auto const path = std::string{request.path};
+    auto const path = std::string{request.path}; // `request` looks into `in`, which is about to move on
+    bool const allowed = request.method == "GET" || request.method == "POST";
     auto const delay = number_in_query(request.query, "ms", longest_slow);
     auto const bytes = number_in_query(request.query, "bytes", longest_body);
     auto const body = std::min<std::uint64_t>(request.body_size, c.in.size() - request.head_size);
     c.skip = request.body_size - body;
     c.in.erase(0, request.head_size + body);
-    if (request.method != "GET" && request.method != "POST") {
+    if (!allowed) {
         respond(c, "405 Method Not Allowed", "GET or POST\n");
     } else if (path == "/slow") {
         c.state = State::Delayed;
