@@ -80,8 +80,8 @@ struct Report {
     WorkerId worker{};
     GenerationId generation{};
     Cause cause = Cause::None;
-    std::optional<ExitKind> exit;
-    std::optional<MonotonicTime> until;
+    std::optional<ExitKind> exit{};
+    std::optional<MonotonicTime> until{};
     bool operator==(Report const&) const = default;
 };
 

@@ -6,6 +6,7 @@
 #include "lifecycle/fact.h"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace holdfast::lifecycle {
@@ -28,10 +29,13 @@ struct Worker {
     WorkerId id{};
     GenerationId generation{};
     Slot slot{};
+    std::uint16_t tries = 0; ///< automatic restarts of its slot in a row that led to it
     WorkerPhase phase = WorkerPhase::Starting;
     bool was_ready = false;
     bool forked = false;                             ///< the process exists, so it can be signalled
-    MonotonicTime since;                             ///< when it entered its phase
+    bool told = false;                               ///< the Drain order was given
+    MonotonicTime since{};                           ///< when it entered its phase
+    MonotonicTime ready_at{};                        ///< when it became ready, if was_ready
     MonotonicTime deadline = MonotonicTime::never(); ///< of its phase
     bool operator==(Worker const&) const = default;
 };
@@ -47,18 +51,54 @@ constexpr auto enum_table(Role) {
                       EnumName{Role::Outgoing, "outgoing"}};
 }
 
+/// The first generation has the id 1.
+constexpr GenerationId no_generation{};
+
 struct Generation {
     GenerationId id{};
     Role role = Role::Serving;
-    Policy policy; ///< the rules it was started with
+    bool coming = false; ///< its rollout is not answered yet: not all of it have been ready
+    GenerationId retired_by = no_generation; ///< the rollout that is done when this one is gone
+    Policy policy{};                         ///< the rules it was started with
     bool operator==(Generation const&) const = default;
 };
 
-/// The implementation may add members here; what stands here is what the supervisor reads.
+/// An empty slot of the serving generation that will be filled again; or, with no_generation, a lazy unit
+/// that will watch its listeners again. So a slot is occupied (a Worker), promised (a Refill) or finished
+/// (neither).
+struct Refill {
+    GenerationId generation = no_generation;
+    Slot slot{};
+    std::uint16_t tries = 0;
+    bool limited = false; ///< it waits for the start limit, else for its restart delay
+    MonotonicTime at{};
+    bool operator==(Refill const&) const = default;
+};
+
+/// The generation that starts as soon as it may: when there is room, or (replace) when the others are gone.
+struct NextGeneration {
+    GenerationId id{};
+    Strategy strategy = Strategy::Overlap;
+    bool is_rollout = false; ///< a restart asked for it, so it has an answer to give
+    bool announced = false;  ///< RolloutBegan was reported
+    bool operator==(NextGeneration const&) const = default;
+};
+
 struct UnitState {
     Goal goal = Goal::Down;
+    bool listening = false;                   ///< lazy: the listeners are watched, nothing serves
+    bool start_owed = false;                  ///< a start waits for Started, StartFailed or Stopped
+    bool stop_owed = false;                   ///< a stop waits for Stopped
+    std::uint16_t quick_ends = 0;             ///< runs of a lazy unit in a row that ended too soon
+    GenerationId stop_covers = no_generation; ///< the stop is answered when this and all older ones are gone
+    GenerationId last_generation = no_generation;
+    WorkerId last_worker{};
+    std::optional<NextGeneration> next;
     std::vector<Generation> generations; ///< oldest first; one is dropped when its last worker is gone
     std::vector<Worker> workers;         ///< alive or being started, in order of their ids
+    std::vector<Refill> refills;
+    std::vector<MonotonicTime> automatic_starts; ///< those the start limit still counts, oldest first
+    bool operator==(UnitState const&) const = default;
 };
 
 /// The unit in one word, for people.

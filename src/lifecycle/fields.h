@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one list of the words of facts, orders and policies: `name_of` and `describe` drive both writing and
+// reading of the "word field=value field=value" lines that `holdfast trace` prints and tests replay.
+#pragma once
+
+#include "lifecycle/order.h"
+
+#include <charconv>
+#include <concepts>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace holdfast::lifecycle::text {
+
+// clang-format off
+constexpr std::string_view name_of(StartWished const&) { return "start"; }
+constexpr std::string_view name_of(StopWished const&) { return "stop"; }
+constexpr std::string_view name_of(RestartWished const&) { return "restart"; }
+constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
+constexpr std::string_view name_of(Forked const&) { return "forked"; }
+constexpr std::string_view name_of(Executed const&) { return "executed"; }
+constexpr std::string_view name_of(SpawnFailed const&) { return "spawn-failed"; }
+constexpr std::string_view name_of(ReadySaid const&) { return "ready"; }
+constexpr std::string_view name_of(StoppingSaid const&) { return "stopping"; }
+constexpr std::string_view name_of(TimeExtended const&) { return "extended"; }
+constexpr std::string_view name_of(Exited const&) { return "exited"; }
+constexpr std::string_view name_of(TimerExpired const&) { return "expired"; }
+constexpr std::string_view name_of(Spawn const&) { return "spawn"; }
+constexpr std::string_view name_of(Drain const&) { return "drain"; }
+constexpr std::string_view name_of(Kill const&) { return "kill"; }
+constexpr std::string_view name_of(Watch const&) { return "watch"; }
+constexpr std::string_view name_of(Unwatch const&) { return "unwatch"; }
+constexpr std::string_view name_of(Arm const&) { return "arm"; }
+constexpr std::string_view name_of(Disarm const&) { return "disarm"; }
+constexpr std::string_view name_of(Report const&) { return "report"; }
+constexpr std::string_view name_of(Policy const&) { return "policy"; }
+
+/// A const T (for writing) or a T (for reading).
+template <class A, class T> concept Of = std::same_as<std::remove_const_t<A>, T>;
+
+void describe(auto&, Of<StartWished> auto&) {}
+void describe(auto&, Of<StopWished> auto&) {}
+void describe(auto& field, Of<RestartWished> auto& it) { field("strategy", it.strategy); }
+void describe(auto&, Of<TrafficArrived> auto&) {}
+void describe(auto& field, Of<Forked> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<Executed> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<SpawnFailed> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<ReadySaid> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<StoppingSaid> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<TimeExtended> auto& it) { field("worker", it.worker); field("by", it.by); }
+void describe(auto& field, Of<Exited> auto& it) { field("worker", it.worker); field("kind", it.kind); }
+void describe(auto& field, Of<TimerKey> auto& it) { field("timer", it.kind); field("of", it.of); }
+void describe(auto& field, Of<TimerExpired> auto& it) { describe(field, it.timer); }
+void describe(auto& field, Of<Spawn> auto& it) {
+    field("worker", it.worker); field("generation", it.generation); field("slot", it.slot); field("spec", it.spec);
+}
+void describe(auto& field, Of<Drain> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<Kill> auto& it) { field("worker", it.worker); }
+void describe(auto&, Of<Watch> auto&) {}
+void describe(auto&, Of<Unwatch> auto&) {}
+void describe(auto& field, Of<Arm> auto& it) { describe(field, it.timer); field("at", it.at); }
+void describe(auto& field, Of<Disarm> auto& it) { describe(field, it.timer); }
+void describe(auto& field, Of<Report> auto& it) {
+    field("what", it.happening); field("worker", it.worker); field("generation", it.generation);
+    field("cause", it.cause); field("exit", it.exit); field("until", it.until);
+}
+void describe(auto& field, Of<Policy> auto& it) {
+    field("spec", it.spec); field("workers", it.workers); field("type", it.type);
+    field("activation", it.activation); field("restart", it.restart); field("strategy", it.strategy);
+    field("timeout-start", it.timeout_start); field("timeout-stop", it.timeout_stop);
+    field("drain-timeout", it.drain_timeout); field("restart-delay", it.restart_delay);
+    field("restart-max-delay", it.restart_max_delay); field("restart-steps", it.restart_steps);
+    field("start-limit-burst", it.start_limit_burst); field("start-limit-interval", it.start_limit_interval);
+    field("max-generations", it.max_generations);
+}
+// clang-format on
+
+template <class E>
+concept Named = std::is_enum_v<E> && requires(E value) {
+    enum_table(value);
+};
+template <class E>
+concept Number = std::unsigned_integral<E> ||(std::is_enum_v<E> && !Named<E>);
+
+/// Appends " name=value". An absent optional is left out. Times and durations are exact: microseconds.
+class Writer {
+public:
+    explicit Writer(std::string& out) : out_{out} {}
+    template <class T>
+    void operator()(std::string_view name, T const& value) {
+        if constexpr (requires { value.has_value(); }) {
+            if (value)
+                (*this)(name, *value);
+        } else {
+            out_.append(1, ' ').append(name).append(1, '=');
+            write(value);
+        }
+    }
+
+private:
+    void write(Named auto value) { out_ += to_name(value); }
+    template <Number T>
+    void write(T value) {
+        out_ += std::to_string(static_cast<std::uint64_t>(value));
+    }
+    void write(Duration value) {
+        out_ += value == forever ? "infinity" : std::to_string(value.count()) + "us";
+    }
+    void write(MonotonicTime value) { write(value.since_boot()); }
+    std::string& out_;
+};
+
+/// Takes " name=value" off the front of a line; once something is missing or malformed, is_good() is false.
+class Reader {
+public:
+    explicit Reader(std::string_view line) : rest_{line} {}
+    template <class T>
+    void operator()(std::string_view name, T& value) {
+        constexpr bool is_optional = requires {
+            value.has_value();
+        };
+        if (!good_ || !take_name(name)) {
+            good_ = good_ && is_optional;
+            return;
+        }
+        auto const word = rest_.substr(0, rest_.find(' '));
+        rest_.remove_prefix(word.size());
+        if constexpr (is_optional)
+            good_ = read(word, value.emplace());
+        else
+            good_ = read(word, value);
+    }
+    /// Everything was there, and nothing else.
+    [[nodiscard]] bool is_done() const { return good_ && rest_.empty(); }
+
+private:
+    bool take_name(std::string_view name) {
+        auto rest = rest_;
+        if (!rest.starts_with(' '))
+            return false;
+        rest.remove_prefix(1);
+        if (!rest.starts_with(name) || !rest.substr(name.size()).starts_with('='))
+            return false;
+        rest_ = rest.substr(name.size() + 1);
+        return true;
+    }
+    template <Named T>
+    static bool read(std::string_view word, T& value) {
+        auto const named = from_name<T>(word);
+        value = named.value_or(T{});
+        return named.has_value();
+    }
+    template <std::integral T>
+    static bool read(std::string_view word, T& value) {
+        auto const [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
+        return problem == std::errc{} && end == word.data() + word.size();
+    }
+    template <Number T>
+    requires std::is_enum_v<T>
+    static bool read(std::string_view word, T& value) {
+        std::underlying_type_t<T> number{};
+        bool const good = read(word, number);
+        value = T{number};
+        return good;
+    }
+    static bool read(std::string_view word, Duration& value) {
+        if (word == "infinity") {
+            value = forever;
+            return true;
+        }
+        Duration::rep count = 0;
+        bool const good = word.ends_with("us") && read(word.substr(0, word.size() - 2), count);
+        value = Duration{count};
+        return good;
+    }
+    std::string_view rest_;
+    bool good_ = true;
+};
+
+template <class T>
+std::string write(T const& it) {
+    std::string out{name_of(it)};
+    Writer writer{out};
+    describe(writer, it);
+    return out;
+}
+
+/// Whether `line` is a T; if so it is in `it`.
+template <class T>
+bool read(std::string_view line, T& it) {
+    if (!line.starts_with(name_of(it)))
+        return false;
+    Reader reader{line.substr(name_of(it).size())};
+    describe(reader, it);
+    return reader.is_done();
+}
+
+} // namespace holdfast::lifecycle::text

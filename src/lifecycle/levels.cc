@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lifecycle/levels.h"
+
+#include <algorithm>
+
+namespace holdfast::lifecycle {
+
+namespace {
+
+/// The timer that a worker's phase wants; its deadline may still be never.
+std::optional<TimerKind> timer_kind(WorkerPhase phase) {
+    switch (phase) {
+    case WorkerPhase::Starting:
+        return TimerKind::StartDeadline;
+    case WorkerPhase::Draining:
+        return TimerKind::StopDeadline;
+    case WorkerPhase::Ready:
+    case WorkerPhase::Killed:
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+TimerKey timer_of(Refill const& refill) {
+    auto const generation = static_cast<std::uint32_t>(refill.generation) & 0xffffU;
+    return {TimerKind::RestartDelay, generation << 16 | static_cast<std::uint32_t>(refill.slot)};
+}
+
+Levels wanted(UnitState const& state) {
+    Levels levels{.watching = state.listening, .timers = {}};
+    for (auto const& worker : state.workers)
+        if (auto const kind = timer_kind(worker.phase); kind && worker.deadline != MonotonicTime::never())
+            levels.timers.push_back({{*kind, static_cast<std::uint32_t>(worker.id)}, worker.deadline});
+    auto limit = MonotonicTime::never();
+    for (auto const& refill : state.refills)
+        if (refill.limited)
+            limit = std::min(limit, refill.at);
+        else if (refill.at != MonotonicTime::never())
+            levels.timers.push_back({timer_of(refill), refill.at});
+    if (limit != MonotonicTime::never())
+        levels.timers.push_back({{TimerKind::StartLimit, 0}, limit});
+    std::sort(levels.timers.begin(), levels.timers.end(),
+              [](ArmedTimer const& a, ArmedTimer const& b) { return a.key < b.key; });
+    return levels;
+}
+
+void emit_difference(Levels const& before, Levels const& after, Orders& orders) {
+    if (before.watching != after.watching)
+        orders.push_back(after.watching ? Order{Watch{}} : Order{Unwatch{}});
+    auto old = before.timers.begin();
+    auto const old_end = before.timers.end();
+    for (auto const& timer : after.timers) {
+        for (; old != old_end && old->key < timer.key; ++old)
+            orders.push_back(Disarm{old->key});
+        bool const stays = old != old_end && old->key == timer.key;
+        if (!stays || old->at != timer.at)
+            orders.push_back(Arm{timer.key, timer.at});
+        if (stays)
+            ++old;
+    }
+    for (; old != old_end; ++old)
+        orders.push_back(Disarm{old->key});
+}
+
+} // namespace holdfast::lifecycle

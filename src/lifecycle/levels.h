@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Levels: what must hold as long as a state lasts (timers, the watch on the listeners). They are never
+// switched by hand: wanted() reads them off the state, and step() emits the difference, so that nothing can
+// be forgotten.
+#pragma once
+
+#include "lifecycle/order.h"
+#include "lifecycle/state.h"
+
+#include <vector>
+
+namespace holdfast::lifecycle {
+
+struct ArmedTimer {
+    TimerKey key;
+    MonotonicTime at;
+    bool operator==(ArmedTimer const&) const = default;
+};
+
+struct Levels {
+    bool watching = false;
+    std::vector<ArmedTimer> timers; ///< in order of their keys, each key once
+    bool operator==(Levels const&) const = default;
+};
+
+[[nodiscard]] Levels wanted(UnitState const& state);
+
+/// Appends to `orders` what leads from `before` to `after`. An Arm of an armed timer moves it.
+void emit_difference(Levels const& before, Levels const& after, Orders& orders);
+
+/// The RestartDelay timer of a slot. Generations alive together are few, so 16 bits of their id tell them
+/// apart.
+[[nodiscard]] TimerKey timer_of(Refill const& refill);
+
+} // namespace holdfast::lifecycle

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lifecycle/state.h"
+
+#include <algorithm>
+
+namespace holdfast::lifecycle {
+
+UnitPhase phase_of(UnitState const& state) {
+    switch (state.goal) {
+    case Goal::Down:
+        return state.workers.empty() ? UnitPhase::Inactive : UnitPhase::Stopping;
+    case Goal::Up:
+        break;
+    }
+    auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
+    bool const is_serving = serving != state.generations.end();
+    bool const is_rolling =
+        (state.next && state.next->is_rollout && is_serving) ||
+        std::ranges::any_of(state.generations, [](Generation const& generation) {
+            return generation.role == Role::Incoming || generation.retired_by != no_generation;
+        });
+    if (is_rolling)
+        return UnitPhase::Rolling;
+    if (state.listening)
+        return UnitPhase::Listening;
+    bool some_ready = false;
+    bool some_alive = state.next.has_value();
+    for (auto const& worker : state.workers)
+        if (is_serving && worker.generation == serving->id) {
+            some_alive = true;
+            some_ready = some_ready || worker.phase == WorkerPhase::Ready;
+        }
+    if (some_ready)
+        return UnitPhase::Active;
+    return some_alive ? UnitPhase::Starting : UnitPhase::BackingOff;
+}
+
+} // namespace holdfast::lifecycle

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// UnitStep: one step of one unit, the inside of step(). A fact marks what happened (the on() functions),
+// settle() then draws the conclusions, and step() emits the levels. Each part of the state is changed in one
+// place: a worker's phase in enter(), a generation's part in retire(), arrive(), take_the_seat() and
+// begin_next().
+#pragma once
+
+#include "lifecycle/back_off.h"
+#include "lifecycle/order.h"
+#include "lifecycle/state.h"
+
+namespace holdfast::lifecycle {
+
+class UnitStep {
+public:
+    UnitStep(UnitState& state, Policy const& wanted_policy, MonotonicTime now, Orders& orders)
+        : state_{state}, wanted_{wanted_policy}, now_{now}, orders_{orders} {}
+
+    // step.cc: what a fact means
+    void on(StartWished const&);
+    void on(StopWished const&);
+    void on(RestartWished const&);
+    void on(TrafficArrived const&);
+    void on(Forked const&);
+    void on(Executed const&);
+    void on(SpawnFailed const&);
+    void on(ReadySaid const&);
+    void on(StoppingSaid const&);
+    void on(TimeExtended const&);
+    void on(Exited const&);
+    void on(TimerExpired const&);
+
+    // rollout.cc: what follows from it
+    void settle();
+
+private:
+    // step.cc
+    void start_from_nothing();
+    void on_start_deadline(Worker& worker);
+    void on_stop_deadline(Worker& worker);
+    void process_exists(Worker& worker);
+
+    // rollout.cc: generations come and go
+    void propose(NextGeneration const& next);
+    void supersede(GenerationId by);
+    void retire(Generation& generation, GenerationId by);
+    void promote(Generation& incoming, GenerationId by);
+    void fail(GenerationId generation, WorkerId worker, Cause cause, std::optional<ExitKind> exit);
+    void stop_rollouts();
+    void arrive();
+    void drop_gone();
+    void take_the_seat();
+    void answer_stop();
+    void begin_next();
+    void finish();
+    [[nodiscard]] bool may_begin(NextGeneration const& next) const;
+    [[nodiscard]] bool is_coming(GenerationId rollout) const;
+    [[nodiscard]] bool is_draining_for(GenerationId rollout) const;
+
+    // workers.cc: slots are filled and emptied
+    void enter(Worker& worker, WorkerPhase phase, MonotonicTime deadline);
+    void spawn(Generation const& generation, Slot slot, unsigned tries);
+    void fill(Generation const& generation);
+    void become_ready(Worker& worker);
+    void send_away(Worker& worker, Duration patience);
+    void lose(Worker const& gone, Cause cause, Ending ending, std::optional<ExitKind> exit);
+    void refill(Generation const& generation, Worker const& gone, Ending ending);
+    void promise(Refill refill, Policy const& policy);
+    void try_now(Refill refill);
+    void start_limit_hit(Refill refill, MonotonicTime until);
+    [[nodiscard]] std::optional<MonotonicTime> count_automatic_start(Policy const& policy);
+    void reset_counters();
+
+    // workers.cc: looking
+    [[nodiscard]] Worker* find(WorkerId id);
+    [[nodiscard]] Generation* find(GenerationId id);
+    [[nodiscard]] Generation* find(Role role);
+    [[nodiscard]] Duration patience_for(Generation const& generation) const;
+    [[nodiscard]] bool all_ready(Generation const& generation) const;
+    [[nodiscard]] bool has_ready(GenerationId generation) const;
+    [[nodiscard]] bool has_worker(GenerationId generation) const;
+    [[nodiscard]] GenerationId new_generation();
+
+    void report(Report const& what) { orders_.push_back(what); }
+
+    UnitState& state_;
+    Policy const& wanted_;
+    MonotonicTime now_;
+    Orders& orders_;
+};
+
+} // namespace holdfast::lifecycle

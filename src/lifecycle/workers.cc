@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// How slots are filled, emptied and filled again.
+#include "lifecycle/unit_step.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+namespace holdfast::lifecycle {
+
+namespace {
+
+/// A pool of none would never be ready.
+std::uint16_t slots_of(Policy const& policy) {
+    return std::max<std::uint16_t>(1, policy.workers);
+}
+
+std::uint16_t one_more(unsigned tries) {
+    return static_cast<std::uint16_t>(std::min(tries + 1U, 0U + std::numeric_limits<std::uint16_t>::max()));
+}
+
+/// A lazy worker that went cleanly and had been ready for a while has done its work; any other ended too
+/// soon.
+bool did_its_work(Worker const& gone, Policy const& policy, Ending ending, MonotonicTime now) {
+    return was_healthy(gone, policy, now) ||
+           (ending == Ending::Clean && gone.was_ready && now - gone.ready_at >= policy.restart_delay);
+}
+
+} // namespace
+
+// ---- looking ----
+
+Worker* UnitStep::find(WorkerId id) {
+    auto const it = std::ranges::lower_bound(state_.workers, id, {}, &Worker::id);
+    return it != state_.workers.end() && it->id == id ? &*it : nullptr;
+}
+
+Generation* UnitStep::find(GenerationId id) {
+    auto const it = std::ranges::find(state_.generations, id, &Generation::id);
+    return it != state_.generations.end() ? &*it : nullptr;
+}
+
+Generation* UnitStep::find(Role role) {
+    auto const it = std::ranges::find(state_.generations, role, &Generation::role);
+    return it != state_.generations.end() ? &*it : nullptr;
+}
+
+/// How long a worker of it that is told to go may take, by the rules it was started with.
+Duration UnitStep::patience_for(Generation const& generation) const {
+    return state_.goal == Goal::Down ? generation.policy.timeout_stop : generation.policy.drain_timeout;
+}
+
+bool UnitStep::all_ready(Generation const& generation) const {
+    return slots_of(generation.policy) == std::ranges::count_if(state_.workers, [&](Worker const& worker) {
+               return worker.generation == generation.id && worker.phase == WorkerPhase::Ready;
+           });
+}
+
+bool UnitStep::has_ready(GenerationId generation) const {
+    return std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+        return worker.generation == generation && worker.phase == WorkerPhase::Ready;
+    });
+}
+
+bool UnitStep::has_worker(GenerationId generation) const {
+    return std::ranges::any_of(state_.workers,
+                               [&](Worker const& worker) { return worker.generation == generation; });
+}
+
+GenerationId UnitStep::new_generation() {
+    state_.last_generation = GenerationId{static_cast<std::uint32_t>(state_.last_generation) + 1};
+    return state_.last_generation;
+}
+
+// ---- filling ----
+
+void UnitStep::enter(Worker& worker, WorkerPhase phase, MonotonicTime deadline) {
+    worker.phase = phase;
+    worker.since = now_;
+    worker.deadline = deadline;
+}
+
+void UnitStep::spawn(Generation const& generation, Slot slot, unsigned tries) {
+    state_.last_worker = WorkerId{static_cast<std::uint32_t>(state_.last_worker) + 1};
+    Worker worker{.id = state_.last_worker,
+                  .generation = generation.id,
+                  .slot = slot,
+                  .tries = static_cast<std::uint16_t>(tries)};
+    bool const can_be_late = generation.policy.type == ServiceType::Notify;
+    enter(worker, WorkerPhase::Starting,
+          can_be_late ? now_ + generation.policy.timeout_start : MonotonicTime::never());
+    state_.workers.push_back(worker);
+    orders_.push_back(Spawn{worker.id, generation.id, slot, generation.policy.spec});
+}
+
+/// Every empty slot, promised or finished, gets a worker now.
+void UnitStep::fill(Generation const& generation) {
+    std::erase_if(state_.refills, [&](Refill const& refill) { return refill.generation == generation.id; });
+    for (std::uint16_t number = 0; number < slots_of(generation.policy); ++number) {
+        bool const is_occupied = std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+            return worker.generation == generation.id && worker.slot == Slot{number};
+        });
+        if (!is_occupied)
+            spawn(generation, Slot{number}, 0);
+    }
+}
+
+void UnitStep::become_ready(Worker& worker) {
+    enter(worker, WorkerPhase::Ready, MonotonicTime::never());
+    worker.was_ready = true;
+    worker.ready_at = now_;
+    report({.happening = Happening::WorkerReady, .worker = worker.id, .generation = worker.generation});
+}
+
+// ---- emptying ----
+
+/// Tells the worker to go, once, and gives it `patience` from now, or less if it has less already. One that
+/// is not forked yet is told as soon as it is.
+void UnitStep::send_away(Worker& worker, Duration patience) {
+    auto deadline = MonotonicTime::never();
+    switch (worker.phase) {
+    case WorkerPhase::Starting:
+    case WorkerPhase::Ready:
+        break;
+    case WorkerPhase::Draining:
+        deadline = worker.deadline;
+        break;
+    case WorkerPhase::Killed:
+        return;
+    }
+    if (worker.forked) {
+        deadline = std::min(deadline, now_ + patience);
+        if (!std::exchange(worker.told, true))
+            orders_.push_back(Drain{worker.id});
+    }
+    if (worker.phase == WorkerPhase::Draining)
+        worker.deadline = deadline;
+    else
+        enter(worker, WorkerPhase::Draining, deadline);
+}
+
+/// The process is gone.
+void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optional<ExitKind> exit) {
+    Worker const gone = lost;
+    std::erase_if(state_.workers, [&](Worker const& worker) { return worker.id == gone.id; });
+    bool const was_leaving = gone.phase == WorkerPhase::Draining || gone.phase == WorkerPhase::Killed;
+    Report what{.worker = gone.id, .generation = gone.generation, .exit = exit};
+    auto const role_before = find(gone.generation)->role;
+    if (was_leaving) {
+        what.happening = Happening::WorkerGone;
+        report(what);
+    } else {
+        if (role_before == Role::Serving) {
+            what.happening = Happening::WorkerDied;
+            what.cause = gone.was_ready && exit ? Cause::None : cause;
+            report(what);
+        }
+        fail(gone.generation, gone.id, cause, exit);
+    }
+    if (auto const& generation = *find(gone.generation); generation.role == Role::Serving)
+        refill(generation, gone, ending);
+}
+
+/// By the rules of its generation, its slot is promised to another or finished.
+void UnitStep::refill(Generation const& generation, Worker const& gone, Ending ending) {
+    auto const& policy = generation.policy;
+    if (is_restarted(policy.restart, ending)) {
+        unsigned const tries = was_healthy(gone, policy, now_) ? 0U : gone.tries;
+        // At once is for those who served; what has never been ready gives the world a moment to change.
+        auto const number = static_cast<std::uint16_t>(gone.was_ready ? tries : std::max(tries, 1U));
+        return promise({.generation = generation.id, .slot = gone.slot, .tries = number}, policy);
+    }
+    if (policy.activation == Activation::Lazy)
+        state_.quick_ends =
+            did_its_work(gone, policy, ending, now_) ? std::uint16_t{0} : one_more(state_.quick_ends);
+    if (std::exchange(state_.start_owed, false)) // it was leaving when the start was wished
+        report({.happening = Happening::StartFailed,
+                .worker = gone.id,
+                .generation = generation.id,
+                .cause = Cause::ExitedSoon});
+}
+
+// ---- back-off ----
+
+/// Sets the time of `refill` by its number of tries; if there is nothing to wait for, it is done now.
+void UnitStep::promise(Refill refill, Policy const& policy) {
+    refill.at = now_ + restart_delay(policy, refill.tries);
+    if (refill.at <= now_)
+        return try_now(refill);
+    state_.refills.push_back(refill);
+    report({.happening = Happening::BackingOff,
+            .generation = refill.generation,
+            .cause = refill.generation == no_generation ? Cause::ExitedSoon : Cause::None,
+            .until = refill.at});
+}
+
+void UnitStep::try_now(Refill refill) {
+    if (refill.generation == no_generation) {
+        state_.listening = true; // the traffic that it waits for will count
+        return;
+    }
+    auto const& generation = *find(refill.generation);
+    if (auto const until = count_automatic_start(generation.policy))
+        return start_limit_hit(refill, *until);
+    spawn(generation, refill.slot, one_more(refill.tries));
+}
+
+void UnitStep::start_limit_hit(Refill refill, MonotonicTime until) {
+    refill.limited = true;
+    refill.at = until;
+    state_.refills.push_back(refill);
+    report({.happening = Happening::StartLimitHit, .generation = refill.generation, .until = until});
+}
+
+/// Counts one, or says until when there is no room for it. What the operator asks for is never counted.
+std::optional<MonotonicTime> UnitStep::count_automatic_start(Policy const& policy) {
+    if (policy.start_limit_burst == 0)
+        return std::nullopt;
+    auto& starts = state_.automatic_starts;
+    std::erase_if(starts, [&](MonotonicTime start) { return start + policy.start_limit_interval <= now_; });
+    if (starts.size() >= policy.start_limit_burst)
+        return starts[starts.size() - policy.start_limit_burst] + policy.start_limit_interval;
+    starts.push_back(now_);
+    return std::nullopt;
+}
+
+/// A wish of the operator: what failed before does not count any more.
+void UnitStep::reset_counters() {
+    state_.automatic_starts = {};
+    state_.quick_ends = 0;
+    for (auto& refill : state_.refills)
+        refill.tries = 0;
+    for (auto& worker : state_.workers)
+        worker.tries = 0;
+}
+
+} // namespace holdfast::lifecycle
