@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/check.h"
+
+#include "base/placeholder.h"
+#include "base/text.h"
+
+#include <map>
+#include <set>
+
+namespace holdfast {
+
+namespace {
+
+// The value of KEY in [SECTION], or null.
+Node const* value_of(Node const& root, std::string_view section, std::string_view key) {
+    auto const* const table = root.find(section);
+    if (!table || !table->value.is(NodeKind::Table))
+        return nullptr;
+    auto const* const entry = table->value.find(key);
+    return entry ? &entry->value : nullptr;
+}
+
+class Check {
+public:
+    Check(Node const& root, UnitSpec const& spec, Report& report)
+        : root_{root}, spec_{spec}, report_{report} {}
+
+    void run() {
+        check_program();
+        check_socket_names();
+        check_addresses();
+        check_placeholders();
+        check_contradictions();
+    }
+
+private:
+    void check_program() {
+        auto const* const service = root_.find("service");
+        auto constexpr advice = "write exec_start = [\"PROGRAM\", \"ARGUMENT\", …]";
+        if (!service)
+            report_.error(Place{}, "the unit has no [service]",
+                          "a unit needs a [service] table with at least exec_start");
+        else if (service->value.is(NodeKind::Table) && !service->value.find("exec_start"))
+            report_.error(service->place, "[service] has no `exec_start`", advice);
+    }
+
+    // The [[socket]] table that sockets[index] was read from.
+    [[nodiscard]] Node const& table_of(std::size_t index) const {
+        return root_.find("socket")->value.items[index];
+    }
+    [[nodiscard]] Place place_in(std::size_t index, std::string_view key) const {
+        auto const* const entry = table_of(index).find(key);
+        return entry ? entry->value.place : table_of(index).place;
+    }
+
+    void check_socket_names() {
+        std::map<std::string_view, std::size_t> known;
+        std::size_t unnamed = 0;
+        for (std::size_t i = 0; i < spec_.sockets.size(); ++i) {
+            auto const& name = spec_.sockets[i].name;
+            auto const& table = table_of(i);
+            bool const is_named = table.find("name") != nullptr;
+            if (!table.is(NodeKind::Table))
+                continue;
+            if (!table.find("listen"))
+                report_.error(table.place, "[[socket]] " + quoted(name) + " has no `listen`",
+                              "name an address, as in listen = \"127.0.0.1:80\"");
+            if (!is_named && !is_socket_name(name)) {
+                report_.error(table.place, "the unit's name cannot be that of a socket", "give it a `name`");
+                continue;
+            }
+            if (!is_named && ++unnamed > 1) {
+                report_.error(table.place, "more than one [[socket]] without a name",
+                              "give each a `name`, so that the program can tell them apart");
+                continue;
+            }
+            if (!name.empty() && !known.emplace(name, i).second)
+                report_.error(place_in(i, "name"), "a second [[socket]] named " + quoted(name),
+                              "one [[socket]] may have a list of addresses");
+        }
+    }
+
+    // Where a socket of the unit is already bound that would take the same traffic. Port 0 is another port
+    // each time.
+    void check_addresses() {
+        std::set<std::string> known;
+        for (std::size_t i = 0; i < spec_.sockets.size(); ++i) {
+            for (std::size_t j = 0; j < spec_.sockets[i].listen.size(); ++j) {
+                auto const& address = spec_.sockets[i].listen[j];
+                if (!address.is_unix() && address.port == 0)
+                    continue;
+                auto const text = to_string(address);
+                if (!known.insert(text).second)
+                    report_.error(address_place(i, j), "the address " + quoted(text) + " is listed twice");
+                else if (auto const other = covering(address, known); !other.empty())
+                    report_.error(address_place(i, j),
+                                  quoted(text) + " and " + quoted(other) + " are the same port",
+                                  "a port alone is every address of both families");
+            }
+        }
+    }
+
+    // "80" is all addresses of both families, so it collides with "0.0.0.0:80" and "[::]:80".
+    static std::string covering(ListenAddress const& address, std::set<std::string> const& known) {
+        if (address.is_unix() || (!address.host.empty() && address.host != "0.0.0.0" && address.host != "::"))
+            return {};
+        for (auto const* const host : {"", "0.0.0.0", "::"}) {
+            if (address.host == host || (!address.host.empty() && *host != '\0'))
+                continue;
+            auto other = address;
+            other.host = host;
+            if (auto const text = to_string(other); known.count(text) != 0)
+                return text;
+        }
+        return {};
+    }
+
+    // Addresses that were refused are missing from the spec, so the index may be off by them: then the list
+    // itself.
+    [[nodiscard]] Place address_place(std::size_t socket, std::size_t index) const {
+        auto const& listen = table_of(socket).find("listen")->value;
+        if (!listen.is(NodeKind::List) || listen.items.size() != spec_.sockets[socket].listen.size())
+            return listen.place;
+        return listen.items[index].place;
+    }
+
+    void check_placeholders() {
+        for (auto const* const node :
+             {value_of(root_, "service", "exec_start"), value_of(root_, "service", "environment")})
+            if (node)
+                check_placeholders_in(*node);
+    }
+
+    void check_placeholders_in(Node const& node) {
+        for (auto const& item : node.items)
+            check_placeholders_in(item);
+        for (auto const& entry : node.entries)
+            check_placeholders_in(entry.value);
+        if (!node.is(NodeKind::Text))
+            return;
+        for (auto const& piece : split_placeholders(node.text))
+            if (piece.is_placeholder())
+                check_placeholder(node.place, piece);
+    }
+
+    void check_placeholder(Place const& place, TextPiece const& piece) {
+        auto const shown = "{" + std::string{piece.word} + (piece.has_argument ? ":" : "") +
+                           std::string{piece.argument} + "}";
+        auto const known = from_name<Placeholder>(piece.word);
+        if (!known) {
+            std::vector<std::string_view> names;
+            for (auto const& row : enum_table(Placeholder{}))
+                names.push_back(row.name);
+            auto const meant = nearest(piece.word, names);
+            return report_.error(place, "unknown placeholder " + quoted(shown),
+                                 meant.empty() ? "write {" + shown + "} for the text " + shown
+                                               : "did you mean `{" + std::string{meant} + "}`?");
+        }
+        if (takes_argument(*known) && !piece.has_argument)
+            return report_.error(place, quoted(shown) + " must name a socket",
+                                 "write {" + std::string{piece.word} + ":NAME}");
+        if (!takes_argument(*known) && piece.has_argument)
+            return report_.error(place, quoted(shown) + " takes no name",
+                                 "write {" + std::string{piece.word} + "}");
+        if (takes_argument(*known))
+            check_socket_of(place, *known, shown, piece.argument);
+    }
+
+    void check_socket_of(Place const& place, Placeholder kind, std::string const& shown,
+                         std::string_view name) {
+        std::vector<std::string_view> names;
+        for (auto const& socket : spec_.sockets) {
+            if (socket.name != name) {
+                names.push_back(socket.name);
+                continue;
+            }
+            bool has_port = socket.listen.empty(); // no address: complained about elsewhere
+            for (auto const& address : socket.listen)
+                has_port = has_port || !address.is_unix();
+            if (kind == Placeholder::Port && !has_port)
+                report_.error(place, quoted(shown) + ": a unix socket has no port",
+                              "write {fd:" + std::string{name} + "}");
+            return;
+        }
+        std::string otherwise = names.empty() ? "the unit has no [[socket]]" : "the unit's sockets:";
+        for (std::size_t i = 0; i < names.size() && i < 8; ++i)
+            otherwise += " " + std::string{names[i]};
+        report_.error(place, quoted(shown) + " names no socket of this unit",
+                      did_you_mean(nearest(name, names), otherwise));
+    }
+
+    void check_contradictions() {
+        auto const* const activation = value_of(root_, "service", "activation");
+        if (activation && spec_.service.activation == Activation::Lazy && spec_.sockets.empty())
+            report_.error(activation->place,
+                          "lazy activation needs a [[socket]]: nothing could start the service");
+        if (auto const* const share = root_.find("share"); share && spec_.sockets.empty())
+            report_.error(share->place, "[share] needs a [[socket]]: there is nothing to share");
+        auto const* const longest = value_of(root_, "service", "restart_max_delay");
+        if (longest && spec_.service.restart_max_delay < spec_.service.restart_delay)
+            report_.error(longest->place, "`restart_max_delay` is shorter than `restart_delay`");
+    }
+
+    Node const& root_;
+    UnitSpec const& spec_;
+    Report& report_;
+};
+
+} // namespace
+
+void check_unit(Node const& root, UnitSpec const& spec, Report& report) {
+    Check{root, spec, report}.run();
+}
+
+} // namespace holdfast

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of [unit], [rollout], [health], [share] and [steering].
+#include "unit/codecs.h"
+#include "unit/settings.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> later_strategies{"rolling", "canary", "in_place"};
+
+constexpr auto strategy = setting<&RolloutSpec::strategy, Word<Strategy, later_strategies>>;
+
+constexpr std::array unit_rows{
+    setting<&UnitSpec::description, Text>(Section::Unit, "description", "empty",
+                                          "What the unit is, for people."),
+    setting<&UnitSpec::documentation, TextList>(Section::Unit, "documentation", "empty",
+                                                "Where to read about it: man:web(8), https://…"),
+    later(Section::Unit, "requires", "list of units", "Units without which this one does not run."),
+    later(Section::Unit, "wants", "list of units", "Units that are started with this one."),
+    later(Section::Unit, "after", "list of units", "Units that are started before this one."),
+    later(Section::Unit, "before", "list of units", "Units that are started after this one."),
+    later(Section::Unit, "conflicts", "list of units", "Units that do not run together with this one."),
+    later(Section::Unit, "on_failure", "list of units", "Units that are started when this one fails."),
+    setting<&UnitSpec::start_at_boot, Flag>(Section::Unit, "start_at_boot", "true",
+                                            "Start the unit when holdfastd starts."),
+};
+
+constexpr std::array rollout_rows{
+    strategy(Section::Rollout, "strategy", "overlap", "How a new generation replaces the old one."),
+    setting<&RolloutSpec::drain_timeout, Maybe<Time<Allow::ZeroAndInfinity>>>(
+        Section::Rollout, "drain_timeout", "timeout_stop",
+        "How long the old generation may take to finish its work."),
+    later(Section::Rollout, "max_surge", "number",
+          "How many workers more than the pool holds may run meanwhile."),
+    later(Section::Rollout, "max_unavailable", "number",
+          "How many workers of the pool may be missing meanwhile."),
+    later(Section::Rollout, "steps", "list of percentages",
+          "The shares of new connections that a canary gets, one after the other."),
+    later(Section::Rollout, "hold", "duration", "How long each step is held."),
+    later(Section::Rollout, "probation", "duration",
+          "How long the old generation stays at hand after the new one is ready."),
+    later(Section::Rollout, "max_generations", "number", "How many generations may be alive at once."),
+};
+
+constexpr std::array health_rows{
+    later(Section::Health, "http", "path", "Ask for this path; a status of 200 to 399 is healthy."),
+    later(Section::Health, "tcp", "true or false", "Connect; an accepted connection is healthy."),
+    later(Section::Health, "exec", "command", "Run this; exit status 0 is healthy."),
+    later(Section::Health, "interval", "duration", "How long between probes."),
+    later(Section::Health, "timeout", "duration", "How long one probe may take."),
+    later(Section::Health, "failures", "number", "How many failed probes in a row make a worker unhealthy."),
+};
+
+constexpr std::array share_rows{
+    setting<&ShareSpec::users, AccountList>(Section::Share, "users", "none",
+                                            "Users who may fetch the unit's listeners from handoff.sock."),
+    setting<&ShareSpec::groups, AccountList>(Section::Share, "groups", "none",
+                                             "Groups that may fetch the unit's listeners from handoff.sock."),
+};
+
+constexpr std::array steering_rows{
+    later(Section::Steering, "mode", "word",
+          "How new connections are shared: hash, cpu, random, least_loaded or payload_byte."),
+};
+
+} // namespace
+
+std::span<Setting const> unit_settings() {
+    return unit_rows;
+}
+std::span<Setting const> rollout_settings() {
+    return rollout_rows;
+}
+std::span<Setting const> health_settings() {
+    return health_rows;
+}
+std::span<Setting const> share_settings() {
+    return share_rows;
+}
+std::span<Setting const> steering_settings() {
+    return steering_rows;
+}
+
+} // namespace holdfast
