@@ -150,7 +150,7 @@ Result<Listener> bind_unix_path(Making const& making, KernelAddress const& where
         return std::move(done).error();
 
     std::string const& path = making.address.host;
-    auto const node = look_at(path);
+    auto const node = look_at_new(path);
     if (!node)
         return complete_bind_error(node.error(), making.socket, making.address);
     if (!*node)

@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -110,6 +111,15 @@ Outcome remove_stale(std::string const& path) {
     if (auto stale = ensure_stale(path, **node); !stale)
         return stale;
 
+    // Still the same one after the question? This leaves another supervisor a microsecond; the rest is below.
+    auto const again = look_at(path);
+    if (!again)
+        return again.error();
+    if (!*again)
+        return {};
+    if (!(*again)->is_same_as(**node))
+        return held(path);
+
     // Not unlink(path): another supervisor may have found the same stale node, replaced it, and be listening
     // by now. What is renamed can be looked at again, and put back with link(2), which replaces nothing.
     std::string const aside = unused_name_beside(path);
@@ -124,6 +134,16 @@ Outcome remove_stale(std::string const& path) {
     if (::unlink(aside.c_str()) < 0 && errno != ENOENT)
         return system_error(errno, "remove " + aside);
     return is_the_stale_one ? Outcome{} : held(path);
+}
+
+Result<std::optional<PathNode>> look_at_new(std::string const& path) {
+    // remove_stale() of another supervisor may hold it aside for the few microseconds of its second look.
+    for (int tries = 0;; ++tries) {
+        auto node = look_at(path);
+        if (!node || *node || tries == 100)
+            return node;
+        ::sched_yield();
+    }
 }
 
 int set_mode(std::string const& path, mode_t mode) {

@@ -30,6 +30,9 @@ struct PathNode {
 /// The node at `path`; nothing where there is none.
 [[nodiscard]] Result<std::optional<PathNode>> look_at(std::string const& path);
 
+/// The node that bind(2) has just made at `path`; nothing where somebody removed it.
+[[nodiscard]] Result<std::optional<PathNode>> look_at_new(std::string const& path);
+
 /// Makes the way free for bind(2) on `path`, which answered EADDRINUSE: a socket that nobody listens on any
 /// more is removed. Errors: EADDRINUSE (a process listens on it, or we may not find out), EEXIST (it is no
 /// socket), or the errno of the step that failed.
