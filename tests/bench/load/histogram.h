@@ -35,7 +35,8 @@ public:
     /// The smallest value that at least `percent` of all values do not exceed, rounded up to the end of its
     /// bucket; never more than max(). 0 when nothing was recorded.
     [[nodiscard]] std::uint64_t percentile(double percent) const {
-        auto const wanted = percent / 100.0 * static_cast<double>(total_);
+        // The small step back: 99.9 % of 1000 is 999 for people, and 999.0000000001 in binary.
+        auto const wanted = percent / 100.0 * static_cast<double>(total_) - 1e-6;
         std::uint64_t seen = 0;
         for (std::size_t i = 0; i < counts_.size(); ++i) {
             seen += counts_[i];
