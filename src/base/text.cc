@@ -73,10 +73,10 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 
 std::string join(std::vector<std::string> const& parts, std::string_view separator) {
     std::string text;
-    for (auto const& part : parts) {
-        if (!text.empty())
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (i != 0)
             text += separator;
-        text += part;
+        text += parts[i];
     }
     return text;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/time.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -74,10 +75,11 @@ std::optional<Duration> parse_duration(std::string_view text) {
         if (!(seconds <= longest_seconds))
             return std::nullopt;
         total += Duration{static_cast<Duration::rep>(number * static_cast<double>(length.count()) + 0.5)};
+        // Here and not once at the end: the sum of many parts that are each within the limit would overflow.
+        if (total > std::chrono::seconds{static_cast<long>(longest_seconds)})
+            return std::nullopt;
         text = skip_spaces(text.substr(letters));
     }
-    if (total > std::chrono::seconds{static_cast<long>(longest_seconds)})
-        return std::nullopt;
     return total;
 }
 
@@ -109,15 +111,18 @@ std::string to_short_string(Duration duration) {
         return "infinity";
     char buffer[64];
     auto const us = static_cast<double>(duration.count());
-    if (duration < 1ms)
+    // The limits are where three digits would round up to the next unit: 999.5ms is 1s, not 1e+03ms.
+    if (duration < 1ms) {
         std::snprintf(buffer, sizeof buffer, "%.0fus", us);
-    else if (duration < 1s)
+    } else if (duration < 999500us) {
         std::snprintf(buffer, sizeof buffer, "%.3gms", us / 1e3);
-    else if (duration < 1min)
+    } else if (duration < 59950ms) {
         std::snprintf(buffer, sizeof buffer, "%.3gs", us / 1e6);
-    else
-        return to_string(
-            std::chrono::duration_cast<Duration>(std::chrono::duration_cast<std::chrono::seconds>(duration)));
+    } else {
+        auto text = to_string(std::chrono::round<std::chrono::seconds>(duration));
+        auto const second_space = text.find(' ', std::min(text.find(' '), text.size() - 1) + 1);
+        return text.substr(0, second_space);
+    }
     return buffer;
 }
 
