@@ -113,7 +113,7 @@ std::optional<std::string> ipv6_of(std::string_view text) {
 }
 
 // Why HOST in front of a port is no address, in the words that help most.
-Error bad_host(std::string_view text, std::string_view host, std::string_view port) {
+Error bad_host(std::string_view text, std::string_view rest, std::string_view host, std::string_view port) {
     std::string const tail = ":" + std::string{port};
     if (host.empty() || host == "*")
         return refused(text, "has no address before the port",
@@ -121,6 +121,8 @@ Error bad_host(std::string_view text, std::string_view host, std::string_view po
     if (host.find(':') != std::string_view::npos && ipv6_of(host))
         return refused(text, "is an IPv6 address without brackets",
                        "write \"[" + std::string{host} + "]" + tail + "\"");
+    if (ipv6_of(rest))
+        return refused(text, "is an IPv6 address without a port", "write it as in \"[::1]:80\"");
     if (host.find_first_not_of("0123456789.") == std::string_view::npos)
         return refused(text, "holds no IPv4 address",
                        "write four numbers from 0 to 255, as in \"127.0.0.1:80\"");
@@ -166,7 +168,7 @@ Result<ListenAddress> parse_inet(Transport transport, std::string_view text, std
     if (!numeric && brackets)
         return refused(text, "holds no IPv6 address between the brackets", "write it as in \"[::1]:80\"");
     if (!numeric)
-        return bad_host(text, host, port);
+        return bad_host(text, rest, host, port);
     address.host = std::move(*numeric);
     return address;
 }

@@ -153,8 +153,11 @@ private:
                 names.push_back(row.name);
             auto const meant = nearest(piece.word, names);
             return report_.error(place, "unknown placeholder " + quoted(shown),
-                                 meant.empty() ? "write {" + shown + "} for the text " + shown
-                                               : "did you mean `{" + std::string{meant} + "}`?");
+                                 "write {" + shown + "} for the text " + shown +
+                                     (meant.empty()
+                                          ? ""
+                                          : "; or did you mean {" + std::string{meant} +
+                                                std::string{shown.substr(piece.word.size() + 1)} + "?"));
         }
         if (takes_argument(*known) && !piece.has_argument)
             return report_.error(place, quoted(shown) + " must name a socket",

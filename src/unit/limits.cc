@@ -81,7 +81,7 @@ void read_limit(Reader in, Node const& node, int resource, std::vector<LimitSpec
                             "write \"infinity\" for no limit");
         limit.soft = limit.hard = static_cast<std::uint64_t>(node.integer);
     } else {
-        if (!in.is_text(node, "a number or a string", advice))
+        if (!in.is_text(node, "a whole number or a string", advice))
             return;
         auto const pair = parse_pair(node.text);
         if (!pair)

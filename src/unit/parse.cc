@@ -101,7 +101,7 @@ void read_root(Node const& root, UnitSpec& spec, Report& report) {
                          found ? "did you mean " + header_of(*found) + "?" : "");
         } else {
             report.error(entry.place, quoted(entry.key) + " stands outside any section",
-                         suggest_key(Section::SocketOption, entry.key, "write it below its [section]"));
+                         suggest_section_of(entry.key));
         }
     }
 }

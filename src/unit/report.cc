@@ -77,6 +77,8 @@ std::string printable(std::string_view text) {
 }
 
 std::string quoted(std::string_view text) {
+    if (text.empty())
+        return "an empty text";
     auto const shown = first_characters(text, longest_quote);
     return "`" + printable(shown) + (shown.size() < text.size() ? "…`" : "`");
 }

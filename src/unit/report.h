@@ -48,7 +48,7 @@ private:
     std::size_t errors_ = 0;
 };
 
-/// `text` in back quotes, cut to a readable length.
+/// `text` in back quotes, cut to a readable length; "an empty text" for none.
 [[nodiscard]] std::string quoted(std::string_view text);
 
 /// A suggestion: "did you mean `WORD`?", or `otherwise` when no word is near.

@@ -29,7 +29,6 @@ constexpr std::array aliases{
     Alias{"command", "exec_start"},
     Alias{"env", "environment"},
     Alias{"wanted_by", "start_at_boot"},
-    Alias{"kill_signal", "drain_signal"},
     Alias{"file_descriptor_store_max", "fd_store_max"},
 };
 
@@ -49,7 +48,32 @@ std::string in_our_spelling(std::string_view key) {
     return out;
 }
 
+std::string_view nearest_key(Section section, std::string_view key) {
+    Names names;
+    for (auto const& row : settings_of(section))
+        names.push_back(row.key);
+    return nearest(key, names);
+}
+
+// Where a key that is spelt right belongs; empty when no section has it.
+std::string section_of(std::string_view key) {
+    for (auto const& row : enum_table(Section{}))
+        if (find_setting(row.value, key))
+            return "`" + std::string{key} + "` belongs in " + header_of(row.value);
+    return {};
+}
+
 } // namespace
+
+std::string suggest_section_of(std::string_view key) {
+    auto const ours = in_our_spelling(key);
+    if (auto const exact = section_of(ours); !exact.empty())
+        return exact;
+    for (auto const section : {Section::Service, Section::Unit, Section::Socket})
+        if (auto const meant = nearest_key(section, ours); !meant.empty())
+            return "did you mean `" + std::string{meant} + "` in " + header_of(section) + "?";
+    return "write it below its [section]";
+}
 
 std::span<Setting const> settings_of(Section section) {
     switch (section) {
@@ -90,20 +114,16 @@ std::string header_of(Section section) {
                                                                           : "[" + name + "]";
 }
 
-std::string suggest_key(Section section, std::string_view key, std::string otherwise) {
+std::string suggest_key(Section section, std::string_view key) {
     auto const ours = in_our_spelling(key);
     if (find_setting(section, ours))
         return did_you_mean(ours);
     for (auto const& alias : aliases)
         if (alias.theirs == ours && find_setting(section, alias.ours))
             return did_you_mean(alias.ours);
-    for (auto const& row : enum_table(Section{}))
-        if (row.value != section && find_setting(row.value, ours))
-            return "`" + ours + "` belongs in " + header_of(row.value);
-    Names names;
-    for (auto const& row : settings_of(section))
-        names.push_back(row.key);
-    return did_you_mean(nearest(ours, names), std::move(otherwise));
+    if (auto const elsewhere = section_of(ours); !elsewhere.empty())
+        return elsewhere;
+    return did_you_mean(nearest_key(section, ours));
 }
 
 } // namespace holdfast

@@ -58,8 +58,10 @@ struct Setting {
 [[nodiscard]] Setting const* find_setting(Section section, std::string_view key);
 
 /// What somebody who wrote `key` in `section` wanted: "did you mean …", also for systemd's spelling
-/// (ExecStart) and for a key of another section. `otherwise` when nothing is near.
-[[nodiscard]] std::string suggest_key(Section section, std::string_view key, std::string otherwise = {});
+/// (ExecStart) and for a key of another section; empty when nothing is near.
+[[nodiscard]] std::string suggest_key(Section section, std::string_view key);
+/// The same for a key that stands above the first section.
+[[nodiscard]] std::string suggest_section_of(std::string_view key);
 
 /// "[service]", "[[socket]]".
 [[nodiscard]] std::string header_of(Section section);

@@ -58,7 +58,7 @@ constexpr std::array rows{
     later(in, "nice", "number", "The scheduling priority of the workers, from -20 to 19."),
     later(in, "oom_score_adjust", "number", "How readily the kernel ends the workers when memory is short."),
     later(in, "cpu_affinity", "list of CPUs", "The CPUs that workers may run on."),
-    setting<&Service::timeout_start, Time<Allow::Infinity>>(in, "timeout_start", "90s",
+    setting<&Service::timeout_start, Time<Allow::Infinity>>(in, "timeout_start", "1min 30s",
                                                             "How long a worker may take to become ready."),
     setting<&Service::timeout_stop, Time<Allow::ZeroAndInfinity>>(
         in, "timeout_stop", "30s",

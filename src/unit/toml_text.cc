@@ -74,14 +74,16 @@ Node node_from(toml::node const& value, std::uint32_t file) {
     return node;
 }
 
-// The library's sentence without its "Error while parsing …: ", and in words for the two that puzzle people.
-std::string message_of(toml::parse_error const& error) {
-    std::string text{error.description()};
-    if (text.find("unescaped control characters") != std::string::npos)
-        return "TOML: a string ends on its own line (or holds a control character, which must be written "
-               "\\u00XX)";
-    if (text.find("could not determine value type") != std::string::npos)
+// The library's sentence without its "Error while parsing …: ", and in other words where it puzzles people.
+std::string message_of(toml::parse_error const& error, std::string_view there) {
+    std::string_view text = error.description();
+    if (text.find("unescaped control characters") != std::string_view::npos)
+        return there.empty() ? "TOML: the string is not closed on its line"
+                             : "TOML: a control character in a string; write it as \\u00XX";
+    if (text.find("could not determine value type") != std::string_view::npos)
         return "TOML: this is no value; strings are written in quotes";
+    if (text.substr(0, 5) == "Error" && text.find(": ") != std::string_view::npos)
+        text.remove_prefix(text.find(": ") + 2);
     return "TOML: " + printable(text);
 }
 
@@ -93,7 +95,8 @@ std::optional<Node> read_toml(std::string_view text, std::uint32_t file, Report&
     try {
         return node_from(toml::parse(text), file);
     } catch (toml::parse_error const& error) {
-        report.error(place_of(error.source(), file), message_of(error));
+        auto const place = place_of(error.source(), file);
+        report.error(place, message_of(error, report.source_of(place)));
         return std::nullopt;
     }
 }
