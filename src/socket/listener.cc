@@ -46,11 +46,17 @@ Result<UniqueFd> create(Making const& making, int family) {
     return fd;
 }
 
+Outcome allow_reuse(Making const& making, FdRef fd) {
+    // Not for UDP: there it would let two processes share the port, and steal each other's datagrams.
+    if (making.address.transport != Transport::Tcp)
+        return {};
+    return switch_on(making, fd, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR on");
+}
+
 /// The options that have to be set before bind(2).
 Outcome set_inet_options(Making const& making, FdRef fd, KernelAddress const& where) {
-    // Not for UDP: there it would let two processes share the port, and steal each other's datagrams.
-    if (making.is_stream())
-        if (auto done = switch_on(making, fd, SOL_SOCKET, SO_REUSEADDR, 1, "set SO_REUSEADDR on"); !done)
+    if (making.address.port != 0)
+        if (auto done = allow_reuse(making, fd); !done)
             return done;
     if (where.family() == AF_INET6) {
         // An empty host means both families, whatever net.ipv6.bindv6only says; "[::]" means what that says.
@@ -109,6 +115,10 @@ Result<Listener> bind_inet(Making const& making, KernelAddress const& where) {
         if (!port)
             return port.error();
         listener.port = *port;
+        // Only now: with it the kernel searches half of the ports first, which took 400 us instead of 6 where
+        // 10,000 were taken. Connections inherit it, so that the port can be bound again by its number.
+        if (auto done = allow_reuse(making, listener.fd); !done)
+            return std::move(done).error();
     }
     if (auto done = open_for_traffic(making, listener.fd); !done)
         return std::move(done).error();
@@ -127,12 +137,6 @@ Outcome bind_path(Making const& making, FdRef fd, KernelAddress const& where) {
             return complete_bind_error(std::move(done).error(), making.socket, making.address);
     }
     return making.failed("bind", EADDRINUSE);
-}
-
-void unlink_if_ours(std::string const& path, dev_t device, ino_t inode) {
-    auto const node = look_at(path);
-    if (node && *node && (*node)->device == device && (*node)->inode == inode)
-        ::unlink(path.c_str());
 }
 
 /// The socket is bound to the very path that the unit names, not renamed into place: its name, which
@@ -155,7 +159,7 @@ Result<Listener> bind_unix_path(Making const& making, KernelAddress const& where
         return complete_bind_error(node.error(), making.socket, making.address);
     if (!*node)
         return making.failed("find the socket just made for", ENOENT);
-    ScopeExit remove_again{[&] { unlink_if_ours(path, (*node)->device, (*node)->inode); }};
+    ScopeExit remove_again{[&] { unlink_if_same(path, (*node)->device, (*node)->inode); }};
     if (((*node)->mode & 07777) != making.socket.socket_mode)
         if (int const code = set_mode(path, making.socket.socket_mode); code != 0)
             return making.failed("set the mode of", code);
@@ -200,7 +204,7 @@ void give_up(Listener&& listener) {
     Listener const gone = std::move(listener);
     // Before the close: as long as our socket holds the node, its inode number can belong to no other.
     if (gone.path_inode != 0)
-        unlink_if_ours(gone.wanted.host, gone.path_device, gone.path_inode);
+        unlink_if_same(gone.wanted.host, gone.path_device, gone.path_inode);
 }
 
 Outcome change_in_place(Listener& listener, SocketSpec const& socket) {

@@ -38,6 +38,10 @@ struct PathNode {
 /// socket), or the errno of the step that failed.
 [[nodiscard]] Outcome remove_stale(std::string const& path);
 
+/// Removes `path` if it is still this node. Only sure while the socket that is bound to it is open: until
+/// then its inode number can belong to no other.
+void unlink_if_same(std::string const& path, dev_t device, ino_t inode);
+
 /// Gives the node at `path` these permission bits; a last symbolic link is not followed. Returns an errno
 /// value or 0.
 [[nodiscard]] int set_mode(std::string const& path, mode_t mode);

@@ -20,8 +20,10 @@ namespace {
 
 // The states of include/net/tcp_states.h, which is not for user space; UDP and unix sockets use them too.
 constexpr std::uint32_t state_established = 1U << 1;
+constexpr std::uint32_t state_syn_recv = 1U << 3;
 constexpr std::uint32_t state_close = 1U << 7;
 constexpr std::uint32_t state_listen = 1U << 10;
+constexpr std::uint32_t state_new_syn_recv = 1U << 12;
 constexpr std::uint32_t state_bound_inactive = 1U << 13; // Linux 6.8; older kernels ignore it
 constexpr std::uint32_t every_state = 0xffffffffU;
 
@@ -99,6 +101,19 @@ std::optional<Body> body_of(nlmsghdr const& message) {
     return body;
 }
 
+std::uint32_t mask_of(InetStates states, int protocol) {
+    switch (states) {
+    case InetStates::Listening:
+        return protocol == IPPROTO_TCP ? state_listen | state_bound_inactive
+                                       : state_close | state_established;
+    case InetStates::Handshakes:
+        return state_syn_recv | state_new_syn_recv;
+    case InetStates::Any:
+        return every_state;
+    }
+    return every_state;
+}
+
 InetSocket to_inet_socket(inet_diag_msg const& body, nlmsghdr const& message) {
     InetSocket socket;
     socket.family = body.idiag_family;
@@ -157,10 +172,7 @@ Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std:
     request.body.sdiag_family = static_cast<std::uint8_t>(family);
     request.body.sdiag_protocol = static_cast<std::uint8_t>(protocol);
     request.body.id.idiag_sport = htons(port);
-    request.body.idiag_states = every_state;
-    if (states == InetStates::Listening)
-        request.body.idiag_states =
-            protocol == IPPROTO_TCP ? state_listen | state_bound_inactive : state_close | state_established;
+    request.body.idiag_states = mask_of(states, protocol);
     std::vector<InetSocket> sockets;
     auto done = ask(request, [&](nlmsghdr const& message) {
         auto const body = body_of<inet_diag_msg>(message);

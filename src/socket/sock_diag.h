@@ -26,7 +26,9 @@ struct InetSocket {
     uid_t uid = 0;
 };
 
-enum class InetStates { Listening, Any };
+/// Handshakes: a client's SYN was answered and its connection is in no accept queue yet (SYN_RECV and, since
+/// Linux 4.4, NEW_SYN_RECV).
+enum class InetStates { Listening, Handshakes, Any };
 
 /// The sockets of `protocol` (IPPROTO_TCP, IPPROTO_UDP) and `family` on `port`.
 [[nodiscard]] Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std::uint16_t port,

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of a listener that clients may still be knocking at: first nobody new gets in, then those who wait
+// are let through, then it is closed. A listener closed while its queue holds connections resets every one of
+// them. Also the mending of a listener that a worker has shut down. Never waits; the supervisor does.
+#pragma once
+
+#include "base/result.h"
+#include "socket/listener.h"
+
+#include <cstdint>
+
+namespace holdfast {
+
+/// Lets no new client in, and those who wait stay. tcp: a socket filter that drops every SYN
+/// (SO_ATTACH_FILTER; the client tries again a second later and is refused then); a unix path is unlinked, if
+/// it is still ours; udp: a filter that drops every datagram. An abstract unix name cannot be closed to
+/// clients: EOPNOTSUPP. socket(7).
+[[nodiscard]] Outcome turn_clients_away(Listener& listener);
+
+/// Connections that would be lost if the listener were closed now: its accept queue, and for tcp the
+/// handshakes under way on its address (sock_diag, state SYN_RECV). An empty accept queue alone proves
+/// nothing. An upper bound: handshakes of a second listener on the same port count for a wildcard too. udp:
+/// datagrams' bytes not yet read.
+[[nodiscard]] Result<std::uint32_t> count_waiting(Listener const& listener);
+
+/// Makes a stream listener listen again that somebody who shares it has shut down (shutdown(2) on any
+/// duplicate ends it for all). True if that was necessary. A tcp socket listens again itself; a unix socket
+/// cannot, so `listener.fd` is another one afterwards, to be handed out anew. On an error the fd is open,
+/// listens on nothing, and the next call tries again. `backlog` is what listen(2) is given.
+[[nodiscard]] Result<bool> keep_listening(Listener& listener, int backlog);
+
+} // namespace holdfast
