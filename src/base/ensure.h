@@ -3,7 +3,6 @@
 // lives on. Not for what the world may do to us: that is Result<T>.
 #pragma once
 
-#include <source_location>
 #include <stdexcept>
 #include <string>
 
@@ -15,12 +14,14 @@ public:
     using std::logic_error::logic_error;
 };
 
-inline void ensure(bool holds, char const* what = "promise",
-                   std::source_location at = std::source_location::current()) {
+// Not std::source_location: clang 14 and 15 have none with libstdc++, but all compilers have what it is made
+// of.
+inline void ensure(bool holds, char const* what = "promise", char const* file = __builtin_FILE(),
+                   int line = __builtin_LINE(), char const* function = __builtin_FUNCTION()) {
     if (holds) [[likely]]
         return;
-    throw BrokenPromise{std::string{what} + " broken at " + at.file_name() + ":" + std::to_string(at.line()) +
-                        " in " + at.function_name()};
+    throw BrokenPromise{std::string{what} + " broken at " + file + ":" + std::to_string(line) + " in " +
+                        function};
 }
 
 } // namespace holdfast

@@ -14,6 +14,9 @@ struct EnumName {
     E value;
     std::string_view name;
 };
+// clang before 17 deduces no aggregate by itself.
+template <class E, class Text>
+EnumName(E, Text) -> EnumName<E>;
 
 /// The name of `value`; "?" for a value outside the table.
 template <class E>
