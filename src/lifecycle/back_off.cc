@@ -75,7 +75,7 @@ Duration restart_delay(Policy const& policy, unsigned tries) {
 
 bool was_healthy(Worker const& worker, Policy const& policy, MonotonicTime now) {
     auto const long_enough = std::max(policy.restart_delay, policy.restart_max_delay);
-    return worker.was_ready && now - worker.ready_at >= long_enough;
+    return worker.phase == WorkerPhase::Ready && now - worker.since >= long_enough;
 }
 
 } // namespace holdfast::lifecycle

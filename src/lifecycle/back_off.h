@@ -26,8 +26,9 @@ enum class Ending {
 /// it grows geometrically from restart_delay to restart_max_delay in restart_steps steps.
 [[nodiscard]] Duration restart_delay(Policy const& policy, unsigned tries);
 
-/// A worker that was ready for restart_max_delay starts its slot's count again: even if it always ended after
-/// that time, it would not be restarted more often than the longest delay allows.
+/// `worker` as it was before it ended. One that was ready for restart_max_delay starts its slot's count
+/// again: even if it always ended after that time, it would not be restarted more often than the longest
+/// delay allows.
 [[nodiscard]] bool was_healthy(Worker const& worker, Policy const& policy, MonotonicTime now);
 
 } // namespace holdfast::lifecycle

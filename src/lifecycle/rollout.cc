@@ -48,8 +48,8 @@ bool UnitStep::is_draining_for(GenerationId rollout) const {
 }
 
 void UnitStep::propose(NextGeneration const& next) {
-    drop_gone();
     state_.next = next;
+    drop_gone(); // what was retired for it may be gone already, and makes room
     if (!next.is_rollout)
         return report({.happening = Happening::Starting, .generation = next.id});
     // With replace the draining of the old ones is part of the rollout, so it has begun.
@@ -184,6 +184,7 @@ void UnitStep::drop_gone() {
             return refill.generation == generation.id;
         });
     };
+    bool any_gone = false;
     for (auto it = state_.generations.begin(); it != state_.generations.end();) {
         if (!is_gone(*it)) {
             ++it;
@@ -191,8 +192,13 @@ void UnitStep::drop_gone() {
         }
         auto const rollout = it->retired_by;
         it = state_.generations.erase(it);
+        any_gone = true;
         if (rollout != no_generation && !is_coming(rollout) && !is_draining_for(rollout))
             report({.happening = Happening::RolloutDone, .generation = rollout});
+    }
+    if (any_gone) { // there are many units; between rollouts each holds no more than it needs
+        state_.generations.shrink_to_fit();
+        state_.workers.shrink_to_fit();
     }
 }
 

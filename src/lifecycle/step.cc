@@ -38,11 +38,12 @@ void UnitStep::on(StartWished const&) {
         retire(*serving, no_generation); // only back-off is left of it: start afresh, by the wanted spec
         return start_from_nothing();
     }
-    if (serving != nullptr)
-        fill(*serving);
-    state_.start_owed = true; // answered by settle() in this very step if all are ready
-    report(
-        {.happening = Happening::Starting, .generation = serving != nullptr ? serving->id : state_.next->id});
+    state_.start_owed = true; // if all are ready, settle() answers in this very step
+    if (serving == nullptr)
+        return report({.happening = Happening::Starting, .generation = state_.next->id});
+    fill(*serving);
+    if (!all_ready(*serving))
+        report({.happening = Happening::Starting, .generation = serving->id});
 }
 
 /// Up is wished while nothing serves and nothing comes (old workers may still drain).
@@ -55,6 +56,7 @@ void UnitStep::start_from_nothing() {
         return propose({.id = new_generation(), .strategy = wanted_.strategy});
     case Activation::Lazy:
         state_.listening = true;
+        state_.start_owed = false;
         return report({.happening = Happening::Started, .generation = state_.last_generation});
     }
 }

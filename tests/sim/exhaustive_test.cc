@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every interleaving in small scope.
+#include "catch.h"
+#include "sim/explore.h"
+#include "sim/replay.h"
+
+#include <iostream>
+
+using namespace holdfast;
+using namespace holdfast::sim;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Scope {
+    char const* what;
+    std::uint16_t workers;
+    ServiceType type;
+    Activation activation;
+    RestartWhen restart;
+    int depth;
+};
+
+Policy policy_of(Scope const& scope) {
+    return {.spec = SpecId{1},
+            .workers = scope.workers,
+            .type = scope.type,
+            .activation = scope.activation,
+            .restart = scope.restart,
+            .timeout_start = 9s,
+            .timeout_stop = 3s,
+            .drain_timeout = 5s,
+            .restart_delay = 100ms,
+            .restart_max_delay = 400ms,
+            .restart_steps = 1,
+            .start_limit_burst = 2,
+            .start_limit_interval = 10s,
+            .max_generations = 2};
+}
+
+} // namespace
+
+TEST_CASE("in small scope every order of events keeps every invariant", "[sim]") {
+    auto const scope = GENERATE(
+        Scope{"one worker", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 9},
+        Scope{"one simple worker", 1, ServiceType::Simple, Activation::Eager, RestartWhen::Always, 8},
+        Scope{"two workers", 2, ServiceType::Exec, Activation::Eager, RestartWhen::OnFailure, 7},
+        Scope{"one lazy worker", 1, ServiceType::Notify, Activation::Lazy, RestartWhen::OnFailure, 9},
+        Scope{"two lazy workers", 2, ServiceType::Notify, Activation::Lazy, RestartWhen::No, 8});
+    auto const result = explore({.wanted = policy_of(scope)}, scope.depth);
+    std::cout << "  " << scope.what << ": depth " << scope.depth << ", " << result.states << " states, "
+              << result.steps << " steps\n";
+    INFO(describe(result.trace, result.complaints, policy_of(scope)));
+    CHECK(result.complaints.empty());
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/history.h"
+
+#include "lifecycle/back_off.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::sim {
+
+GenerationMemory const* History::find(GenerationId id) const {
+    auto const it = std::ranges::find(generations, id, &GenerationMemory::id);
+    return it != generations.end() ? &*it : nullptr;
+}
+
+bool is_automatic(Scene const& scene, Spawn const& spawn) {
+    if (scene.is_wish())
+        return false;
+    auto const* const generation = scene.history.find(spawn.generation);
+    return generation != nullptr && generation->slots.at(static_cast<std::size_t>(spawn.slot)).used;
+}
+
+Proposal proposed(Scene const& scene) {
+    Proposal proposal{scene.history.last_proposed, scene.history.strategy};
+    scene.for_each<Report>([&](Report const& report) {
+        bool const announces = report.happening == Happening::Starting ||
+                               report.happening == Happening::RolloutBegan ||
+                               report.happening == Happening::RolloutWaits;
+        if (!announces || report.generation <= proposal.generation)
+            return;
+        auto const* const restart = std::get_if<RestartWished>(&scene.fact);
+        proposal = {report.generation,
+                    restart != nullptr && restart->strategy ? *restart->strategy : scene.wanted.strategy};
+    });
+    return proposal;
+}
+
+namespace {
+
+/// Which waiters a report may answer.
+enum class Answers : std::uint8_t { Nobody, Starts, StartsAndStops, Restarts };
+
+Answers answered_by(Happening happening) {
+    switch (happening) {
+    case Happening::Started:
+    case Happening::StartFailed:
+        return Answers::Starts;
+    case Happening::Stopped:
+        return Answers::StartsAndStops;
+    case Happening::RolloutDone:
+    case Happening::RolloutFailed:
+    case Happening::RolloutSuperseded:
+    case Happening::RolloutStopped:
+        return Answers::Restarts;
+    case Happening::Starting:
+    case Happening::WorkerDied:
+    case Happening::WorkerReady:
+    case Happening::WorkerGone:
+    case Happening::BackingOff:
+    case Happening::StartLimitHit:
+    case Happening::RolloutBegan:
+    case Happening::RolloutWaits:
+    case Happening::TookOver:
+    case Happening::DrainDeadlinePassed:
+    case Happening::StartDeadlinePassed:
+    case Happening::Stopping:
+    case Happening::Finished:
+        return Answers::Nobody;
+    }
+    return Answers::Nobody;
+}
+
+bool is_answer(Report const& report, Waiter const& waiter) {
+    auto const answers = answered_by(report.happening);
+    switch (waiter.kind) {
+    case Waiter::Kind::Start:
+        return (answers == Answers::Starts || answers == Answers::StartsAndStops) &&
+               report.generation >= waiter.acknowledged;
+    case Waiter::Kind::Stop:
+        return answers == Answers::StartsAndStops && report.generation >= waiter.acknowledged;
+    case Waiter::Kind::Restart:
+        return answers == Answers::Restarts && report.generation == waiter.acknowledged;
+    }
+    return false;
+}
+
+/// The report in the step of a wish that says with which generation its answer will come.
+std::optional<Waiter> acknowledgement(Scene const& scene) {
+    std::optional<Waiter> waiter;
+    auto const take = [&](Waiter::Kind kind, std::initializer_list<Happening> happenings) {
+        scene.for_each<Report>([&](Report const& report) {
+            if (!waiter && std::ranges::find(happenings, report.happening) != happenings.end())
+                waiter = Waiter{kind, report.generation};
+        });
+    };
+    if (std::holds_alternative<StartWished>(scene.fact))
+        take(Waiter::Kind::Start, {Happening::Starting, Happening::Started});
+    else if (std::holds_alternative<StopWished>(scene.fact))
+        take(Waiter::Kind::Stop, {Happening::Stopping, Happening::Stopped});
+    else if (std::holds_alternative<RestartWished>(scene.fact))
+        take(Waiter::Kind::Restart, {Happening::RolloutBegan, Happening::RolloutWaits});
+    return waiter;
+}
+
+} // namespace
+
+std::vector<Waiter> waiters_after(Scene const& scene, Complaints& complaints) {
+    auto waiters = scene.history.waiters;
+    if (auto const waiter = acknowledgement(scene))
+        waiters.push_back(*waiter);
+    else if (scene.is_wish())
+        complaints.push_back({"wishes-are-acknowledged", "nothing was reported"});
+    scene.for_each<Report>([&](Report const& report) {
+        if (answered_by(report.happening) == Answers::Nobody)
+            return;
+        auto const answered =
+            std::erase_if(waiters, [&](Waiter const& waiter) { return is_answer(report, waiter); });
+        if (answered == 0)
+            complaints.push_back(
+                {"wishes-are-answered-once", "nobody waits for: " + to_string(Order{report})});
+    });
+    return waiters;
+}
+
+namespace {
+
+void remember_wish(Scene const& scene, History& history) {
+    if (!scene.is_wish())
+        return;
+    history.up = !std::holds_alternative<StopWished>(scene.fact);
+    history.automatic_starts.clear();
+    for (auto& generation : history.generations)
+        for (auto& slot : generation.slots)
+            slot.automatic_in_a_row = 0;
+}
+
+/// How the slot of one that is gone now was left.
+void remember_death(Scene const& scene, History& history) {
+    auto const id = worker_of(scene.fact);
+    auto const* const gone = id ? scene.before.find(*id) : nullptr;
+    if (gone == nullptr || scene.between.find(*id) != nullptr)
+        return;
+    for (auto& generation : history.generations) {
+        if (generation.id != gone->generation)
+            continue;
+        auto& slot = generation.slots.at(static_cast<std::size_t>(gone->slot));
+        slot.ended_ready = gone->ready;
+        slot.ended_at = scene.now;
+        auto const end = gone->stopping ? gone->leaving_since : scene.now;
+        auto const long_enough =
+            std::max(generation.policy.restart_delay, generation.policy.restart_max_delay);
+        if (gone->ready && end - gone->ready_at >= long_enough)
+            slot.automatic_in_a_row = 0;
+    }
+}
+
+void remember_spawn(Scene const& scene, History& history, Spawn const& spawn) {
+    bool const automatic = is_automatic(scene, spawn);
+    if (history.find(spawn.generation) == nullptr)
+        history.generations.push_back({.id = spawn.generation,
+                                       .policy = scene.wanted,
+                                       .slots = std::vector<SlotMemory>(scene.wanted.workers),
+                                       .took_over_from = {}});
+    for (auto& generation : history.generations) {
+        if (generation.id != spawn.generation)
+            continue;
+        auto& slot = generation.slots.at(static_cast<std::size_t>(spawn.slot));
+        slot.used = true;
+        if (automatic) {
+            ++slot.automatic_in_a_row;
+            history.automatic_starts.push_back(scene.now);
+        }
+    }
+    history.last_worker = spawn.worker;
+    history.last_spawned = std::max(history.last_spawned, spawn.generation);
+}
+
+void remember_take_over(Scene const& scene, History& history, Report const& report) {
+    for (auto& generation : history.generations)
+        if (generation.id == report.generation)
+            for (auto const& process : scene.between.processes)
+                if (process.generation < report.generation && process.serves())
+                    generation.took_over_from.push_back(process.id);
+}
+
+/// A generation is remembered while it has a process, or slots that wait.
+void forget_gone(Scene const& scene, History& history) {
+    std::erase_if(history.generations, [&](GenerationMemory const& generation) {
+        bool const lives = std::ranges::any_of(scene.after.processes, [&](Process const& process) {
+            return process.generation == generation.id;
+        });
+        bool const waits = std::ranges::any_of(scene.after.timers, [&](ArmedTimer const& timer) {
+            return timer.key.kind == TimerKind::StartLimit ||
+                   (timer.key.kind == TimerKind::RestartDelay &&
+                    timer.key.of >> 16 == static_cast<std::uint32_t>(generation.id));
+        });
+        return !lives && !waits;
+    });
+}
+
+} // namespace
+
+void remember(Scene const& scene, History& history, std::vector<Waiter> waiters) {
+    history.waiters = std::move(waiters);
+    auto const [generation, strategy] = proposed(scene);
+    history.last_proposed = generation;
+    history.strategy = strategy;
+    remember_wish(scene, history);
+    remember_death(scene, history);
+    bool limited = false;
+    scene.for_each<Report>([&](Report const& report) {
+        limited = limited || report.happening == Happening::StartLimitHit;
+        if (report.happening == Happening::TookOver)
+            remember_take_over(scene, history, report);
+        if (report.happening == Happening::Finished && scene.wanted.activation == Activation::Eager)
+            history.up = false;
+    });
+    scene.for_each<Spawn>([&](Spawn const& spawn) { remember_spawn(scene, history, spawn); });
+    bool const taken = std::holds_alternative<TrafficArrived>(scene.fact) && scene.before.watching;
+    if (taken && !limited)
+        history.automatic_starts.push_back(scene.now);
+    forget_gone(scene, history);
+}
+
+} // namespace holdfast::sim

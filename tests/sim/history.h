@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the invariants must remember of a run, kept by looking at facts and orders only; it never trusts
+// UnitState.
+#pragma once
+
+#include "sim/kernel.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::sim {
+
+/// A command that waits. `acknowledged` is the generation of the report in the step of its wish; its answer
+/// is the first report of its kind with this generation or a later one (a restart: exactly this one).
+struct Waiter {
+    enum class Kind : std::uint8_t { Start, Stop, Restart } kind{};
+    GenerationId acknowledged{};
+};
+
+struct SlotMemory {
+    bool used = false;
+    std::uint16_t automatic_in_a_row = 0; ///< since the last healthy run or wish
+    bool ended_ready = false;             ///< how its last worker ended
+    MonotonicTime ended_at{};
+};
+
+struct GenerationMemory {
+    GenerationId id{};
+    Policy policy{}; ///< the wanted one when its first worker was ordered
+    std::vector<SlotMemory> slots;
+    std::vector<WorkerId> took_over_from; ///< who served when its rollout took over
+};
+
+struct History {
+    bool up = false;     ///< start or restart was wished last, and the unit has not finished since
+    Strategy strategy{}; ///< with which `last_proposed` is to come
+    GenerationId last_proposed{};
+    GenerationId last_spawned{}; ///< the newest generation that had a worker
+    WorkerId last_worker{};
+    std::vector<Waiter> waiters;
+    std::vector<GenerationMemory> generations;   ///< those with a process or a timer, oldest first
+    std::vector<MonotonicTime> automatic_starts; ///< since the last wish
+    [[nodiscard]] GenerationMemory const* find(GenerationId id) const;
+};
+
+/// The name of an invariant and what it saw.
+struct Complaint {
+    std::string_view invariant;
+    std::string text;
+};
+using Complaints = std::vector<Complaint>;
+
+/// One step as a bystander sees it.
+struct Scene {
+    Policy const& wanted;
+    Fact const& fact;
+    MonotonicTime now;
+    Orders const& orders;
+    Kernel const& before;   ///< before the fact happened
+    Kernel const& between;  ///< it has happened, nothing is enacted yet
+    Kernel const& after;    ///< the orders are enacted
+    History const& history; ///< of the steps before this one
+    UnitState const& state; ///< after the step
+
+    [[nodiscard]] std::optional<WorkerPhase> state_of(WorkerId id) const {
+        for (auto const& worker : state.workers)
+            if (worker.id == id)
+                return worker.phase;
+        return std::nullopt;
+    }
+    [[nodiscard]] bool is_wish() const {
+        return std::holds_alternative<StartWished>(fact) || std::holds_alternative<StopWished>(fact) ||
+               std::holds_alternative<RestartWished>(fact);
+    }
+    template <class T>
+    void for_each(auto&& look) const {
+        for (auto const& order : orders)
+            if (auto const* it = std::get_if<T>(&order))
+                look(*it);
+    }
+};
+
+/// Nobody wished it: the slot was filled before.
+[[nodiscard]] bool is_automatic(Scene const& scene, Spawn const& spawn);
+
+/// With which strategy the newest generation that was announced is to come, this step included.
+struct Proposal {
+    GenerationId generation{};
+    Strategy strategy{};
+};
+[[nodiscard]] Proposal proposed(Scene const& scene);
+
+/// What waits after the step; what was answered wrongly is complained about.
+[[nodiscard]] std::vector<Waiter> waiters_after(Scene const& scene, Complaints& complaints);
+
+/// Takes the step into `history`, the one that the scene refers to.
+void remember(Scene const& scene, History& history, std::vector<Waiter> waiters);
+
+} // namespace holdfast::sim

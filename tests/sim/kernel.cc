@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/kernel.h"
+
+#include <algorithm>
+
+namespace holdfast::sim {
+
+namespace {
+
+template <class... F>
+struct Cases : F... {
+    using F::operator()...;
+};
+template <class... F>
+Cases(F...) -> Cases<F...>;
+
+auto place_of(std::vector<ArmedTimer>& timers, TimerKey key) {
+    return std::ranges::lower_bound(timers, key, {}, &ArmedTimer::key);
+}
+
+void get_ready(Process& process, MonotonicTime now) {
+    if (!process.ready)
+        process.ready_at = now;
+    process.ready = true;
+}
+
+} // namespace
+
+std::optional<WorkerId> worker_of(Fact const& fact) {
+    return std::visit(
+        []<class T>(T const& it) -> std::optional<WorkerId> {
+            if constexpr (requires { it.worker; })
+                return it.worker;
+            else
+                return std::nullopt;
+        },
+        fact);
+}
+
+Process const* Kernel::find(WorkerId id) const {
+    auto const it = std::ranges::find(processes, id, &Process::id);
+    return it != processes.end() ? &*it : nullptr;
+}
+
+ArmedTimer const* Kernel::find(TimerKey key) const {
+    auto const it = std::ranges::find(timers, key, &ArmedTimer::key);
+    return it != timers.end() ? &*it : nullptr;
+}
+
+ArmedTimer const* Kernel::earliest_timer() const {
+    auto const it = std::ranges::min_element(timers, {}, &ArmedTimer::at);
+    return it != timers.end() ? &*it : nullptr;
+}
+
+void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) {
+    auto const process = [&](WorkerId id) { return const_cast<Process*>(find(id)); };
+    std::visit(
+        Cases{[&](Spawn const& it) {
+                  processes.push_back(
+                      {.id = it.worker, .generation = it.generation, .slot = it.slot, .type = policy.type});
+              },
+              [&](Drain const& it) {
+                  if (auto* const told = process(it.worker)) {
+                      told->told = true;
+                      told->leaving_since = now;
+                  }
+              },
+              [&](Kill const& it) {
+                  if (auto* const killed = process(it.worker))
+                      killed->killed = true;
+              },
+              [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
+              [&](Arm const& it) {
+                  auto const place = place_of(timers, it.timer);
+                  if (place != timers.end() && place->key == it.timer)
+                      place->at = it.at;
+                  else
+                      timers.insert(place, {it.timer, it.at});
+              },
+              [&](Disarm const& it) {
+                  std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == it.timer; });
+              },
+              [](Report const&) {}},
+        order);
+}
+
+bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
+    if (auto const id = worker_of(fact)) {
+        auto const* const process = find(*id);
+        if (process == nullptr)
+            return true;
+        return std::visit(
+            Cases{[&](Forked const&) { return process->stage == Stage::Ordered; },
+                  [&](Executed const&) { return process->stage == Stage::Forked && !process->killed; },
+                  [&](SpawnFailed const&) { return process->stage != Stage::Executed; },
+                  [&](Exited const&) { return process->stage != Stage::Ordered; },
+                  // what a process says, only its program can say
+                  [&](auto const&) { return process->stage == Stage::Executed && !process->killed; }},
+            fact);
+    }
+    if (std::holds_alternative<TrafficArrived>(fact))
+        return watching;
+    if (auto const* const expired = std::get_if<TimerExpired>(&fact))
+        if (auto const* const timer = find(expired->timer))
+            return timer->at <= now;
+    return true;
+}
+
+void Kernel::happen(Fact const& fact, MonotonicTime now) {
+    if (auto const* const expired = std::get_if<TimerExpired>(&fact))
+        std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == expired->timer; });
+    auto const id = worker_of(fact);
+    auto* const process = id ? const_cast<Process*>(find(*id)) : nullptr;
+    if (process == nullptr)
+        return;
+    auto const die = [&] { std::erase_if(processes, [&](Process const& it) { return it.id == *id; }); };
+    std::visit(Cases{[&](Forked const&) {
+                         process->stage = Stage::Forked;
+                         if (process->type == ServiceType::Simple)
+                             get_ready(*process, now);
+                     },
+                     [&](Executed const&) {
+                         process->stage = Stage::Executed;
+                         if (process->type == ServiceType::Exec)
+                             get_ready(*process, now);
+                     },
+                     [&](SpawnFailed const&) { die(); }, [&](Exited const&) { die(); },
+                     [&](ReadySaid const&) {
+                         // one that was told to go is not believed any more
+                         if (process->type == ServiceType::Notify && !process->told)
+                             get_ready(*process, now);
+                     },
+                     [&](StoppingSaid const&) {
+                         if (process->serves()) {
+                             process->stopping = true;
+                             process->leaving_since = now;
+                         }
+                     },
+                     [&](TimeExtended const&) { process->extended = true; }, [](auto const&) {}},
+               fact);
+}
+
+} // namespace holdfast::sim

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// A simulated kernel: it enacts orders on simulated processes, timers and a watch, and says what may happen
+// next. It never calls step(): what comes of an order is a fact that somebody delivers later.
+#pragma once
+
+#include "lifecycle/levels.h"
+#include "lifecycle/order.h"
+
+#include <optional>
+#include <vector>
+
+namespace holdfast::sim {
+
+using namespace lifecycle;
+
+enum class Stage : std::uint8_t { Ordered, Forked, Executed };
+
+/// A living process, or one that is ordered.
+struct Process {
+    WorkerId id{};
+    GenerationId generation{};
+    Slot slot{};
+    ServiceType type{}; ///< how it shows that it is ready
+    Stage stage = Stage::Ordered;
+    bool ready = false;    ///< it did what its type calls ready
+    bool stopping = false; ///< it said that it goes by itself
+    bool told = false;     ///< Drain
+    bool killed = false;
+    bool extended = false; ///< it asked for more time
+    MonotonicTime ready_at{};
+    MonotonicTime leaving_since{}; ///< told, or said so itself
+    /// It does its work and nobody said that it should not.
+    [[nodiscard]] bool serves() const { return ready && !is_leaving(); }
+    [[nodiscard]] bool is_leaving() const { return stopping || told || killed; }
+};
+
+struct Kernel {
+    std::vector<Process> processes; ///< in order of their ids
+    std::vector<ArmedTimer> timers; ///< in order of their keys
+    bool watching = false;
+
+    void enact(Order const& order, Policy const& policy, MonotonicTime now);
+    /// May `fact` come from here now? Wishes may always, and so may late facts about the dead.
+    [[nodiscard]] bool may_happen(Fact const& fact, MonotonicTime now) const;
+    /// The fact happens: processes change, timers are used up.
+    void happen(Fact const& fact, MonotonicTime now);
+
+    [[nodiscard]] Process const* find(WorkerId id) const;
+    [[nodiscard]] ArmedTimer const* find(TimerKey key) const;
+    [[nodiscard]] ArmedTimer const* earliest_timer() const;
+};
+
+/// The worker a fact is about.
+[[nodiscard]] std::optional<WorkerId> worker_of(Fact const& fact);
+
+} // namespace holdfast::sim

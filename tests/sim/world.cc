@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/world.h"
+
+#include "sim/invariants.h"
+
+#include <algorithm>
+
+namespace holdfast::sim {
+
+Complaints World::deliver(TraceLine const& line) {
+    now = std::max(now, line.at);
+    if (auto const* const policy = std::get_if<Policy>(&line.what)) {
+        wanted = *policy;
+        return {};
+    }
+    auto const& fact = std::get<Fact>(line.what);
+    if (!kernel.may_happen(fact, now))
+        return {};
+    Kernel const before = kernel;
+    kernel.happen(fact, now);
+    Kernel const between = kernel;
+    auto const orders = step(state, wanted, fact, now);
+    for (auto const& order : orders) {
+        auto const* const spawn = std::get_if<Spawn>(&order);
+        auto const* const memory = spawn != nullptr ? history.find(spawn->generation) : nullptr;
+        kernel.enact(order, memory != nullptr ? memory->policy : wanted, now);
+    }
+    Scene const scene{.wanted = wanted,
+                      .fact = fact,
+                      .now = now,
+                      .orders = orders,
+                      .before = before,
+                      .between = between,
+                      .after = kernel,
+                      .history = history,
+                      .state = state};
+    Complaints complaints;
+    check_invariants(scene, complaints);
+    auto waiters = waiters_after(scene, complaints);
+    remember(scene, history, std::move(waiters));
+    return complaints;
+}
+
+namespace {
+
+constexpr int long_enough = 400;
+
+/// What a worker that behaves well does next, if it does not just serve.
+std::optional<Fact> good_next(Process const& process) {
+    switch (process.stage) {
+    case Stage::Ordered:
+        return Forked{process.id};
+    case Stage::Forked:
+        if (process.killed)
+            return Exited{process.id, ExitKind::UncleanSignal};
+        return Executed{process.id};
+    case Stage::Executed:
+        break;
+    }
+    if (process.is_leaving())
+        return Exited{process.id, process.killed ? ExitKind::UncleanSignal : ExitKind::Clean};
+    if (!process.ready)
+        return ReadySaid{process.id};
+    return std::nullopt;
+}
+
+/// A worker that hangs does nothing but be born and be killed.
+std::optional<Fact> stubborn_next(Process const& process) {
+    if (process.stage != Stage::Executed || process.killed)
+        return good_next(process);
+    return std::nullopt;
+}
+
+std::optional<TraceLine> next_line(World const& world, std::optional<Fact> (*next)(Process const&)) {
+    for (auto const& process : world.kernel.processes)
+        if (auto const fact = next(process))
+            return TraceLine{world.now, *fact};
+    if (auto const* const timer = world.kernel.earliest_timer())
+        return TraceLine{std::max(world.now, timer->at), Fact{TimerExpired{timer->key}}};
+    return std::nullopt;
+}
+
+} // namespace
+
+bool is_settled(History const& history) {
+    return history.waiters.empty();
+}
+
+Complaints come_to_rest(World& world) {
+    for (int i = 0; i < long_enough; ++i) {
+        auto const line = next_line(world, good_next);
+        if (!line) {
+            bool const serves =
+                world.kernel.watching || std::ranges::any_of(world.kernel.processes, &Process::serves);
+            if (world.history.up != serves)
+                return {{"rest-is-what-was-wished",
+                         world.history.up ? "up, but nothing serves" : "down, but something serves"}};
+            if (!is_settled(world.history))
+                return {{"wishes-are-answered-once", "all is quiet and somebody still waits"}};
+            return {};
+        }
+        if (auto complaints = world.deliver(*line); !complaints.empty())
+            return complaints;
+    }
+    return {{"rest-is-what-was-wished", "it does not come to rest"}};
+}
+
+Complaints outlast_stubborn_workers(World& world) {
+    for (int i = 0; i < long_enough && !is_settled(world.history); ++i) {
+        auto const line = next_line(world, stubborn_next);
+        if (!line)
+            break;
+        if (auto complaints = world.deliver(*line); !complaints.empty())
+            return complaints;
+    }
+    if (!is_settled(world.history))
+        return {{"wishes-are-answered-once", "somebody waits for workers that hang"}};
+    return {};
+}
+
+} // namespace holdfast::sim

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A World: one unit in the simulated kernel, with the memory that the invariants need. deliver() is one step;
+// after it every named invariant has been checked.
+#pragma once
+
+#include "lifecycle/step.h"
+#include "lifecycle/trace.h"
+#include "sim/history.h"
+#include "sim/kernel.h"
+
+#include <string>
+#include <vector>
+
+namespace holdfast::sim {
+
+/// step(), or a mutant of it.
+using Step = Orders (*)(UnitState&, Policy const&, Fact const&, MonotonicTime);
+
+struct World {
+    Policy wanted;
+    UnitState state{};
+    Kernel kernel{};
+    History history{};
+    MonotonicTime now{std::chrono::hours{1}};
+    Step step = lifecycle::step;
+
+    /// Time moves to `line.at` (never back) and the fact is told, or the wanted spec changes. Nothing happens
+    /// to a fact that cannot happen now; so any part of a trace is a trace.
+    Complaints deliver(TraceLine const& line);
+};
+
+/// Everybody behaves well from now on, until nothing moves any more. Complains when that takes too long, or
+/// when a wish is without its answer then.
+[[nodiscard]] Complaints come_to_rest(World& world);
+/// From now on no worker says anything or goes unless it is killed. Complains when wishes are not answered
+/// even so.
+[[nodiscard]] Complaints outlast_stubborn_workers(World& world);
+
+/// All wishes are answered.
+[[nodiscard]] bool is_settled(History const& history);
+
+} // namespace holdfast::sim
