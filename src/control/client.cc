@@ -181,4 +181,13 @@ Result<ControlAnswer> ControlClient::call_more(std::string_view method, json con
     }
 }
 
+void ControlClient::wait_for_end() {
+    char ignored[4096];
+    while (wait_for(POLLIN, MonotonicTime::never())) {
+        ssize_t const got = ::recv(socket_.raw(), ignored, sizeof ignored, MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            return;
+    }
+}
+
 } // namespace holdfast

@@ -40,6 +40,9 @@ public:
     call_more(std::string_view method, nlohmann::json const& parameters,
               std::function<bool(nlohmann::json const&)> const& on_progress, Duration timeout = forever);
 
+    /// Until the daemon closes the connection.
+    void wait_for_end();
+
 private:
     explicit ControlClient(UniqueFd socket) : socket_{std::move(socket)} {}
     [[nodiscard]] Outcome send_all(std::string_view message, MonotonicTime deadline);

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each verb does, `run` apart: calls the daemon (or, for verify, reads unit files) and prints.
+#pragma once
+
+#include "cli/command_line.h"
+
+namespace holdfast::cli {
+
+[[nodiscard]] ExitStatus act(CommandLine const& line);
+
+class Session;
+[[nodiscard]] ExitStatus change_units(Session& session); ///< start, stop, restart
+[[nodiscard]] ExitStatus apply(Session& session);
+[[nodiscard]] ExitStatus shut_down(Session& session);
+[[nodiscard]] ExitStatus show_status(Session& session);
+[[nodiscard]] ExitStatus show_events(Session& session);
+[[nodiscard]] ExitStatus show_version(Session& session);
+/// list, sockets, show, plan, trace: one question, one answer.
+[[nodiscard]] ExitStatus look(Session& session);
+[[nodiscard]] ExitStatus verify(Session& session);
+
+} // namespace holdfast::cli

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only file that knows CLI11. Its exceptions end here.
+#include "cli/command_line.h"
+
+#include "base/text.h"
+#include "base/words.h"
+
+#include <algorithm>
+#include <map>
+
+#include <CLI/CLI.hpp>
+
+namespace holdfast::cli {
+
+namespace {
+
+constexpr unsigned most_workers = 65535;
+
+template <class E>
+CLI::IsMember one_of() {
+    std::vector<std::string> names;
+    for (auto const& row : enum_table(E{}))
+        names.emplace_back(row.name);
+    return CLI::IsMember{names};
+}
+
+void add_globals(CLI::App& app, CommandLine& line) {
+    app.add_flag("--json", line.json, "Print the daemon's answers as JSON");
+    auto* user = app.add_flag("--user", line.user, "Talk to your own daemon (default unless root)");
+    app.add_flag("--system", line.system, "Talk to the machine's daemon (default for root)")->excludes(user);
+    app.add_option("--runtime-dir", line.runtime_folder, "The folder of the daemon's control socket")
+        ->type_name("DIR");
+}
+
+void add_run_options(CLI::App& verb, RunOptions& run) {
+    verb.add_option("--listen", run.listen, "An address, as `listen` in a unit file; repeatable")
+        ->type_name("ADDR")
+        ->expected(1)
+        ->take_all()
+        ->required();
+    verb.add_option("--name", run.names, "The name of the socket; the n-th names the n-th --listen")
+        ->type_name("NAME")
+        ->expected(1)
+        ->take_all();
+    verb.add_option("--workers", run.workers, "How many workers")
+        ->type_name("N")
+        ->check(CLI::Range(1U, most_workers));
+    verb.add_flag("--reuse-port", run.reuse_port, "A shard of the listener for each worker");
+    verb.add_option("--handoff", run.handoff, "How the program gets its sockets")
+        ->type_name("listen_fds|scm_rights|…");
+    verb.add_option("--ready", run.ready, "When it is ready: it says so, it runs, or its port answers")
+        ->check(CLI::IsMember({"notify", "exec", "tcp"}))
+        ->type_name("notify|exec|tcp");
+    verb.add_option("--watch", run.watch, "Restart it when this file or folder changes; repeatable")
+        ->type_name("PATH")
+        ->expected(1)
+        ->take_all();
+    verb.footer("The program and its arguments follow after --:\n"
+                "  holdfast run --listen 8080 -- ./app --verbose");
+}
+
+void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
+    bool const changes = which == Verb::Start || which == Verb::Stop || which == Verb::Restart;
+    if (changes || which == Verb::Apply || which == Verb::Run)
+        verb.add_flag("-q,--quiet", line.quiet, "No progress, only the result");
+    if (changes || which == Verb::Shutdown)
+        verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
+    if (which == Verb::Restart)
+        verb.add_option("--strategy", line.strategy, "For this once: overlap or replace")
+            ->check(one_of<Strategy>())
+            ->type_name("overlap|replace");
+    if (which == Verb::Events)
+        verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
+    if (which == Verb::Verify)
+        verb.add_option("--unit-dir", line.unit_folders, "Look for units here instead; repeatable")
+            ->type_name("DIR")
+            ->expected(1)
+            ->take_all();
+    if (which == Verb::Run)
+        add_run_options(verb, line.run);
+}
+
+void add_operands(CLI::App& verb, VerbRow const& row, CommandLine& line) {
+    char const* what = row.verb == Verb::Verify ? "FILE|UNIT" : "UNIT";
+    switch (row.operands) {
+    case Operands::None:
+        return;
+    case Operands::One:
+        verb.add_option("unit", line.operands)->expected(1)->required()->type_name(what);
+        return;
+    case Operands::MaybeOne:
+        verb.add_option("unit", line.operands)->expected(0, 1)->type_name(what);
+        return;
+    case Operands::Some:
+        verb.add_option("unit", line.operands)->required()->type_name(what);
+        return;
+    case Operands::Any:
+        verb.add_option("unit", line.operands)->type_name(what);
+        return;
+    }
+}
+
+std::string footer() {
+    std::string later;
+    for (auto const& row : verbs())
+        if (!row.is_supported())
+            later += (later.empty() ? "" : " ") + std::string{row.name};
+    std::string text = "Not supported yet: " + later + "\n\nExit status:";
+    for (auto const& row : enum_table(ExitStatus{}))
+        text += (row.value == ExitStatus::Done ? " " : ", ") + std::to_string(static_cast<int>(row.value)) +
+                " " + std::string{row.name};
+    return text;
+}
+
+/// The word that stands where the verb should: the first that is neither an option nor an option's value.
+std::string first_word(std::vector<std::string> const& arguments) {
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+        if (arguments[i] == "--runtime-dir")
+            ++i;
+        else if (!arguments[i].starts_with("-"))
+            return arguments[i];
+    }
+    return {};
+}
+
+PrintAndExit usage(std::string text) {
+    return {"holdfast: " + std::move(text) + "\n", ExitStatus::Usage};
+}
+
+PrintAndExit no_such_verb(std::string const& word) {
+    std::vector<std::string_view> names;
+    for (auto const& row : verbs())
+        names.push_back(row.name);
+    auto const meant = nearest(word, names);
+    return usage(
+        "there is no verb `" + word + "`" +
+        (meant.empty() ? "; `holdfast --help` lists them" : "; did you mean `" + std::string{meant} + "`?"));
+}
+
+/// The sentence of CLI11 with ours in front and the way to the help behind.
+PrintAndExit explain(CLI::App& app, CLI::ParseError const& error) {
+    if (error.get_exit_code() == 0) { // --help
+        std::ostringstream out;
+        app.exit(error, out, out);
+        return {out.str(), ExitStatus::Done};
+    }
+    std::string const verb =
+        app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name();
+    return usage(verb.substr(verb.empty() ? 0 : 1) + (verb.empty() ? "" : ": ") + error.what() +
+                 "; see `holdfast" + verb + " --help`");
+}
+
+std::optional<PrintAndExit> check(CommandLine const& line) {
+    if (line.verb == Verb::Run && line.run.command.empty())
+        return usage("run: no program is given; put it after --: holdfast run --listen 8080 -- ./app");
+    if (line.verb == Verb::Run && line.run.names.size() > line.run.listen.size())
+        return usage("run: there are more --name than --listen");
+    if (line.user && line.system)
+        return usage("--user and --system exclude each other");
+    for (auto const& operand : line.operands)
+        if (line.verb != Verb::Verify && !is_unit_name(operand))
+            return usage("`" + operand + "` is no unit name" +
+                         (operand.ends_with(".toml") || operand.find('/') != std::string::npos
+                              ? "; give the name of the unit, not its file"
+                              : ""));
+    return std::nullopt;
+}
+
+} // namespace
+
+std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::string> const& arguments) {
+    // What follows -- is the program of `run`, untouched; to other verbs it is units like before.
+    auto const dashes = std::find(arguments.begin(), arguments.end(), "--");
+    std::vector<std::string> const mine{arguments.begin(), dashes};
+    std::vector<std::string> const behind{dashes == arguments.end() ? dashes : dashes + 1, arguments.end()};
+
+    std::string const word = first_word(mine);
+    auto const row = std::find_if(verbs().begin(), verbs().end(),
+                                  [&](VerbRow const& candidate) { return candidate.name == word; });
+    if (!word.empty() && row == verbs().end())
+        return no_such_verb(word);
+    if (!word.empty() && !row->is_supported())
+        return PrintAndExit{"holdfast: holdfast " + word + " is not supported yet\n", ExitStatus::Failed};
+
+    CommandLine line;
+    CLI::App app{"Holds a server's sockets fast while the server changes underneath.", "holdfast"};
+    app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
+    app.require_subcommand(0, 1);
+    app.footer(footer());
+    add_globals(app, line);
+    for (auto const& candidate : verbs()) {
+        if (!candidate.is_supported())
+            continue;
+        auto* verb = app.add_subcommand(std::string{candidate.name}, std::string{candidate.summary});
+        verb->fallthrough(); // --json and its like are known after the verb as well
+        add_operands(*verb, candidate, line);
+        add_verb_options(*verb, candidate.verb, line);
+    }
+    try {
+        std::vector<std::string> reversed{mine.rbegin(), mine.rend()};
+        if (!word.empty() && row->verb != Verb::Run)
+            reversed.insert(reversed.begin(), behind.rbegin(), behind.rend());
+        app.parse(reversed);
+    } catch (CLI::ParseError const& error) {
+        return explain(app, error);
+    }
+    if (word.empty())
+        return PrintAndExit{app.help(), ExitStatus::Usage};
+    line.verb = row->verb;
+    if (line.verb == Verb::Run)
+        line.run.command = behind;
+    line.run.runtime_folder = line.runtime_folder;
+    line.run.quiet = line.quiet;
+    if (auto wrong = check(line))
+        return *std::move(wrong);
+    return line;
+}
+
+} // namespace holdfast::cli

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What was typed, as a value. Reading it touches nothing outside: it ends in a CommandLine, or in a text to
+// print and a status to exit with.
+#pragma once
+
+#include "cli/exit_status.h"
+#include "cli/run.h"
+#include "cli/verbs.h"
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace holdfast::cli {
+
+struct CommandLine {
+    Verb verb{};
+    std::vector<std::string> operands; ///< unit names; of verify files too
+
+    // Before or after the verb.
+    bool json = false;
+    bool user = false;
+    bool system = false;
+    std::string runtime_folder; ///< empty: the default of the mode
+
+    bool quiet = false;                    ///< start, stop, restart, apply: no progress
+    bool no_wait = false;                  ///< start, stop, restart, shutdown
+    bool follow = false;                   ///< events
+    std::optional<std::string> strategy;   ///< restart
+    std::vector<std::string> unit_folders; ///< verify
+    RunOptions run;
+};
+
+/// Help that was asked for, or what is wrong with the command line.
+struct PrintAndExit {
+    std::string text;
+    ExitStatus status = ExitStatus::Done;
+};
+
+/// `arguments` without the program's name. A misspelt verb, unit-less `start`, a wrong value:
+/// ExitStatus::Usage and a text that says what to type. A verb that is not built yet: ExitStatus::Failed and
+/// "not supported yet".
+[[nodiscard]] std::variant<CommandLine, PrintAndExit>
+read_command_line(std::vector<std::string> const& arguments);
+
+} // namespace holdfast::cli

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What start, stop and restart say while they work and at their end.
+#include "cli/answer.h"
+#include "cli/render.h"
+#include "cli/table.h"
+
+#include <array>
+#include <cstdio>
+
+namespace holdfast::cli {
+
+using nlohmann::json;
+
+namespace {
+
+std::string listeners_table(json const& report, Screen const& screen) {
+    Table table{{{"SOCKET", false, true},
+                 {"ADDRESS", false, true},
+                 {"QUEUE BEFORE", true},
+                 {"HIGHEST", true},
+                 {"AFTER", true},
+                 {"LIMIT", true},
+                 {"DROPS", true}}};
+    for (auto const& listener : list_of(report, "listeners")) {
+        auto const drops = number_of(listener, "drops");
+        table.add(
+            {text_of(listener, "name"),
+             text_of(listener, "address"),
+             digits_of(listener, "queue_before"),
+             digits_of(listener, "queue_highest"),
+             digits_of(listener, "queue_after"),
+             digits_of(listener, "limit"),
+             {drops ? std::to_string(*drops) : "", drops.value_or(0) > 0 ? Colour::Bad : Colour::Plain}});
+    }
+    return table.to_text(screen, "  ");
+}
+
+std::string times(json const& report) {
+    std::string text;
+    auto const add = [&](std::string const& part) { text += (text.empty() ? "" : ", ") + part; };
+    if (auto const ready = number_of(report, "ready_usec"))
+        add("ready after " + to_short_string(Duration{*ready}));
+    if (auto const drained = number_of(report, "drained_usec"))
+        add("drained after " + to_short_string(Duration{*drained}));
+    if (auto const killed = number_of(report, "killed_at_deadline"))
+        add(std::to_string(*killed) + " killed at the deadline");
+    return text;
+}
+
+/// A rollout that is not wholly "done" is said aloud, whatever the daemon's sentence was.
+Colour verdict_colour(std::string const& verdict) {
+    return verdict == "done" ? Colour::Good : verdict == "failed" ? Colour::Bad : Colour::Warning;
+}
+
+} // namespace
+
+std::string render_progress(json const& event, MonotonicTime began, Screen const& screen) {
+    auto const at = number_of(event, "monotonic_usec");
+    std::string stamp;
+    if (at) {
+        auto const after = std::max(MonotonicTime{Duration{*at}} - began, Duration{0});
+        std::array<char, 32> text{};
+        std::snprintf(text.data(), text.size(), "%+8.3fs  ", static_cast<double>(after.count()) / 1e6);
+        stamp = text.data();
+    }
+    std::string const unit = text_of(event, "unit");
+    return paint(stamp, Colour::Faint, screen) + (unit.empty() ? "" : harmless(unit) + ": ") +
+           harmless(text_of(event, "text")) + "\n";
+}
+
+std::string render_rollout(json const& report, Screen const& screen) {
+    std::string const verdict = text_of(report, "verdict");
+    std::string const previous = digits_of(report, "previous_generation");
+    std::string text = "rollout " + paint(harmless(verdict), verdict_colour(verdict), screen) +
+                       ": generation " + digits_of(report, "generation") +
+                       (previous.empty() ? "" : " after " + previous) + " (" +
+                       harmless(text_of(report, "strategy")) + ")\n";
+    if (std::string const reason = text_of(report, "reason"); !reason.empty())
+        text += "  " + harmless(reason) + "\n";
+    if (std::string const when = times(report); !when.empty())
+        text += "  " + when + "\n";
+    text += listeners_table(report, screen);
+    auto const counter = [&](char const* name) {
+        return std::to_string(number_of(report, name).value_or(0));
+    };
+    text += "  whole network namespace: " + counter("listen_overflows") + " listen overflows, " +
+            counter("listen_drops") + " listen drops, " + counter("aborted_on_close") + " aborted on close\n";
+    return text;
+}
+
+std::string render_result(std::string const& unit, json const& result, Screen const& screen) {
+    bool const ok = flag_of(result, "ok").value_or(false);
+    std::string message = text_of(result, "message");
+    if (message.empty())
+        message = ok ? "done" : "failed";
+    std::string text =
+        harmless(unit) + ": " + paint(harmless(message), ok ? Colour::Good : Colour::Bad, screen) + "\n";
+    if (auto const& report = object_of(result, "report"); !report.empty())
+        text += render_rollout(report, screen);
+    return text;
+}
+
+} // namespace holdfast::cli

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/screen.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace holdfast::cli {
+
+namespace {
+
+constexpr std::size_t usual_width = 80;
+constexpr std::size_t least_width = 40;
+
+char const* escape_of(Colour colour) {
+    switch (colour) {
+    case Colour::Plain:
+        return "";
+    case Colour::Good:
+        return "\033[32m";
+    case Colour::Warning:
+        return "\033[33m";
+    case Colour::Bad:
+        return "\033[1;31m";
+    case Colour::Faint:
+        return "\033[2m";
+    case Colour::Bold:
+        return "\033[1m";
+    }
+    return "";
+}
+
+bool continues_character(char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
+
+/// The length of the character at the start of `text`, 0 where there is none.
+std::size_t character_length(std::string_view text) {
+    auto const first = static_cast<unsigned char>(text[0]);
+    std::size_t const length = first < 0x80             ? 1
+                               : (first & 0xE0) == 0xC0 ? 2
+                               : (first & 0xF0) == 0xE0 ? 3
+                               : (first & 0xF8) == 0xF0 ? 4
+                                                        : 0;
+    if (length == 0 || length > text.size())
+        return 0;
+    for (std::size_t i = 1; i < length; ++i)
+        if (!continues_character(text[i]))
+            return 0;
+    return length;
+}
+
+// C0, DEL, and the C1 controls, which some terminals obey when they come as UTF-8 (U+0080 to U+009F).
+bool is_control(std::string_view character) {
+    auto const first = static_cast<unsigned char>(character[0]);
+    return first < 0x20 || first == 0x7F ||
+           (first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0);
+}
+
+} // namespace
+
+Screen look_at(FdRef output) {
+    Screen screen;
+    screen.now = MonotonicTime::now();
+    if (::isatty(output.raw()) != 1)
+        return screen;
+    winsize size{};
+    bool const knows = ::ioctl(output.raw(), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    screen.width = knows ? std::max<std::size_t>(size.ws_col, least_width) : usual_width;
+    char const* no_colour = std::getenv("NO_COLOR");
+    char const* terminal = std::getenv("TERM");
+    screen.colour = (no_colour == nullptr || *no_colour == '\0') && terminal != nullptr &&
+                    std::string_view{terminal} != "dumb";
+    return screen;
+}
+
+std::string paint(std::string_view text, Colour colour, Screen const& screen) {
+    if (!screen.colour || colour == Colour::Plain || text.empty())
+        return std::string{text};
+    return escape_of(colour) + std::string{text} + "\033[0m";
+}
+
+std::string harmless(std::string_view text) {
+    constexpr char const* digits = "0123456789abcdef";
+    std::string out;
+    out.reserve(text.size());
+    while (!text.empty()) {
+        std::size_t const length = character_length(text);
+        std::string_view const character = text.substr(0, length == 0 ? 1 : length);
+        if (length == 0)
+            out += '?';
+        else if (!is_control(character))
+            out += character;
+        else
+            for (char const byte : character) {
+                auto const value = static_cast<unsigned char>(byte);
+                out += {'\\', 'x', digits[value >> 4], digits[value & 15]};
+            }
+        text.remove_prefix(character.size());
+    }
+    return out;
+}
+
+std::string harmless_lines(std::string_view text, std::string_view indent) {
+    while (!text.empty() && text.back() == '\n')
+        text.remove_suffix(1);
+    if (text.empty())
+        return {};
+    std::string out;
+    for (auto const line : split(text, '\n')) {
+        std::vector<std::string> parts;
+        for (auto const part : split(line, '\t'))
+            parts.push_back(harmless(part));
+        out += std::string{indent} + join(parts, "\t") + "\n";
+    }
+    return out;
+}
+
+std::size_t width_of(std::string_view text) {
+    std::size_t width = 0;
+    for (char const c : text)
+        width += continues_character(c) ? 0 : 1;
+    return width;
+}
+
+std::string cut_to(std::string_view text, std::size_t width) {
+    if (width_of(text) <= width)
+        return std::string{text};
+    if (width == 0)
+        return {};
+    std::size_t end = 0;
+    for (std::size_t characters = 0; end < text.size(); ++end)
+        if (!continues_character(text[end]) && characters++ == width - 1)
+            break;
+    return std::string{text.substr(0, end)} + "…";
+}
+
+} // namespace holdfast::cli
