@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where holdfastd's own log goes: the journal where there is one, else standard error. Written by a thread of
+// its own from a bounded queue, oldest lines dropped first, so that a stuck journal or a full pipe never
+// stops the event loop.
+#pragma once
+
+namespace holdfast::daemon {
+
+struct LogOptions {
+    bool to_journal = false;
+    bool verbose = false;
+};
+
+/// All signals must be blocked before, since the writing thread inherits the mask.
+void open_log(LogOptions options);
+/// Writes what is queued, waiting a little, and ends the thread.
+void close_log();
+[[nodiscard]] bool has_journal();
+
+} // namespace holdfast::daemon

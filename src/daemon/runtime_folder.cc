@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/runtime_folder.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace holdfast::daemon {
+
+Outcome make_folders(std::string const& path, unsigned mode) {
+    for (auto slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+        auto const part = path.substr(0, slash);
+        if (::mkdir(part.c_str(), slash == std::string::npos ? mode : 0755) < 0 && errno != EEXIST)
+            return system_error(errno, "make the folder " + part);
+        if (slash == std::string::npos)
+            return {};
+    }
+}
+
+Result<UniqueFd> take_runtime_folder(std::string const& path) {
+    auto const advice = "choose another folder by --runtime-dir";
+    if (auto made = make_folders(path, 0755); !made)
+        return system_error(made.error().code, made.error().doing, {}, advice);
+    UniqueFd const folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    struct stat seen {};
+    if (!folder.is_open() || ::fstat(folder.raw(), &seen) < 0)
+        return system_error(errno, "open the runtime folder " + path, {}, advice);
+    if (seen.st_uid != ::geteuid())
+        return plain_error("the runtime folder " + path + " belongs to user " + std::to_string(seen.st_uid) +
+                               ", and we are user " + std::to_string(::geteuid()),
+                           {}, advice);
+    if ((seen.st_mode & 0022) != 0)
+        return plain_error("the runtime folder " + path + " can be written by others", {},
+                           "run chmod go-w on it, or choose another folder by --runtime-dir");
+    UniqueFd lock{::openat(folder.raw(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644)};
+    if (!lock.is_open())
+        return system_error(errno, "open " + path + "/lock", {}, advice);
+    if (::flock(lock.raw(), LOCK_EX | LOCK_NB) < 0) {
+        int const code = errno;
+        char text[32] = {};
+        (void)!::pread(lock.raw(), text, sizeof text - 1, 0);
+        std::string holder{text};
+        holder.resize(std::min(holder.size(), holder.find('\n')));
+        if (code != EWOULDBLOCK)
+            return system_error(code, "lock " + path + "/lock");
+        return plain_error("another holdfastd" + (holder.empty() ? "" : " (pid " + holder + ")") +
+                               " already uses the runtime folder " + path,
+                           {}, "stop it by `holdfast shutdown`, or choose another folder by --runtime-dir");
+    }
+    auto const pid = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(lock.raw(), 0) < 0 || ::pwrite(lock.raw(), pid.data(), pid.size(), 0) < 0)
+        return system_error(errno, "write " + path + "/lock");
+    return lock;
+}
+
+} // namespace holdfast::daemon

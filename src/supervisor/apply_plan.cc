@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/apply_plan.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+#include <set>
+
+namespace holdfast {
+
+namespace {
+
+/// The values in force as "table.key" -> text, from the unit written out as TOML; the sockets have a plan of
+/// their own.
+std::map<std::string, std::string> settings_of(UnitSpec const& spec) {
+    std::map<std::string, std::string> settings;
+    auto const toml = to_toml(spec);
+    std::string table;
+    for (auto const line : split(toml, '\n')) {
+        if (line.starts_with('[')) {
+            table = line.substr(line.find_first_not_of('['));
+            table.resize(table.find(']'));
+        } else if (auto const equals = line.find(" = ");
+                   equals != std::string_view::npos && table != "socket") {
+            settings[table + "." + std::string{line.substr(0, equals)}] = line.substr(equals + 3);
+        }
+    }
+    return settings;
+}
+
+std::vector<std::string> differences(UnitSpec const& now, UnitSpec const& wanted) {
+    auto const before = settings_of(now);
+    auto const after = settings_of(wanted);
+    std::set<std::string> keys;
+    for (auto const* settings : {&before, &after})
+        for (auto const& [key, value] : *settings)
+            keys.insert(key);
+    auto const value_of = [](auto const& settings, std::string const& key) {
+        auto const found = settings.find(key);
+        return found == settings.end() ? std::string{"(not set)"} : found->second;
+    };
+    std::vector<std::string> lines;
+    for (auto const& key : keys)
+        if (auto const was = value_of(before, key), is = value_of(after, key); was != is)
+            lines.push_back(key + ": " + was + " -> " + is);
+    return lines;
+}
+
+/// Does a running worker have to be replaced for this? What only says how workers are treated is taken over
+/// as it is.
+bool needs_restart(UnitSpec const& now, UnitSpec const& wanted, std::vector<ListenerStep> const& listeners) {
+    auto const process = [](ServiceSpec const& service) {
+        return std::tie(service.type, service.workers, service.exec_start, service.environment,
+                        service.handoff, service.limits, service.working_directory, service.user,
+                        service.group, service.umask);
+    };
+    if (process(now.service) != process(wanted.service))
+        return true;
+    bool const asks_by_messages_only = wanted.service.handoff == std::vector{HandoffKind::ScmRights};
+    return std::any_of(listeners.begin(), listeners.end(), [&](ListenerStep const& step) {
+        switch (step.action) {
+        case ListenerAction::Keep:
+            return false;
+        case ListenerAction::Change: // the backlog is ours alone, a name is not
+            return std::any_of(step.why.begin(), step.why.end(),
+                               [](std::string const& why) { return why.starts_with("name "); });
+        case ListenerAction::Add:
+            return !asks_by_messages_only; // pushed to it while it lives
+        case ListenerAction::Remove:
+            return true;
+        }
+        return true;
+    });
+}
+
+UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted) {
+    UnitStep step;
+    step.unit = wanted->name;
+    step.spec = wanted;
+    step.listeners = plan_listeners(now->sockets, wanted->sockets);
+    step.why = differences(*now, *wanted);
+    bool const same_listeners =
+        std::all_of(step.listeners.begin(), step.listeners.end(), [](ListenerStep const& listener) {
+            return listener.action == ListenerAction::Keep && listener.deferred.empty();
+        });
+    if (step.why.empty() && same_listeners)
+        step.action = UnitAction::Keep;
+    else
+        step.action = needs_restart(*now, *wanted, step.listeners) ? UnitAction::Restart : UnitAction::Update;
+    return step;
+}
+
+} // namespace
+
+bool ApplyPlan::is_complete() const {
+    return folder_errors.empty() && std::none_of(steps.begin(), steps.end(), [](UnitStep const& step) {
+               return step.action == UnitAction::Bad;
+           });
+}
+
+ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files) {
+    ApplyPlan plan;
+    plan.folder_errors = files.folder_errors;
+    std::map<std::string, UnitStep> steps;
+    for (auto const& [name, spec] : files.specs) {
+        auto const known = now.find(name);
+        if (known == now.end())
+            steps[name] = {name, UnitAction::Add, {}, plan_listeners({}, spec->sockets), {}, spec};
+        else if (known->second == spec || *known->second == *spec)
+            steps[name] = {name, UnitAction::Keep, {}, plan_listeners(spec->sockets, spec->sockets),
+                           {},   known->second};
+        else
+            steps[name] = plan_change(known->second, spec);
+    }
+    for (auto const& [name, diagnostics] : files.bad)
+        steps[name] = {name, UnitAction::Bad, {}, {}, diagnostics, nullptr};
+    // A folder that cannot be read says nothing about its units: they are not gone.
+    for (auto const& [name, spec] : now)
+        if (!steps.contains(name) && files.folder_errors.empty())
+            steps[name] = {
+                name,   UnitAction::Remove, {"its file is gone"}, plan_listeners(spec->sockets, {}), {},
+                nullptr};
+    for (auto& [name, step] : steps)
+        plan.steps.push_back(std::move(step));
+    return plan;
+}
+
+} // namespace holdfast

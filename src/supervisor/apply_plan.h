@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an apply would do: the units that are, against the unit files as they are read now. Pure: computed
+// before anything is touched, so that `holdfast plan` shows exactly what `holdfast apply` does.
+#pragma once
+
+#include "base/enum_names.h"
+#include "socket/plan.h"
+#include "unit/load.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+enum class UnitAction { Keep, Add, Remove, Restart, Update, Bad };
+constexpr auto enum_table(UnitAction) {
+    return std::array{EnumName{UnitAction::Keep, "keep"},     EnumName{UnitAction::Add, "add"},
+                      EnumName{UnitAction::Remove, "remove"}, EnumName{UnitAction::Restart, "restart"},
+                      EnumName{UnitAction::Update, "update"}, EnumName{UnitAction::Bad, "bad"}};
+}
+
+struct UnitStep {
+    std::string unit;
+    UnitAction action{};
+    std::vector<std::string> why; ///< what differs: "service.timeout_stop: \"30s\" -> \"10s\""
+    std::vector<ListenerStep> listeners;
+    std::vector<Diagnostic> diagnostics;
+    UnitSpecPtr spec; ///< the new one; null for Remove and Bad
+};
+
+struct ApplyPlan {
+    std::vector<UnitStep> steps; ///< by name
+    std::vector<Diagnostic> folder_errors;
+    [[nodiscard]] bool is_complete() const;
+};
+
+[[nodiscard]] ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files);
+
+} // namespace holdfast

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Orders of the lifecycle core become system calls. Nothing here decides, and nothing here calls step(): what
+// comes of an order is a fact for the next turn.
+#include "supervisor/unit_runner.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <sys/socket.h>
+
+namespace holdfast {
+
+using namespace lifecycle;
+
+namespace {
+
+template <class... Cases>
+struct Match : Cases... {
+    using Cases::operator()...;
+};
+
+bool asks_by_messages(UnitSpec const& spec) {
+    auto const& kinds = spec.service.handoff;
+    return std::find(kinds.begin(), kinds.end(), HandoffKind::ScmRights) != kinds.end();
+}
+
+} // namespace
+
+void UnitRunner::enact(Order const& order) {
+    std::visit(
+        Match{
+            [&](Spawn const& what) { spawn(what); },
+            [&](Drain const& what) {
+                if (auto* const worker = find(what.worker))
+                    // A failure means that it is dead already; its death is about to be told.
+                    (void)worker->process.send(worker->spec->service.drain_signal);
+            },
+            [&](Kill const& what) {
+                if (auto* const worker = find(what.worker))
+                    worker->process.kill_group();
+            },
+            [&](Watch const&) {
+                sockets_.watch([this] {
+                    shared_.loop.set_owner(number_);
+                    happen(TrafficArrived{});
+                });
+            },
+            [&](Unwatch const&) { sockets_.unwatch(); },
+            [&](Arm const& what) {
+                std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
+                timers_.push_back({what.timer, what.at});
+            },
+            [&](Disarm const& what) {
+                std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
+            },
+            [&](Report const& what) { tell(what); },
+        },
+        order);
+}
+
+void UnitRunner::spawn(Spawn const& order) {
+    auto const spawned = try_spawn(order, spec_of(order.spec));
+    if (spawned)
+        return happen(Forked{order.worker});
+    endings_.push_back({order.worker, 0, to_string(spawned.error())});
+    happen(SpawnFailed{order.worker});
+}
+
+Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
+    // A message of a dead process must not be taken for one of the process that is about to get its number.
+    if (shared_.notify)
+        shared_.notify->drain();
+    UniqueFd ours, theirs;
+    if (asks_by_messages(*spec)) {
+        int ends[2];
+        if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+            return system_error(errno, "make a hand-off socket");
+        ours = UniqueFd{ends[0]};
+        theirs = UniqueFd{ends[1]};
+    }
+    WorkerPlace const place{static_cast<std::uint16_t>(order.slot),
+                            static_cast<std::uint32_t>(order.generation)};
+    auto plan = make_launch_plan(*spec, place, sockets_.hand_out(*spec), theirs, shared_.around);
+    if (!plan)
+        return std::move(plan).error();
+    auto launched = fork_worker(*plan);
+    if (!launched)
+        return std::move(launched).error();
+    workers_.push_back(std::make_unique<RunningWorker>(shared_.loop, static_cast<WorkerObserver&>(*this),
+                                                       order, spec, std::move(launched).value()));
+    auto& worker = *workers_.back();
+    worker.launching = std::make_unique<LaunchPlan>(std::move(plan).value());
+    shared_.unit_of_leader[worker.process.leader()] = this;
+    if (ours.is_open())
+        worker.handoff = open_handoff(std::move(ours), worker);
+    return {};
+}
+
+std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWorker& worker) {
+    auto const lookup = [this, spec = worker.spec](std::string const&) -> Result<std::vector<NamedFd>> {
+        std::vector<NamedFd> named;
+        // By its own spec what it was started with, and by the wanted one what was added since.
+        for (auto const* of : {spec.get(), wanted_.get()})
+            for (auto& held : sockets_.hand_out(*of))
+                if (std::none_of(named.begin(), named.end(),
+                                 [&](NamedFd const& known) { return known.fd == held.listener.fd; }))
+                    named.push_back(std::move(held.listener));
+        return named;
+    };
+    return std::make_unique<HandoffPort>(shared_.loop, std::move(socket), RequestScope::OwnUnit, lookup,
+                                         [&worker] { worker.handoff.reset(); });
+}
+
+void UnitRunner::arm_timer() {
+    auto const earliest = std::min_element(
+        timers_.begin(), timers_.end(), [](ArmedTimer const& a, ArmedTimer const& b) { return a.at < b.at; });
+    if (earliest == timers_.end() || is_broken_)
+        return timer_.reset();
+    if (timer_)
+        timer_.rearm(earliest->at);
+    else
+        timer_ = shared_.loop.at(earliest->at, [this] { ring(); });
+}
+
+void UnitRunner::ring() {
+    shared_.loop.set_owner(number_);
+    auto const now = MonotonicTime::now();
+    for (auto const& timer : timers_)
+        if (timer.at <= now)
+            happen(TimerExpired{timer.key});
+    std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.at <= now; });
+    if (!timers_.empty() && !is_settling_posted_)
+        arm_timer(); // rung a little early: the clock's accuracy is a millisecond
+}
+
+} // namespace holdfast

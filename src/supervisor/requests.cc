@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/requests.h"
+
+#include "supervisor/view.h"
+
+#include <algorithm>
+
+#include <unistd.h>
+
+namespace holdfast {
+
+using nlohmann::json;
+
+namespace {
+
+/// Events of one unit go into a reply as long as somebody waits for it.
+class EventFeed : public std::enable_shared_from_this<EventFeed> {
+public:
+    EventFeed(EventLog& events, ControlReply reply) : events_{events}, reply_{std::move(reply)} {}
+    ~EventFeed() { end(); }
+
+    /// `as_list`: each event as the `events` of a reply, else as its `event`.
+    void begin(std::string unit, bool as_list) {
+        // The feed lives as long as it follows: a client that went away is noticed at the next event.
+        following_ =
+            events_.follow([self = shared_from_this(), unit = std::move(unit), as_list](Event const& event) {
+                if (self->reply_.is_gone())
+                    return self->end();
+                if (unit.empty() || event.unit == unit)
+                    self->reply_.progress(as_list ? json{{"events", json::array({view::of(event)})}}
+                                                  : json{{"event", view::of(event)}});
+            });
+    }
+    void end() {
+        if (following_)
+            events_.unfollow(*std::exchange(following_, std::nullopt));
+    }
+    void done(json const& parameters) {
+        reply_.done(parameters);
+        end();
+    }
+    [[nodiscard]] ControlReply& reply() { return reply_; }
+
+private:
+    EventLog& events_;
+    ControlReply reply_;
+    std::optional<EventLog::Following> following_;
+};
+
+} // namespace
+
+void Requests::handle(ControlRequest request) {
+    using Method = void (Requests::*)(ControlRequest);
+    static constexpr std::pair<std::string_view, Method> lookups[]{
+        {"Status", &Requests::status}, {"List", &Requests::list},       {"Sockets", &Requests::sockets},
+        {"Show", &Requests::show},     {"Plan", &Requests::plan},       {"Events", &Requests::events},
+        {"Trace", &Requests::trace},   {"Version", &Requests::version},
+    };
+    for (auto const& [name, method] : lookups)
+        if (request.method == name)
+            return (this->*method)(std::move(request));
+    if (request.method == "Shutdown") {
+        request.reply.done({{"ok", true}});
+        return shut_down_();
+    }
+    if (supervisor_.is_shutting_down())
+        return request.reply.fail("ShuttingDown", json::object());
+    if (request.method == "Start")
+        return wish(std::move(request),
+                    [](UnitRunner& unit, WishAnswer answer) { unit.start(std::move(answer)); });
+    if (request.method == "Stop")
+        return wish(std::move(request),
+                    [](UnitRunner& unit, WishAnswer answer) { unit.stop(std::move(answer)); });
+    if (request.method == "Restart")
+        return restart(std::move(request));
+    if (request.method == "Apply")
+        return apply(std::move(request));
+    request.reply.fail("NotSupportedYet", {{"what", request.method}});
+}
+
+void Requests::no_such_unit(ControlRequest& request, std::string const& name) {
+    if (auto const bad = supervisor_.bad_units().find(name); bad != supervisor_.bad_units().end())
+        return request.reply.fail("BadUnit", {{"unit", name}, {"diagnostics", view::of(bad->second)}});
+    auto const near = supervisor_.nearest_unit(name);
+    request.reply.fail("NoSuchUnit",
+                       {{"unit", name}, {"suggestion", near.empty() ? json(nullptr) : json(near)}});
+}
+
+UnitRunner* Requests::named_unit(ControlRequest& request) {
+    auto const name = request.text("unit").value_or("");
+    auto* const unit = supervisor_.find(name);
+    if (unit == nullptr)
+        no_such_unit(request, name);
+    return unit;
+}
+
+void Requests::wish(ControlRequest request, Wish const& wish) {
+    auto* const unit = named_unit(request);
+    if (unit == nullptr)
+        return;
+    auto const feed = std::make_shared<EventFeed>(supervisor_.shared().events, std::move(request.reply));
+    if (request.more)
+        feed->begin(unit->spec().name, false);
+    wish(*unit, [feed](WishResult const& result) { feed->done(view::of(result)); });
+}
+
+void Requests::restart(ControlRequest request) {
+    std::optional<Strategy> strategy;
+    if (auto const name = request.text("strategy")) {
+        strategy = from_name<Strategy>(*name);
+        if (!strategy)
+            return request.reply.fail("NotSupportedYet", {{"what", "strategy " + *name}});
+    }
+    wish(std::move(request),
+         [strategy](UnitRunner& unit, WishAnswer answer) { unit.restart(strategy, std::move(answer)); });
+}
+
+void Requests::status(ControlRequest request) {
+    auto const wanted = request.text("unit");
+    json units = json::array();
+    if (wanted) {
+        if (auto const bad = supervisor_.bad_units().find(*wanted);
+            bad != supervisor_.bad_units().end() && supervisor_.find(*wanted) == nullptr)
+            units.push_back(view::bad_unit(*wanted, bad->second));
+        else if (auto* const unit = named_unit(request))
+            units.push_back(view::unit(*unit, supervisor_, true));
+        else
+            return;
+        return request.reply.done({{"units", std::move(units)}});
+    }
+    list(std::move(request));
+}
+
+void Requests::list(ControlRequest request) {
+    json units = json::array();
+    for (auto const& [name, unit] : supervisor_.units())
+        units.push_back(view::unit(*unit, supervisor_, false));
+    for (auto const& [name, diagnostics] : supervisor_.bad_units())
+        if (supervisor_.find(name) == nullptr)
+            units.push_back(view::bad_unit(name, diagnostics));
+    request.reply.done({{"units", std::move(units)}});
+}
+
+void Requests::sockets(ControlRequest request) {
+    json sockets = json::array();
+    auto const append = [&](UnitRunner const& unit) {
+        for (auto& socket : view::sockets(unit))
+            sockets.push_back(std::move(socket));
+    };
+    if (request.text("unit")) {
+        auto* const unit = named_unit(request);
+        if (unit == nullptr)
+            return;
+        append(*unit);
+    } else {
+        for (auto const& [name, unit] : supervisor_.units())
+            append(*unit);
+    }
+    request.reply.done({{"sockets", std::move(sockets)}});
+}
+
+void Requests::show(ControlRequest request) {
+    auto* const unit = named_unit(request);
+    if (unit == nullptr)
+        return;
+    json files = json::array();
+    if (!unit->spec().path.empty())
+        files.push_back(unit->spec().path);
+    request.reply.done(
+        {{"unit", unit->spec().name}, {"files", std::move(files)}, {"toml", to_toml(unit->spec())}});
+}
+
+void Requests::plan(ControlRequest request) {
+    auto const plan = supervisor_.plan();
+    json units = json::array();
+    for (auto const& step : plan.steps)
+        units.push_back(view::of(step));
+    request.reply.done({{"units", std::move(units)},
+                        {"folder_errors", view::of(plan.folder_errors)},
+                        {"complete", plan.is_complete()}});
+}
+
+void Requests::apply(ControlRequest request) {
+    auto const feed = std::make_shared<EventFeed>(supervisor_.shared().events, std::move(request.reply));
+    if (request.more)
+        feed->begin({}, false);
+    supervisor_.apply([feed](Supervisor::Applied const& applied) {
+        json units = json::array();
+        for (auto const& step : applied.plan.steps)
+            units.push_back(view::of(step));
+        feed->done({{"event", nullptr},
+                    {"units", std::move(units)},
+                    {"folder_errors", view::of(applied.plan.folder_errors)},
+                    {"complete", applied.plan.is_complete()},
+                    {"ok", applied.ok},
+                    {"message", applied.message}});
+    });
+}
+
+void Requests::events(ControlRequest request) {
+    std::string unit;
+    if (request.text("unit")) {
+        auto const* const named = named_unit(request);
+        if (named == nullptr)
+            return;
+        unit = named->spec().name;
+    }
+    auto const since =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, request.number("since").value_or(0)));
+    json events = json::array();
+    for (auto const& event : supervisor_.shared().events.recent())
+        if (event.number > since && (unit.empty() || event.unit == unit))
+            events.push_back(view::of(event));
+    json const first{{"events", std::move(events)}};
+    if (!request.flag("follow").value_or(false))
+        return request.reply.done(first);
+    if (!request.more)
+        return request.reply.fail("org.varlink.service.ExpectedMore", json::object());
+    auto const feed = std::make_shared<EventFeed>(supervisor_.shared().events, std::move(request.reply));
+    feed->reply().progress(first);
+    feed->begin(unit, true);
+}
+
+void Requests::trace(ControlRequest request) {
+    auto* const unit = named_unit(request);
+    if (unit == nullptr)
+        return;
+    json facts = json::array();
+    for (auto const& traced : unit->trace())
+        facts.push_back(std::to_string(traced.at.since_boot().count()) + " " +
+                        lifecycle::to_string(traced.fact));
+    request.reply.done({{"facts", std::move(facts)}, {"dropped", unit->forgotten_facts()}});
+}
+
+void Requests::version(ControlRequest request) {
+    request.reply.done({{"version", HOLDFAST_VERSION},
+                        {"pid", ::getpid()},
+                        {"mode", std::string{to_name(supervisor_.options().around.mode)}},
+                        {"uptime_usec", (MonotonicTime::now() - supervisor_.started_at()).count()}});
+}
+
+} // namespace holdfast

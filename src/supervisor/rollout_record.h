@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rollouts of one unit that are under way: who waits for each, and what is measured for its report.
+#pragma once
+
+#include "lifecycle/order.h"
+#include "socket/inspect.h"
+#include "supervisor/wish.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+class SocketCustody;
+
+struct RolloutRecord {
+    lifecycle::GenerationId generation{};
+    MonotonicTime began;
+    std::optional<MonotonicTime> took_over;
+    RolloutReport report;
+    std::optional<NetCounters> counters_before;
+    std::vector<WishAnswer> answers;
+};
+
+class RolloutRecords {
+public:
+    [[nodiscard]] bool has(lifecycle::GenerationId generation) { return find(generation) != nullptr; }
+    void begin(lifecycle::GenerationId generation, std::string const& unit, Strategy strategy,
+               std::optional<lifecycle::GenerationId> previous, SocketCustody const& sockets,
+               std::vector<WishAnswer> answers);
+    /// Queue depths, at a step of any of the rollouts.
+    void sample(SocketCustody const& sockets);
+    void took_over(lifecycle::GenerationId generation);
+    void killed_at_deadline();
+    /// The record leaves the set, its report completed. Nothing when no such rollout is under way.
+    [[nodiscard]] std::optional<RolloutRecord> finish(lifecycle::GenerationId generation, Verdict verdict,
+                                                      std::string reason, SocketCustody const& sockets);
+
+private:
+    [[nodiscard]] RolloutRecord* find(lifecycle::GenerationId generation);
+    std::vector<RolloutRecord> records_;
+};
+
+} // namespace holdfast

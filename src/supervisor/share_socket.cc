@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/share_socket.h"
+
+#include "base/peer.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+/// One program that asks. It has a while to do so, and a place among not too many.
+struct ShareSocket::Client {
+    std::unique_ptr<HandoffPort> port;
+    EventSource deadline;
+};
+
+namespace {
+
+Error not_permitted(std::string const& unit) {
+    // The same words for a unit that is not there: a stranger learns nothing about it.
+    return system_error(EACCES, "share the listeners of " + unit, {},
+                        "name your user or group in its [share]");
+}
+
+template <class Id, class Find>
+std::vector<Id> ids_of(std::vector<std::string> const& names, Find find) {
+    std::vector<Id> ids;
+    for (auto const& name : names)
+        if (auto const id = find(name))
+            ids.push_back(*id);
+    return ids;
+}
+
+Result<std::vector<NamedFd>> shared_listeners(Supervisor& supervisor, Peer const& peer,
+                                              std::string const& name) {
+    auto const* const unit = supervisor.find(name);
+    if (unit == nullptr)
+        return not_permitted(name);
+    bool const is_own = peer.uid == 0 || peer.uid == ::geteuid();
+    auto const& share = unit->spec().share;
+    if (!is_own && !share)
+        return not_permitted(name);
+    if (!is_own &&
+        !is_allowed(peer, ids_of<uid_t>(share->users, find_uid), ids_of<gid_t>(share->groups, find_gid)))
+        return not_permitted(name);
+    std::vector<NamedFd> named;
+    for (auto& held : unit->sockets().hand_out(unit->spec()))
+        named.push_back(std::move(held.listener));
+    return named;
+}
+
+} // namespace
+
+ShareSocket::ShareSocket(Supervisor& supervisor, std::string path, UniqueFd fd)
+    : supervisor_{supervisor}, path_{std::move(path)}, fd_{std::move(fd)} {}
+
+Result<std::unique_ptr<ShareSocket>> ShareSocket::open(Supervisor& supervisor, std::string path) {
+    auto const doing = "listen on " + path;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path)
+        return system_error(ENAMETOOLONG, doing, {}, "use a shorter runtime folder");
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    UniqueFd fd{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    if (!fd.is_open())
+        return system_error(errno, doing);
+    ::unlink(path.c_str()); // ours: the caller holds the lock of the runtime folder
+    if (::bind(fd.raw(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ||
+        ::chmod(path.c_str(), 0666) < 0 || ::listen(fd.raw(), static_cast<int>(most_clients)) < 0)
+        return system_error(errno, doing);
+    std::unique_ptr<ShareSocket> share{new ShareSocket{supervisor, std::move(path), std::move(fd)}};
+    share->source_ = supervisor.shared().loop.watch(
+        share->fd_, EPOLLIN, [raw = share.get()](std::uint32_t) { raw->accept(); }, Priority::Clients);
+    return share;
+}
+
+ShareSocket::~ShareSocket() {
+    ::unlink(path_.c_str());
+}
+
+void ShareSocket::accept() {
+    UniqueFd socket{::accept4(fd_.raw(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    if (!socket.is_open())
+        return;
+    auto peer = read_peer(socket);
+    if (!peer)
+        return;
+    auto& loop = supervisor_.shared().loop;
+    auto const client = clients_.emplace(clients_.end());
+    auto const leave = [this, client] { clients_.erase(client); };
+    client->port = std::make_unique<HandoffPort>(
+        loop, std::move(socket), RequestScope::AnyUnit,
+        [this, peer = std::move(peer).value()](std::string const& unit) {
+            return shared_listeners(supervisor_, peer, unit);
+        },
+        leave);
+    client->deadline = loop.at(MonotonicTime::now() + longest_visit, leave);
+    if (clients_.size() > most_clients) // the one that has been here longest has had its turn
+        clients_.pop_front();
+}
+
+} // namespace holdfast

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// handoff.sock: programs that are not our children (a container, a script) fetch listeners by SCM_RIGHTS
+// here, where the unit's [share] names their user or group. Who they are is what the kernel says
+// (SO_PEERCRED), never what they say.
+#pragma once
+
+#include "supervisor/supervisor.h"
+
+#include <list>
+#include <memory>
+
+namespace holdfast {
+
+class ShareSocket {
+public:
+    /// Binds `path`, mode 0666: who may have what is decided for each request. Errors: of socket(2), bind(2),
+    /// listen(2).
+    [[nodiscard]] static Result<std::unique_ptr<ShareSocket>> open(Supervisor& supervisor, std::string path);
+    ShareSocket(ShareSocket const&) = delete;
+    ShareSocket& operator=(ShareSocket const&) = delete;
+    ~ShareSocket();
+
+    static constexpr std::size_t most_clients = 64;
+    static constexpr Duration longest_visit = std::chrono::seconds{30};
+
+private:
+    struct Client;
+    ShareSocket(Supervisor& supervisor, std::string path, UniqueFd fd);
+    void accept();
+
+    Supervisor& supervisor_;
+    std::string path_;
+    UniqueFd fd_;
+    EventSource source_;
+    std::list<Client> clients_;
+};
+
+} // namespace holdfast

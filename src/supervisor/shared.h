@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all units of one supervisor share. Owned by the Supervisor; outlives every unit.
+#pragma once
+
+#include "event/loop.h"
+#include "supervisor/event_log.h"
+#include "worker/exec_context.h"
+#include "worker/notify_socket.h"
+
+#include <unordered_map>
+
+namespace holdfast {
+
+class UnitRunner;
+
+struct Shared {
+    EventLoop& loop;
+    EventLog events;
+    Surroundings around;
+    std::unique_ptr<NotifySocket> notify;
+    std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again
+    std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
+};
+
+} // namespace holdfast

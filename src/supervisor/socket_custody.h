@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The listeners of one unit, held: bound when wanted, tried again when the world says no, changed in place,
+// and given up only when nothing waits in them any more or a deadline has passed (promise P1). Hands them
+// out; never accepts.
+#pragma once
+
+#include "event/loop.h"
+#include "socket/inspect.h"
+#include "socket/listener.h"
+#include "socket/plan.h"
+#include "supervisor/event_log.h"
+#include "worker/exec_context.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+struct FailedSocket {
+    std::string name;
+    ListenAddress address;
+    Error error;
+};
+
+class SocketCustody {
+public:
+    SocketCustody(EventLoop& loop, EventLog& events, std::string unit);
+    ~SocketCustody();
+
+    /// Binds every address of `spec` that is not held yet; what fails is kept in failed() and tried again
+    /// with growing delay until all is held, then `all_held` is called from the loop. True when all is held
+    /// now.
+    bool hold(UnitSpecPtr spec, std::function<void()> all_held);
+
+    /// Takes over a changed spec, all or nothing: binds what is new first, and when one of these fails
+    /// nothing has changed and the error is returned. Then changes in place what can be, and starts to retire
+    /// what is no longer listed; `retired` is called, from the loop, when all of that is closed. `is_served`:
+    /// somebody accepts from the listeners, so waiting for their queues makes sense.
+    [[nodiscard]] Outcome change(UnitSpecPtr spec, bool is_served, Duration deadline,
+                                 std::function<void()> retired);
+
+    /// Closes what `spec` does not list, without waiting: for a unit that nobody serves.
+    void forget_unlisted(UnitSpec const& spec);
+    /// Retires everything: the unit is removed.
+    void retire_all(bool is_served, Duration deadline, std::function<void()> retired);
+    /// Closes everything at once, whatever waits: the supervisor ends.
+    void give_up_all();
+
+    [[nodiscard]] bool is_complete() const { return failed_.empty(); }
+    [[nodiscard]] std::vector<FailedSocket> const& failed() const { return failed_; }
+    [[nodiscard]] std::vector<Listener> const& held() const { return held_; }
+    /// Those that `spec` lists and that are held, in its order and under its names.
+    [[nodiscard]] std::vector<HeldListener> hand_out(UnitSpec const& spec) const;
+
+    /// A worker that calls shutdown(2) on its listener ends it for all who share it: makes such a one listen
+    /// again.
+    void mend();
+
+    /// `on_traffic` at the first sign of a client on any of them, once; unwatch() ends it.
+    void watch(std::function<void()> on_traffic);
+    void unwatch() { watches_.clear(); }
+
+private:
+    struct Leaving;
+    void try_again();
+    [[nodiscard]] Result<Listener> bind(SocketSpec const& socket, ListenAddress const& address);
+    /// Changes in place what `spec` lists, and takes out what it does not.
+    [[nodiscard]] std::vector<Listener> drop_unlisted(UnitSpec const& spec);
+    void retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
+                std::function<void()> retired);
+    void look_at_leaving();
+
+    EventLoop& loop_;
+    EventLog& events_;
+    std::string unit_;
+    UnitSpecPtr spec_;
+    std::vector<Listener> held_;
+    std::vector<FailedSocket> failed_;
+    std::vector<EventSource> watches_;
+    Duration retry_delay_{0};
+    EventSource retry_;
+    std::function<void()> all_held_;
+    std::unique_ptr<Leaving> leaving_;
+};
+
+} // namespace holdfast

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/supervisor.h"
+
+#include "base/text.h"
+
+#include <cerrno>
+#include <csignal>
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options)
+    : options_{std::move(options)}, shared_{loop, {}, options_.around, nullptr, {}, {}} {}
+
+Supervisor::~Supervisor() = default;
+
+Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, SupervisorOptions options) {
+    std::unique_ptr<Supervisor> supervisor{new Supervisor{loop, std::move(options)}};
+    auto* const raw = supervisor.get();
+    auto notify = NotifySocket::open(
+        loop, raw->options_.runtime_folder + "/notify",
+        [raw](NotifySender const& sender, NotifyMessage const& message) { raw->hear(sender, message); });
+    if (!notify)
+        return std::move(notify).error();
+    raw->shared_.notify = std::move(notify).value();
+    raw->shared_.around.notify_path = raw->shared_.notify->path();
+    // What a worker leaves behind comes to us, so that a main process that is not our child (MAINPID=) can
+    // still be waited for.
+    if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return system_error(errno, "become the reaper of orphans");
+    raw->orphans_ = loop.on_signal(SIGCHLD, [raw] { raw->reap(); });
+    loop.on_broken([raw](std::uint64_t owner, std::string_view what) {
+        auto const found = raw->shared_.units.find(static_cast<std::uint32_t>(owner));
+        if (found != raw->shared_.units.end())
+            found->second->mark_broken(what);
+        else
+            raw->shared_.events.say(Weight::Failure, "broken", "",
+                                    "a fault in holdfast itself: " + std::string{what});
+    });
+    return supervisor;
+}
+
+void Supervisor::reap() {
+    auto const is_ours = [this](pid_t pid) {
+        if (shared_.unit_of_leader.contains(pid))
+            return true;
+        for (auto const& [leader, unit] : shared_.unit_of_leader)
+            for (auto const& worker : unit->workers())
+                if (worker->process.pid() == pid)
+                    return true;
+        return false;
+    };
+    if (!reap_orphans(is_ours))
+        // One of ours has died this very moment. Its own pidfd tells it; then the orphans behind it.
+        shared_.loop.post([this] { again_ = shared_.loop.at(MonotonicTime::now(), [this] { reap(); }); });
+}
+
+void Supervisor::hear(NotifySender const& sender, NotifyMessage const& message) {
+    for (auto const pid : {sender.pid, ::getsid(sender.pid)})
+        if (auto const found = shared_.unit_of_leader.find(pid); found != shared_.unit_of_leader.end())
+            return found->second->hear(sender, message);
+}
+
+UnitRunner& Supervisor::add(UnitSpecPtr spec) {
+    auto const name = spec->name;
+    auto& unit = units_[name];
+    unit = std::make_unique<UnitRunner>(shared_, ++last_number_, std::move(spec));
+    unit->hold_sockets();
+    return *unit;
+}
+
+void Supervisor::boot() {
+    auto const files = load_units(options_.unit_folders, options_.unit_folders_must_exist);
+    auto const plan = plan_apply({}, files);
+    tell_bad(plan.steps, plan.folder_errors);
+    for (auto const& warning : files.warnings)
+        shared_.events.say(Weight::Warning, "unit-warning", "", to_string(warning));
+    for (auto const& step : plan.steps)
+        if (step.spec)
+            add(step.spec);
+    // Every socket is bound (or known to fail) before the first worker starts.
+    for (auto const& [name, unit] : units_)
+        if (unit->spec().start_at_boot)
+            unit->start_when_held();
+}
+
+void Supervisor::tell_bad(std::vector<UnitStep> const& steps, std::vector<Diagnostic> const& folder_errors) {
+    for (auto const& error : folder_errors)
+        shared_.events.say(Weight::Failure, "folder-unreadable", "", to_string(error));
+    bad_.clear();
+    for (auto const& step : steps)
+        if (step.action == UnitAction::Bad) {
+            bad_[step.unit] = step.diagnostics;
+            shared_.events.say(Weight::Failure, "unit-bad", step.unit,
+                               "its file has errors; " +
+                                   std::string{units_.contains(step.unit) ? "what runs goes on as it was"
+                                                                          : "it is not loaded"} +
+                                   "\n" + to_string(step.diagnostics));
+        }
+}
+
+// ---- plan and apply ----
+
+ApplyPlan Supervisor::plan() const {
+    std::map<std::string, UnitSpecPtr> now;
+    for (auto const& [name, unit] : units_)
+        now[name] = unit->spec_ptr();
+    return plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist));
+}
+
+/// An apply that is under way: how much of it is still to end.
+struct Supervisor::Applying {
+    Applied result;
+    unsigned open = 0;
+    std::function<void(Applied const&)> done;
+
+    void close_one() {
+        if (--open == 0)
+            done(result);
+    }
+    void fail(std::string const& unit, std::string const& why) {
+        result.ok = false;
+        if (!result.message.empty())
+            result.message += "; ";
+        result.message += unit + ": " + why;
+    }
+};
+
+void Supervisor::apply(std::function<void(Applied const&)> done) {
+    auto const applying = std::make_shared<Applying>();
+    applying->done = std::move(done);
+    applying->result.plan = plan();
+    auto const& plan = applying->result.plan;
+    applying->result.ok = plan.is_complete();
+    if (!applying->result.ok)
+        applying->result.message = "some unit files have errors and were left out";
+    tell_bad(plan.steps, plan.folder_errors);
+    applying->open = 1; // ours, so that it cannot end before it is all begun
+    for (auto const& step : plan.steps)
+        perform(step, applying);
+    shared_.loop.post([applying] { applying->close_one(); });
+}
+
+void Supervisor::perform(UnitStep const& step, std::shared_ptr<Applying> const& applying) {
+    auto const closing = [applying, name = step.unit](WishResult const& result) {
+        if (!result.ok)
+            applying->fail(name, result.message);
+        applying->close_one();
+    };
+    if (leaving_.contains(step.unit) && step.action != UnitAction::Remove) {
+        ++applying->open;
+        return closing({false, "it is being removed; apply again when it is gone", std::nullopt});
+    }
+    switch (step.action) {
+    case UnitAction::Keep:
+    case UnitAction::Bad:
+        return;
+    case UnitAction::Add: {
+        ++applying->open;
+        auto& unit = add(step.spec);
+        shared_.events.say(Weight::Normal, "unit-added", step.unit, "added");
+        if (!unit.sockets().is_complete()) {
+            if (step.spec->start_at_boot)
+                unit.start_when_held();
+            return closing({false, to_string(unit.sockets().failed().front().error), std::nullopt});
+        }
+        if (step.spec->start_at_boot)
+            return unit.start(closing);
+        return closing({true, {}, std::nullopt});
+    }
+    case UnitAction::Remove:
+        if (!leaving_.insert(step.unit).second)
+            return; // by an apply before this one
+        ++applying->open;
+        shared_.events.say(Weight::Normal, "unit-removed", step.unit,
+                           "its file is gone: it is drained and removed");
+        return units_.at(step.unit)->remove([this, closing, name = step.unit] {
+            erase_later(name);
+            closing({true, {}, std::nullopt});
+        });
+    case UnitAction::Restart:
+    case UnitAction::Update:
+        ++applying->open;
+        shared_.events.say(Weight::Normal, "unit-changed", step.unit, "its file has changed");
+        return units_.at(step.unit)->change(step.spec, step.action == UnitAction::Restart, closing);
+    }
+}
+
+void Supervisor::erase_later(std::string const& name) {
+    shared_.loop.post([this, name] {
+        units_.erase(name);
+        leaving_.erase(name);
+    });
+}
+
+// ---- the end ----
+
+void Supervisor::shut_down(std::function<void()> done) {
+    if (shuts_down_) {
+        for (auto const& [name, unit] : units_)
+            unit->kill_all();
+        return;
+    }
+    shuts_down_ = true;
+    auto const open = std::make_shared<std::size_t>(units_.size() + 1);
+    auto const close_one = [this, open, done = std::move(done)] {
+        if (--*open > 0)
+            return;
+        for (auto const& [name, unit] : units_)
+            unit->give_up_sockets();
+        done();
+    };
+    for (auto const& [name, unit] : units_)
+        unit->stop([close_one](WishResult const&) { close_one(); });
+    shared_.loop.post(close_one);
+}
+
+// ---- looking ----
+
+UnitRunner* Supervisor::find(std::string const& name) {
+    auto const found = units_.find(name);
+    return found == units_.end() ? nullptr : found->second.get();
+}
+
+std::string Supervisor::nearest_unit(std::string const& name) const {
+    std::vector<std::string_view> names;
+    for (auto const& [known, unit] : units_)
+        names.push_back(known);
+    return std::string{nearest(name, names)};
+}
+
+} // namespace holdfast

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor: all units of one holdfastd (or of one `holdfast run`), and what they share. Reads unit
+// files, plans and applies them, passes wishes to the units, and notify messages to their workers. Knows no
+// control protocol: requests.h does.
+#pragma once
+
+#include "supervisor/apply_plan.h"
+#include "supervisor/unit_runner.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+struct SupervisorOptions {
+    std::vector<std::string> unit_folders;
+    bool unit_folders_must_exist = false; ///< they were named on the command line
+    std::string runtime_folder;
+    Surroundings around; ///< notify_path is filled in
+};
+
+class Supervisor {
+public:
+    /// Opens the notify socket and becomes the reaper of orphans. The runtime folder exists and is ours.
+    [[nodiscard]] static Result<std::unique_ptr<Supervisor>> create(EventLoop& loop,
+                                                                    SupervisorOptions options);
+    Supervisor(Supervisor const&) = delete;
+    Supervisor& operator=(Supervisor const&) = delete;
+    ~Supervisor();
+
+    /// Reads all unit files, binds all sockets, and then starts the units that start at boot.
+    void boot();
+    /// A unit without a file (`holdfast run`), bound and not started.
+    UnitRunner& add(UnitSpecPtr spec);
+
+    [[nodiscard]] ApplyPlan plan() const;
+    struct Applied {
+        ApplyPlan plan;
+        bool ok = false;
+        std::string message;
+    };
+    /// Does what plan() says; `done` is called when all that it started has ended (rollouts, drains).
+    void apply(std::function<void(Applied const&)> done);
+
+    /// Stops every unit, then calls `done`. Called twice, it kills what is left at once.
+    void shut_down(std::function<void()> done);
+    [[nodiscard]] bool is_shutting_down() const { return shuts_down_; }
+
+    [[nodiscard]] UnitRunner* find(std::string const& name);
+    [[nodiscard]] std::map<std::string, std::unique_ptr<UnitRunner>> const& units() const { return units_; }
+    [[nodiscard]] std::map<std::string, std::vector<Diagnostic>> const& bad_units() const { return bad_; }
+    /// The name most like `name`, or empty.
+    [[nodiscard]] std::string nearest_unit(std::string const& name) const;
+    [[nodiscard]] Shared& shared() { return shared_; }
+    [[nodiscard]] SupervisorOptions const& options() const { return options_; }
+    [[nodiscard]] MonotonicTime started_at() const { return started_at_; }
+
+private:
+    Supervisor(EventLoop& loop, SupervisorOptions options);
+    struct Applying;
+    void hear(NotifySender const& sender, NotifyMessage const& message);
+    void reap();
+    void tell_bad(std::vector<UnitStep> const& steps, std::vector<Diagnostic> const& folder_errors);
+    void perform(UnitStep const& step, std::shared_ptr<Applying> const& applying);
+    void erase_later(std::string const& name);
+
+    SupervisorOptions options_;
+    Shared shared_;
+    MonotonicTime started_at_ = MonotonicTime::now();
+    EventSource orphans_;
+    EventSource again_; ///< reap() once more, behind the deaths that come first
+    std::map<std::string, std::unique_ptr<UnitRunner>> units_;
+    std::map<std::string, std::vector<Diagnostic>> bad_;
+    std::set<std::string> leaving_; ///< units that are being removed
+    std::uint32_t last_number_ = 0;
+    bool shuts_down_ = false;
+};
+
+} // namespace holdfast

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reports of the lifecycle core become sentences for people, answers for those who wait, and entries of a
+// rollout's report.
+#include "supervisor/unit_runner.h"
+
+#include <algorithm>
+#include <array>
+
+namespace holdfast {
+
+using namespace lifecycle;
+
+namespace {
+
+std::uint32_t number_of(WorkerId id) {
+    return static_cast<std::uint32_t>(id);
+}
+std::uint32_t number_of(GenerationId id) {
+    return static_cast<std::uint32_t>(id);
+}
+std::string text(WorkerId id) {
+    return "worker " + std::to_string(number_of(id));
+}
+std::string text(GenerationId id) {
+    return "generation " + std::to_string(number_of(id));
+}
+
+std::string until_text(Report const& report) {
+    return report.until ? to_short_string(std::max(Duration{0}, *report.until - MonotonicTime::now()))
+                        : "a while";
+}
+
+/// What a happening means for the unit's last trouble, as `status` shows it.
+enum class Trouble { Keeps, Begins, Ends };
+
+/// What each happening is, besides its sentence: one row each.
+struct Meaning {
+    Happening happening;
+    Weight weight;
+    Trouble trouble;
+    std::optional<Verdict> verdict; ///< of the rollout that it ends
+};
+constexpr std::array meanings{
+    Meaning{Happening::Starting, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::Started, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::StartFailed, Weight::Failure, Trouble::Begins, {}},
+    Meaning{Happening::WorkerDied, Weight::Warning, Trouble::Begins, {}},
+    Meaning{Happening::WorkerReady, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::WorkerGone, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::BackingOff, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::StartLimitHit, Weight::Failure, Trouble::Begins, {}},
+    Meaning{Happening::RolloutBegan, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::RolloutWaits, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::TookOver, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::RolloutDone, Weight::Normal, Trouble::Keeps, Verdict::Done},
+    Meaning{Happening::RolloutFailed, Weight::Failure, Trouble::Begins, Verdict::Failed},
+    Meaning{Happening::RolloutSuperseded, Weight::Warning, Trouble::Keeps, Verdict::Superseded},
+    Meaning{Happening::RolloutStopped, Weight::Warning, Trouble::Keeps, Verdict::Stopped},
+    Meaning{Happening::DrainDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::StartDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::Stopping, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::Stopped, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::Finished, Weight::Normal, Trouble::Keeps, {}},
+};
+static_assert(meanings.size() == enum_table(Happening{}).size());
+
+constexpr Meaning const& meaning_of(Happening happening) {
+    for (auto const& meaning : meanings)
+        if (meaning.happening == happening)
+            return meaning;
+    return meanings.front();
+}
+
+} // namespace
+
+std::string UnitRunner::ending_text(WorkerId id) const {
+    auto const found = std::find_if(endings_.begin(), endings_.end(),
+                                    [&](Ending const& ending) { return ending.worker == id; });
+    return found == endings_.end() ? "it ended" : found->text;
+}
+
+std::string UnitRunner::reason(Report const& report) const {
+    switch (report.cause) {
+    case Cause::None:
+        return {};
+    case Cause::SpawnFailed:
+        return ending_text(report.worker);
+    case Cause::ExitedBeforeReady:
+        return text(report.worker) + " ended before it was ready: " + ending_text(report.worker);
+    case Cause::StartDeadline: {
+        auto const spec = generation_spec(report.generation);
+        return text(report.worker) + " was not ready within " +
+               (spec ? to_string(spec->service.timeout_start) + " (timeout_start)" : "its time");
+    }
+    case Cause::ExitedSoon:
+        return text(report.worker) + " was ready and ended: " + ending_text(report.worker);
+    }
+    return {};
+}
+
+std::string UnitRunner::sentence(Report const& report) const {
+    auto const& service = wanted_->service;
+    switch (report.happening) {
+    case Happening::Starting:
+        return "starting";
+    case Happening::Started:
+        return state_.listening ? "waits for the first client" : "started";
+    case Happening::StartFailed:
+        return "cannot be started: " + reason(report);
+    case Happening::WorkerDied:
+        return text(report.worker) + " died: " + ending_text(report.worker);
+    case Happening::WorkerReady:
+        return text(report.worker) + " of " + text(report.generation) + " is ready";
+    case Happening::WorkerGone:
+        return text(report.worker) + " of " + text(report.generation) +
+               " is gone: " + ending_text(report.worker);
+    case Happening::BackingOff:
+        return "next try in " + until_text(report);
+    case Happening::StartLimitHit:
+        return "started " + std::to_string(service.start_limit_burst) + " times in " +
+               to_string(service.start_limit_interval) + ": paused for " + until_text(report) +
+               ", then tried again (`holdfast start " + wanted_->name + "` tries at once)";
+    case Happening::RolloutBegan:
+        return text(report.generation) + " is being rolled out";
+    case Happening::RolloutWaits:
+        return text(report.generation) + " waits: too many generations are alive, one must end first";
+    case Happening::TookOver:
+        return text(report.generation) + " is ready and takes over";
+    case Happening::RolloutDone:
+        return "rollout of " + text(report.generation) + " is done";
+    case Happening::RolloutFailed:
+        return "rollout of " + text(report.generation) + " failed: " + reason(report);
+    case Happening::RolloutSuperseded:
+        return "rollout of " + text(report.generation) + " was superseded by a newer one";
+    case Happening::RolloutStopped:
+        return "rollout of " + text(report.generation) + " was ended by a stop";
+    case Happening::DrainDeadlinePassed:
+        return text(report.worker) + " did not end in time and is killed";
+    case Happening::StartDeadlinePassed:
+        return text(report.worker) + " was not ready in time";
+    case Happening::Stopping:
+        return "stopping";
+    case Happening::Stopped:
+        return "stopped";
+    case Happening::Finished:
+        return "ended by itself";
+    }
+    return {};
+}
+
+void UnitRunner::tell(Report const& report) {
+    Event event;
+    event.unit = wanted_->name;
+    event.kind = to_name(report.happening);
+    event.text = sentence(report);
+    auto const& meaning = meaning_of(report.happening);
+    event.weight = meaning.weight;
+    if (report.generation != no_generation)
+        event.generation = number_of(report.generation);
+    if (report.worker != WorkerId{}) {
+        event.worker = number_of(report.worker);
+        if (auto* const worker = find(report.worker))
+            event.pid = worker->process.pid();
+        else
+            for (auto const& ending : endings_)
+                if (ending.worker == report.worker && ending.pid != 0)
+                    event.pid = ending.pid;
+    }
+    switch (meaning.trouble) {
+    case Trouble::Begins:
+        trouble_ = event.text;
+        break;
+    case Trouble::Ends:
+        trouble_.clear();
+        break;
+    case Trouble::Keeps:
+        break;
+    }
+    follow_rollouts(report, event.text);
+    shared_.events.add(event);
+    answer_wishes(report, event.text);
+}
+
+void UnitRunner::follow_rollouts(Report const& report, std::string const& told) {
+    rollouts_.sample(sockets_);
+    if (report.happening == Happening::RolloutBegan || report.happening == Happening::RolloutWaits)
+        begin_rollout(report.generation);
+    else if (report.happening == Happening::TookOver)
+        rollouts_.took_over(report.generation);
+    else if (report.happening == Happening::DrainDeadlinePassed)
+        rollouts_.killed_at_deadline();
+    else if (auto const verdict = meaning_of(report.happening).verdict)
+        finish_rollout(report, *verdict, told);
+}
+
+void UnitRunner::begin_rollout(GenerationId id) {
+    if (rollouts_.has(id)) // it waited, and its answers are with it
+        return;
+    std::optional<GenerationId> previous;
+    for (auto const& generation : state_.generations)
+        if (generation.id != id && (!previous || generation.id > *previous))
+            previous = generation.id;
+    std::vector<WishAnswer> answers;
+    if (!restart_answers_.empty()) {
+        answers.push_back(std::move(restart_answers_.front()));
+        restart_answers_.erase(restart_answers_.begin());
+    }
+    rollouts_.begin(id, wanted_->name, strategy_of_next_, previous, sockets_, std::move(answers));
+}
+
+void UnitRunner::finish_rollout(Report const& report, Verdict verdict, std::string const& told) {
+    auto const generation = report.generation;
+    auto record =
+        rollouts_.finish(generation, verdict, verdict == Verdict::Done ? std::string{} : told, sockets_);
+    if (!record)
+        return;
+    auto const still_serves =
+        std::any_of(state_.workers.begin(), state_.workers.end(), [&](Worker const& worker) {
+            return worker.generation != generation && worker.phase == WorkerPhase::Ready;
+        });
+    auto message = told;
+    if (verdict == Verdict::Failed && still_serves)
+        message +=
+            "; " +
+            (record->report.previous_generation ? text(GenerationId{*record->report.previous_generation})
+                                                : std::string{"the old one"}) +
+            " serves on";
+    WishResult const result{verdict == Verdict::Done, std::move(message), std::move(record->report)};
+    for (auto const& answer : record->answers)
+        // After this turn, and after the event itself was told to those who follow.
+        shared_.loop.post([answer, result] { answer(result); });
+}
+
+void UnitRunner::answer_wishes(Report const& report, std::string const& told) {
+    auto const answer_all = [&](std::vector<WishAnswer>& answers, bool ok) {
+        WishResult const result{ok, told, std::nullopt};
+        for (auto& answer : std::exchange(answers, {}))
+            shared_.loop.post([answer = std::move(answer), result] { answer(result); });
+    };
+    if (report.happening == Happening::Started)
+        answer_all(start_answers_, true);
+    else if (report.happening == Happening::StartFailed)
+        answer_all(start_answers_, false);
+    else if (report.happening == Happening::Stopped) {
+        answer_all(start_answers_, false);
+        answer_all(stop_answers_, true);
+    }
+}
+
+} // namespace holdfast

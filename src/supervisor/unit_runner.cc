@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/unit_runner.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include <unistd.h>
+
+namespace holdfast {
+
+using namespace lifecycle;
+
+namespace {
+
+/// Facts kept for `holdfast trace`, per unit.
+constexpr std::size_t most_traced = 64;
+
+Policy make_policy(UnitSpec const& spec, SpecId id) {
+    auto const& service = spec.service;
+    Policy policy;
+    policy.spec = id;
+    policy.workers = service.workers;
+    policy.type = service.type;
+    policy.activation = service.activation;
+    policy.restart = service.restart;
+    policy.strategy = spec.rollout.strategy;
+    policy.timeout_start = service.timeout_start;
+    policy.timeout_stop = service.timeout_stop;
+    policy.drain_timeout = spec.drain_timeout();
+    policy.restart_delay = service.restart_delay;
+    policy.restart_max_delay = service.restart_max_delay;
+    policy.restart_steps = service.restart_steps;
+    policy.start_limit_burst = service.start_limit_burst;
+    policy.start_limit_interval = service.start_limit_interval;
+    return policy;
+}
+
+/// What systemd.service(5) calls a clean exit: status 0, or one of four signals that are a request to go.
+ExitKind kind_of(ExitStatus const& status) {
+    if (!status.is_known)
+        return ExitKind::Clean;
+    if (status.dumped_core)
+        return ExitKind::CoreDump;
+    switch (status.signal) {
+    case 0:
+        return status.code == 0 ? ExitKind::Clean : ExitKind::UncleanCode;
+    case SIGHUP:
+    case SIGINT:
+    case SIGTERM:
+    case SIGPIPE:
+        return ExitKind::Clean;
+    default:
+        return ExitKind::UncleanSignal;
+    }
+}
+
+WishResult refused(std::string message) {
+    return {false, std::move(message), std::nullopt};
+}
+
+} // namespace
+
+UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
+    : shared_{shared}, number_{number}, wanted_{std::move(spec)}, policy_{make_policy(*wanted_, SpecId{1})},
+      specs_{{SpecId{1}, wanted_}}, sockets_{shared.loop, shared.events, wanted_->name},
+      since_{MonotonicTime::now()} {
+    shared_.units.emplace(number_, this);
+}
+
+UnitRunner::~UnitRunner() {
+    for (auto const& worker : workers_)
+        shared_.unit_of_leader.erase(worker->process.leader());
+    shared_.units.erase(number_);
+}
+
+// ---- wishes ----
+
+bool UnitRunner::hold_sockets() {
+    return sockets_.hold(wanted_, [this] {
+        shared_.loop.set_owner(number_);
+        if (std::exchange(starts_when_held_, false))
+            happen(StartWished{});
+    });
+}
+
+void UnitRunner::start_when_held() {
+    if (hold_sockets())
+        happen(StartWished{});
+    else
+        starts_when_held_ = true;
+}
+
+void UnitRunner::start(WishAnswer answer) {
+    if (is_broken_)
+        return answer(refused(trouble_));
+    if (!hold_sockets())
+        return answer(refused("its sockets cannot be bound: " + to_string(sockets_.failed().front().error)));
+    start_answers_.push_back(std::move(answer));
+    happen(StartWished{});
+}
+
+void UnitRunner::stop(WishAnswer answer) {
+    if (is_broken_)
+        return answer(refused(trouble_));
+    starts_when_held_ = false;
+    stop_answers_.push_back(std::move(answer));
+    happen(StopWished{});
+}
+
+void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
+    if (is_broken_)
+        return answer(refused(trouble_));
+    if (!hold_sockets())
+        return answer(refused("its sockets cannot be bound: " + to_string(sockets_.failed().front().error)));
+    restart_answers_.push_back(std::move(answer));
+    happen(RestartWished{strategy});
+}
+
+void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
+    if (is_broken_)
+        return answer(refused(trouble_));
+    auto const take_over = [this, spec] {
+        wanted_ = spec;
+        auto const id = SpecId{static_cast<std::uint32_t>(policy_.spec) + 1};
+        policy_ = make_policy(*wanted_, id);
+        specs_.push_back({id, wanted_});
+        drop_unused_specs();
+    };
+    if (!is_running()) {
+        // Nothing is served, so nothing can be lost: the sockets follow the file, and what fails is tried
+        // again.
+        sockets_.forget_unlisted(*spec);
+        take_over();
+        if (hold_sockets() && state_.goal == Goal::Up && restart)
+            return this->restart(std::nullopt, std::move(answer));
+        if (!sockets_.is_complete())
+            return answer(
+                refused("its sockets cannot be bound: " + to_string(sockets_.failed().front().error)));
+        return answer({true, "changed", std::nullopt});
+    }
+    auto const fresh = [&] {
+        std::vector<ListenAddress> before;
+        for (auto const& held : sockets_.held())
+            before.push_back(held.wanted);
+        return before;
+    }();
+    // The old workers serve what is leaving until it is empty; only then is the new generation started.
+    auto const then = [this, restart, answer] {
+        if (restart)
+            return this->restart(std::nullopt, answer);
+        answer({true, "changed without a restart", std::nullopt});
+    };
+    auto changed = sockets_.change(spec, is_running(), wanted_->drain_timeout(), then);
+    if (!changed)
+        return answer(refused(to_string(changed.error()) + "; nothing is changed, what runs goes on"));
+    take_over();
+    push_fresh(fresh);
+}
+
+void UnitRunner::push_fresh(std::vector<ListenAddress> const& known) {
+    std::vector<NamedFd> fresh;
+    for (auto const& held : sockets_.held())
+        if (std::find(known.begin(), known.end(), held.wanted) == known.end())
+            fresh.push_back({held.name, held.fd});
+    if (fresh.empty())
+        return;
+    for (auto const& worker : workers_)
+        if (worker->handoff)
+            worker->handoff->push(fresh);
+}
+
+void UnitRunner::remove(std::function<void()> removed) {
+    starts_when_held_ = false;
+    bool const is_served = is_running();
+    // As for a listener that is no longer listed: its clients are served first, then the workers go.
+    sockets_.retire_all(is_served, wanted_->drain_timeout(), [this, removed = std::move(removed)] {
+        stop([removed](WishResult const&) { removed(); });
+    });
+}
+
+void UnitRunner::kill_all() {
+    for (auto const& worker : workers_)
+        worker->process.kill_group();
+}
+
+// ---- facts ----
+
+void UnitRunner::happen(Fact fact) {
+    facts_.push_back(fact);
+    if (std::exchange(is_settling_posted_, true))
+        return;
+    shared_.loop.post([shared = &shared_, number = number_] {
+        // By number, never by pointer: the unit may be gone by then.
+        if (auto const found = shared->units.find(number); found != shared->units.end())
+            found->second->settle();
+    });
+}
+
+void UnitRunner::settle() {
+    shared_.loop.set_owner(number_);
+    is_settling_posted_ = false;
+    auto const phase_before = phase_of(state_);
+    // What enacting adds is taken in the same round, in its order.
+    for (std::size_t i = 0; i < facts_.size() && !is_broken_; ++i) {
+        auto const fact = facts_[i];
+        auto const now = MonotonicTime::now();
+        remember(fact, now);
+        if (auto const* const restart = std::get_if<RestartWished>(&fact))
+            strategy_of_next_ = restart->strategy.value_or(policy_.strategy);
+        for (auto const& order : step(state_, policy_, fact, now))
+            enact(order);
+    }
+    facts_.clear();
+    endings_.clear();
+    drop_unused_specs();
+    arm_timer();
+    if (phase_of(state_) != phase_before)
+        since_ = MonotonicTime::now();
+}
+
+void UnitRunner::remember(Fact const& fact, MonotonicTime now) {
+    if (traced_.size() < most_traced)
+        traced_.push_back({now, fact});
+    else
+        traced_[traced_count_ % most_traced] = {now, fact};
+    ++traced_count_;
+}
+
+std::vector<UnitRunner::TracedFact> UnitRunner::trace() const {
+    auto const oldest =
+        traced_count_ > traced_.size() ? static_cast<std::ptrdiff_t>(traced_count_ % most_traced) : 0;
+    std::vector<TracedFact> facts{traced_.begin() + oldest, traced_.end()};
+    facts.insert(facts.end(), traced_.begin(), traced_.begin() + oldest);
+    return facts;
+}
+
+std::uint64_t UnitRunner::forgotten_facts() const {
+    return traced_count_ - traced_.size();
+}
+
+void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) {
+    shared_.loop.set_owner(number_);
+    auto* const worker = find_by_process(sender.pid);
+    if (worker == nullptr)
+        return;
+    auto const id = static_cast<WorkerId>(worker->process.id());
+    if (message.status)
+        worker->status = *message.status;
+    if (message.main_pid)
+        if (auto const changed = worker->process.change_main(*message.main_pid); !changed)
+            shared_.events.say(Weight::Warning, "main-pid-refused", wanted_->name,
+                               to_string(changed.error()));
+    if (message.extend_timeout)
+        happen(TimeExtended{id, *message.extend_timeout});
+    if (message.ready)
+        happen(ReadySaid{id});
+    if (message.stopping)
+        happen(StoppingSaid{id});
+}
+
+void UnitRunner::worker_executed(WorkerProcess& worker) {
+    shared_.loop.set_owner(number_);
+    auto const id = static_cast<WorkerId>(worker.id());
+    find(id)->launching.reset();
+    happen(Executed{id});
+}
+
+void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
+    shared_.loop.set_owner(number_);
+    auto const id = static_cast<WorkerId>(worker.id());
+    endings_.push_back({id, worker.pid(), to_string(to_error(failure, *find(id)->launching))});
+    forget(worker);
+    happen(SpawnFailed{id});
+}
+
+void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
+    shared_.loop.set_owner(number_);
+    auto const id = static_cast<WorkerId>(worker.id());
+    endings_.push_back({id, worker.pid(), to_string(status)});
+    forget(worker);
+    sockets_.mend();
+    happen(Exited{id, kind_of(status)});
+}
+
+void UnitRunner::forget(WorkerProcess const& worker) {
+    shared_.unit_of_leader.erase(worker.leader());
+    std::erase_if(workers_, [&](auto const& known) { return &known->process == &worker; });
+}
+
+void UnitRunner::mark_broken(std::string_view what) {
+    is_broken_ = true;
+    facts_.clear();
+    timer_.reset();
+    sockets_.unwatch();
+    trouble_ = "a fault in holdfast itself: " + std::string{what};
+    shared_.events.say(Weight::Failure, "broken", wanted_->name,
+                       trouble_ +
+                           "; its sockets and workers stay as they are, and nothing more is done for it");
+    auto const result = refused(trouble_);
+    for (auto* answers : {&start_answers_, &stop_answers_, &restart_answers_})
+        for (auto const& answer : std::exchange(*answers, {}))
+            answer(result);
+}
+
+// ---- looking ----
+
+RunningWorker* UnitRunner::find(WorkerId id) {
+    auto const found = std::find_if(workers_.begin(), workers_.end(), [&](auto const& worker) {
+        return worker->process.id() == static_cast<std::uint32_t>(id);
+    });
+    return found == workers_.end() ? nullptr : found->get();
+}
+
+RunningWorker* UnitRunner::find_by_process(pid_t pid) {
+    auto const session = ::getsid(pid);
+    auto const found = std::find_if(workers_.begin(), workers_.end(), [&](auto const& worker) {
+        return worker->process.pid() == pid || worker->process.leader() == pid ||
+               worker->process.leader() == session;
+    });
+    return found == workers_.end() ? nullptr : found->get();
+}
+
+UnitSpecPtr UnitRunner::spec_of(SpecId id) const {
+    auto const found =
+        std::find_if(specs_.begin(), specs_.end(), [&](KnownSpec const& known) { return known.id == id; });
+    ensure(found != specs_.end(), "a generation's spec is kept");
+    return found->spec;
+}
+
+UnitSpecPtr UnitRunner::generation_spec(GenerationId id) const {
+    for (auto const& generation : state_.generations)
+        if (generation.id == id)
+            return spec_of(generation.policy.spec);
+    return nullptr;
+}
+
+void UnitRunner::drop_unused_specs() {
+    std::erase_if(specs_, [&](KnownSpec const& known) {
+        return known.id != policy_.spec &&
+               std::none_of(state_.generations.begin(), state_.generations.end(),
+                            [&](Generation const& generation) { return generation.policy.spec == known.id; });
+    });
+}
+
+} // namespace holdfast

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// One unit at work: its spec, its sockets, its workers, and the lifecycle core's state. Facts come in from
+// the kernel and the operator, are queued, and are taken by step() one after the other; its orders are
+// enacted here. What comes of an order returns as a fact, never as a call of step().
+#pragma once
+
+#include "lifecycle/step.h"
+#include "supervisor/rollout_record.h"
+#include "supervisor/shared.h"
+#include "supervisor/socket_custody.h"
+#include "supervisor/wish.h"
+#include "worker/handoff_port.h"
+#include "worker/process.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+/// A worker process and what belongs to it.
+struct RunningWorker {
+    RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, UnitSpecPtr used,
+                  Launched launched)
+        : generation{order.generation}, slot{order.slot}, spec{std::move(used)},
+          process{loop, observer, static_cast<std::uint32_t>(order.worker), std::move(launched)} {}
+
+    lifecycle::GenerationId generation;
+    lifecycle::Slot slot;
+    UnitSpecPtr spec;
+    std::string status;                    ///< what it said last by STATUS=
+    std::unique_ptr<LaunchPlan> launching; ///< until it is executed: to say what failed
+    std::unique_ptr<HandoffPort> handoff;
+    WorkerProcess process;
+};
+
+class UnitRunner final : private WorkerObserver {
+public:
+    /// `number` names the unit to the event loop (EventLoop::set_owner), never 0.
+    UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec);
+    ~UnitRunner();
+
+    [[nodiscard]] std::uint32_t number() const { return number_; }
+    [[nodiscard]] UnitSpec const& spec() const { return *wanted_; }
+    [[nodiscard]] UnitSpecPtr const& spec_ptr() const { return wanted_; }
+    [[nodiscard]] lifecycle::UnitState const& state() const { return state_; }
+    [[nodiscard]] SocketCustody const& sockets() const { return sockets_; }
+    [[nodiscard]] std::vector<std::unique_ptr<RunningWorker>> const& workers() const { return workers_; }
+    [[nodiscard]] MonotonicTime since() const { return since_; }
+    [[nodiscard]] std::string const& trouble() const { return trouble_; }
+    [[nodiscard]] bool is_broken() const { return is_broken_; }
+    [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
+    /// The recent facts, oldest first, each with its time; and how many older ones are forgotten.
+    struct TracedFact {
+        MonotonicTime at;
+        lifecycle::Fact fact;
+    };
+    [[nodiscard]] std::vector<TracedFact> trace() const;
+    [[nodiscard]] std::uint64_t forgotten_facts() const;
+
+    // ---- wishes ----
+    /// Binds the sockets; what fails is tried again by itself.
+    bool hold_sockets();
+    /// At boot, and for a unit that an apply brings: starts as soon as all sockets are held.
+    void start_when_held();
+    void start(WishAnswer answer);
+    void stop(WishAnswer answer);
+    void restart(std::optional<Strategy> strategy, WishAnswer answer);
+    /// Takes over a changed spec. `restart`: what runs is replaced by it. Refused (with nothing changed) when
+    /// a new socket cannot be bound.
+    void change(UnitSpecPtr spec, bool restart, WishAnswer answer);
+    /// Stops, and gives the sockets up; `removed` is called when nothing is left.
+    void remove(std::function<void()> removed);
+    /// SIGKILL to every worker, now.
+    void kill_all();
+    /// The supervisor ends: sockets are given up whatever waits in them.
+    void give_up_sockets() { sockets_.give_up_all(); }
+
+    // ---- facts ----
+    void hear(NotifySender const& sender, NotifyMessage const& message);
+    /// A promise was broken while we worked for this unit: no further orders, sockets and workers stay.
+    void mark_broken(std::string_view what);
+
+private:
+    // WorkerObserver
+    void worker_executed(WorkerProcess& worker) override;
+    void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) override;
+    void worker_died(WorkerProcess& worker, ExitStatus status) override;
+
+    void happen(lifecycle::Fact fact);
+    void settle();
+    void remember(lifecycle::Fact const& fact, MonotonicTime now);
+    void push_fresh(std::vector<ListenAddress> const& known);
+
+    // orders (enact.cc)
+    void enact(lifecycle::Order const& order);
+    void spawn(lifecycle::Spawn const& order);
+    [[nodiscard]] Outcome try_spawn(lifecycle::Spawn const& order, UnitSpecPtr const& spec);
+    [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
+    void arm_timer();
+    void ring();
+    void forget(WorkerProcess const& worker);
+
+    // telling (tell.cc)
+    void tell(lifecycle::Report const& report);
+    [[nodiscard]] std::string sentence(lifecycle::Report const& report) const;
+    [[nodiscard]] std::string reason(lifecycle::Report const& report) const;
+    [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
+    void follow_rollouts(lifecycle::Report const& report, std::string const& told);
+    void begin_rollout(lifecycle::GenerationId id);
+    void finish_rollout(lifecycle::Report const& report, Verdict verdict, std::string const& told);
+    void answer_wishes(lifecycle::Report const& report, std::string const& told);
+
+    [[nodiscard]] RunningWorker* find(lifecycle::WorkerId id);
+    /// The worker that the process belongs to, by its session.
+    [[nodiscard]] RunningWorker* find_by_process(pid_t pid);
+    [[nodiscard]] UnitSpecPtr generation_spec(lifecycle::GenerationId id) const;
+    [[nodiscard]] UnitSpecPtr spec_of(lifecycle::SpecId id) const;
+    void drop_unused_specs();
+
+    struct KnownSpec {
+        lifecycle::SpecId id;
+        UnitSpecPtr spec;
+    };
+    /// How a worker ended, in words, for the reports that its end leads to.
+    struct Ending {
+        lifecycle::WorkerId worker;
+        pid_t pid;
+        std::string text;
+    };
+    struct ArmedTimer {
+        lifecycle::TimerKey key;
+        MonotonicTime at;
+    };
+
+    Shared& shared_;
+    std::uint32_t number_;
+    bool is_broken_ = false;
+    bool starts_when_held_ = false;
+    bool is_settling_posted_ = false;
+    UnitSpecPtr wanted_;
+    lifecycle::Policy policy_;
+    lifecycle::UnitState state_;
+    std::vector<KnownSpec> specs_; ///< the wanted one, and those that a generation still uses
+    SocketCustody sockets_;
+    std::vector<std::unique_ptr<RunningWorker>> workers_;
+    std::vector<ArmedTimer> timers_;
+    EventSource timer_;
+    std::vector<lifecycle::Fact> facts_; ///< not yet taken by step()
+    std::vector<Ending> endings_;        ///< of the workers that these facts are about
+    std::vector<TracedFact> traced_;     ///< a ring
+    std::uint64_t traced_count_ = 0;
+    MonotonicTime since_; ///< when phase_of(state) last changed
+    std::string trouble_; ///< the last thing that went wrong, in words
+    std::vector<WishAnswer> start_answers_;
+    std::vector<WishAnswer> stop_answers_;
+    std::vector<WishAnswer> restart_answers_; ///< whose rollout has not begun
+    Strategy strategy_of_next_{};             ///< of the restart that is being taken
+    RolloutRecords rollouts_;
+};
+
+} // namespace holdfast

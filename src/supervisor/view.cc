@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/view.h"
+
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+
+#include <unistd.h>
+
+namespace holdfast::view {
+
+using nlohmann::json;
+
+namespace {
+
+template <class T>
+json optional(std::optional<T> const& value) {
+    return value ? json(*value) : json(nullptr);
+}
+json optional(std::string const& text) {
+    return text.empty() ? json(nullptr) : json(text);
+}
+json optional(std::optional<Duration> const& duration) {
+    return duration ? json(duration->count()) : json(nullptr);
+}
+
+/// RFC 3339 with milliseconds, UTC.
+std::string time_text(std::chrono::system_clock::time_point time) {
+    auto const since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
+    std::time_t const seconds = since.count() / 1000;
+    std::tm broken{};
+    ::gmtime_r(&seconds, &broken);
+    char text[32], whole[40];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken);
+    std::snprintf(whole, sizeof whole, "%s.%03dZ", text, static_cast<int>(since.count() % 1000));
+    return whole;
+}
+
+/// Resident memory less what is shared: /proc/PID/statm, proc(5).
+std::optional<std::uint64_t> memory_of(pid_t pid) {
+    std::ifstream file{"/proc/" + std::to_string(pid) + "/statm"};
+    std::uint64_t size = 0, resident = 0, shared = 0;
+    if (!(file >> size >> resident >> shared))
+        return std::nullopt;
+    return (resident - std::min(resident, shared)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+/// User and system time: fields 14 and 15 of /proc/PID/stat, counted behind the command's closing
+/// parenthesis.
+std::optional<std::uint64_t> cpu_of(pid_t pid) {
+    std::ifstream file{"/proc/" + std::to_string(pid) + "/stat"};
+    std::string line;
+    std::getline(file, line);
+    auto const parenthesis = line.rfind(')');
+    if (parenthesis == std::string::npos)
+        return std::nullopt;
+    std::istringstream fields{line.substr(parenthesis + 1)};
+    std::string skipped;
+    for (int field = 3; field < 14; ++field)
+        fields >> skipped;
+    std::uint64_t user = 0, system = 0;
+    if (!(fields >> user >> system))
+        return std::nullopt;
+    return (user + system) * 1000000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+}
+
+json socket_shape(UnitRunner const& unit, std::string const& name, ListenAddress const& address) {
+    return {{"unit", unit.spec().name},
+            {"name", name},
+            {"address", to_string(address)},
+            {"transport", std::string{to_name(address.transport)}},
+            {"port", address.port != 0 ? json(address.port) : json(nullptr)},
+            {"state", "held"},
+            {"fd", nullptr},
+            {"queue", nullptr},
+            {"limit", nullptr},
+            {"drops", nullptr},
+            {"problem", nullptr}};
+}
+
+json worker_shape(lifecycle::Worker const& worker, UnitRunner const& unit, bool full) {
+    json shape{{"worker", static_cast<std::uint32_t>(worker.id)},
+               {"generation", static_cast<std::uint32_t>(worker.generation)},
+               {"role", nullptr},
+               {"slot", static_cast<std::uint16_t>(worker.slot)},
+               {"pid", nullptr},
+               {"state", std::string{to_name(worker.phase)}},
+               {"since_usec", worker.since.since_boot().count()},
+               {"status", nullptr},
+               {"memory_bytes", nullptr},
+               {"cpu_usec", nullptr}};
+    for (auto const& generation : unit.state().generations)
+        if (generation.id == worker.generation)
+            shape["role"] = std::string{to_name(generation.role)};
+    for (auto const& running : unit.workers())
+        if (running->process.id() == static_cast<std::uint32_t>(worker.id)) {
+            auto const pid = running->process.pid();
+            shape["pid"] = pid;
+            shape["status"] = optional(running->status);
+            if (full) {
+                shape["memory_bytes"] = optional(memory_of(pid));
+                shape["cpu_usec"] = optional(cpu_of(pid));
+            }
+        }
+    return shape;
+}
+
+std::string problem_of(UnitRunner const& unit, Supervisor& supervisor) {
+    if (!unit.sockets().is_complete())
+        return to_string(unit.sockets().failed().front().error);
+    if (!unit.trouble().empty())
+        return unit.trouble();
+    if (supervisor.bad_units().contains(unit.spec().name))
+        return "its file has errors now; what runs goes on as it was";
+    return {};
+}
+
+} // namespace
+
+json of(Event const& event) {
+    return {{"number", event.number},
+            {"time", time_text(event.time)},
+            {"monotonic_usec", event.at.since_boot().count()},
+            {"unit", optional(event.unit)},
+            {"kind", std::string{event.kind}},
+            {"text", event.text},
+            {"generation", optional(event.generation)},
+            {"worker", optional(event.worker)},
+            {"pid", optional(event.pid)}};
+}
+
+json of(RolloutReport const& report) {
+    json listeners = json::array();
+    for (auto const& listener : report.listeners)
+        listeners.push_back({{"name", listener.name},
+                             {"address", to_string(listener.address)},
+                             {"queue_before", listener.queue_before},
+                             {"queue_highest", listener.queue_highest},
+                             {"queue_after", listener.queue_after},
+                             {"limit", listener.limit},
+                             {"drops", optional(listener.drops)}});
+    return {{"unit", report.unit},
+            {"verdict", std::string{to_name(report.verdict)}},
+            {"strategy", std::string{to_name(report.strategy)}},
+            {"generation", report.generation},
+            {"previous_generation", optional(report.previous_generation)},
+            {"reason", optional(report.reason)},
+            {"ready_usec", optional(report.ready_after)},
+            {"drained_usec", optional(report.drained_after)},
+            {"killed_at_deadline", report.killed_at_deadline},
+            {"listeners", std::move(listeners)},
+            {"listen_overflows", report.listen_overflows},
+            {"listen_drops", report.listen_drops},
+            {"aborted_on_close", report.aborted_on_close}};
+}
+
+json of(Diagnostic const& diagnostic) {
+    return {{"severity", std::string{to_name(diagnostic.severity)}},
+            {"file", diagnostic.file},
+            {"line", diagnostic.line},
+            {"column", diagnostic.column},
+            {"message", diagnostic.message},
+            {"suggestion", optional(diagnostic.suggestion)},
+            {"text", to_string(diagnostic)}};
+}
+
+json of(std::vector<Diagnostic> const& diagnostics) {
+    json list = json::array();
+    for (auto const& diagnostic : diagnostics)
+        list.push_back(of(diagnostic));
+    return list;
+}
+
+json of(UnitStep const& step) {
+    json listeners = json::array();
+    for (auto const& listener : step.listeners)
+        listeners.push_back({{"action", std::string{to_name(listener.action)}},
+                             {"name", listener.name},
+                             {"address", to_string(listener.address)},
+                             {"why", listener.why},
+                             {"deferred", listener.deferred}});
+    return {{"unit", step.unit},
+            {"action", std::string{to_name(step.action)}},
+            {"why", step.why},
+            {"listeners", std::move(listeners)},
+            {"diagnostics", of(step.diagnostics)}};
+}
+
+json of(WishResult const& result) {
+    return {{"event", nullptr},
+            {"ok", result.ok},
+            {"message", result.message},
+            {"report", result.report ? of(*result.report) : json(nullptr)}};
+}
+
+json sockets(UnitRunner const& unit) {
+    json list = json::array();
+    for (auto const& held : unit.sockets().held()) {
+        auto shape = socket_shape(unit, held.name, held.bound());
+        shape["fd"] = held.fd.raw();
+        if (auto const queue = inspect_queue(held.fd, held.wanted.transport)) {
+            shape["queue"] = queue->waiting;
+            shape["limit"] = queue->limit;
+            shape["drops"] = optional(queue->drops);
+        }
+        list.push_back(std::move(shape));
+    }
+    for (auto const& failed : unit.sockets().failed()) {
+        auto shape = socket_shape(unit, failed.name, failed.address);
+        shape["state"] = "failed";
+        shape["problem"] = to_string(failed.error);
+        list.push_back(std::move(shape));
+    }
+    return list;
+}
+
+json unit(UnitRunner const& unit, Supervisor& supervisor, bool full) {
+    auto const& state = unit.state();
+    json workers = json::array();
+    json generation = nullptr;
+    for (auto const& worker : state.workers)
+        workers.push_back(worker_shape(worker, unit, full));
+    for (auto const& known : state.generations)
+        if (known.role == lifecycle::Role::Serving)
+            generation = static_cast<std::uint32_t>(known.id);
+    json last_event = nullptr;
+    for (auto const& event : supervisor.shared().events.recent())
+        if (event.unit == unit.spec().name)
+            last_event = event.text;
+    auto const& around = supervisor.shared().around;
+    return {{"name", unit.spec().name},
+            {"description", unit.spec().description},
+            {"state", std::string{to_name(lifecycle::phase_of(state))}},
+            {"wanted", state.goal == lifecycle::Goal::Up ? "up" : "down"},
+            {"since_usec", unit.since().since_boot().count()},
+            {"generation", std::move(generation)},
+            {"workers", std::move(workers)},
+            {"sockets", sockets(unit)},
+            {"file", optional(unit.spec().path)},
+            {"log",
+             around.output == Output::Kind::File ? json(log_path(around, unit.spec().name)) : json(nullptr)},
+            {"problem", optional(problem_of(unit, supervisor))},
+            {"last_event", std::move(last_event)}};
+}
+
+json bad_unit(std::string const& name, std::vector<Diagnostic> const& diagnostics) {
+    return {{"name", name},
+            {"description", ""},
+            {"state", "bad"},
+            {"wanted", "down"},
+            {"since_usec", 0},
+            {"generation", nullptr},
+            {"workers", json::array()},
+            {"sockets", json::array()},
+            {"file", diagnostics.empty() ? json(nullptr) : json(diagnostics.front().file)},
+            {"log", nullptr},
+            {"problem", to_string(diagnostics)},
+            {"last_event", nullptr}};
+}
+
+} // namespace holdfast::view
