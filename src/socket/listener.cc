@@ -236,9 +236,17 @@ std::optional<int> somaxconn() {
 }
 
 int effective_backlog(int wanted) {
+    // Reading the setting takes as long as binding a listener, and there may be ten thousand of them.
+    static std::optional<MonotonicTime> read_at;
+    static std::optional<int> cap;
+    auto const now = MonotonicTime::now();
+    if (!read_at || now >= *read_at + std::chrono::seconds{1}) {
+        cap = somaxconn();
+        read_at = now;
+    }
     // listen(2) reads a negative number as a very large one.
     int const asked = wanted < 0 ? INT_MAX : wanted;
-    return std::min(asked, somaxconn().value_or(asked));
+    return std::min(asked, cap.value_or(asked));
 }
 
 } // namespace holdfast

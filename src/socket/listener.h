@@ -46,7 +46,8 @@ void give_up(Listener&& listener);
 
 /// net.core.somaxconn of this network namespace; nothing where /proc does not tell.
 [[nodiscard]] std::optional<int> somaxconn();
-/// What the kernel makes of `backlog = wanted`: it is capped by somaxconn, listen(2).
+/// What the kernel makes of `backlog = wanted`: it is capped by somaxconn (as of at most a second
+/// ago), listen(2).
 [[nodiscard]] int effective_backlog(int wanted);
 
 } // namespace holdfast
