@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of libholdfast share, and no program sees: the set of listeners, and questions on a hand-off
- * socket (their text is documented in src/handoff/frames.h). All fail with a negative errno value. */
+/* What the files of libholdfast (and its fuzz target) share, and no program sees: the set of listeners, and
+ * questions on a hand-off socket (their text is documented in src/handoff/frames.h). All fail with a negative
+ * errno value. */
 #ifndef HOLDFAST_INTERNAL_H
 #define HOLDFAST_INTERNAL_H
 
 #include "holdfast.h"
 
 #include <sys/un.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum {
     HOLDFAST_FRAME_SIZE = 64 * 1024, /* bytes of text of one frame */
@@ -29,5 +34,9 @@ int holdfast_parse_decimal(const char* text, size_t length, uint64_t* value);
 /* "/path" or "@name" into an address and its length: 0, -EAFNOSUPPORT for anything else, -ENAMETOOLONG. */
 int holdfast_unix_address(const char* text, struct sockaddr_un* address, unsigned* length);
 void holdfast_set_error(const char* text, size_t length);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
