@@ -54,7 +54,6 @@ private:
     }
 
     void check_socket_names() {
-        std::map<std::string_view, std::size_t> known;
         std::size_t unnamed = 0;
         for (std::size_t i = 0; i < spec_.sockets.size(); ++i) {
             auto const& name = spec_.sockets[i].name;
@@ -74,7 +73,7 @@ private:
                               "give each a `name`, so that the program can tell them apart");
                 continue;
             }
-            if (!name.empty() && !known.emplace(name, i).second)
+            if (!name.empty() && !sockets_.emplace(name, i).second)
                 report_.error(place_in(i, "name"), "a second [[socket]] named " + quoted(name),
                               "one [[socket]] may have a list of addresses");
         }
@@ -139,7 +138,7 @@ private:
         if (!node.is(NodeKind::Text))
             return;
         for (auto const& piece : split_placeholders(node.text))
-            if (piece.is_placeholder())
+            if (piece.is_placeholder() && !report_.is_full())
                 check_placeholder(node.place, piece);
     }
 
@@ -171,20 +170,19 @@ private:
 
     void check_socket_of(Place const& place, Placeholder kind, std::string const& shown,
                          std::string_view name) {
-        std::vector<std::string_view> names;
-        for (auto const& socket : spec_.sockets) {
-            if (socket.name != name) {
-                names.push_back(socket.name);
-                continue;
-            }
-            bool has_port = socket.listen.empty(); // no address: complained about elsewhere
-            for (auto const& address : socket.listen)
+        if (auto const found = sockets_.find(name); found != sockets_.end()) {
+            auto const& listen = spec_.sockets[found->second].listen;
+            bool has_port = listen.empty(); // no address: complained about elsewhere
+            for (auto const& address : listen)
                 has_port = has_port || !address.is_unix();
             if (kind == Placeholder::Port && !has_port)
                 report_.error(place, quoted(shown) + ": a unix socket has no port",
                               "write {fd:" + std::string{name} + "}");
             return;
         }
+        std::vector<std::string_view> names;
+        for (auto const& [known, index] : sockets_)
+            names.push_back(known);
         std::string otherwise = names.empty() ? "the unit has no [[socket]]" : "the unit's sockets:";
         for (std::size_t i = 0; i < names.size() && i < 8; ++i)
             otherwise += " " + std::string{names[i]};
@@ -207,6 +205,7 @@ private:
     Node const& root_;
     UnitSpec const& spec_;
     Report& report_;
+    std::map<std::string_view, std::size_t> sockets_; ///< by name, from check_socket_names()
 };
 
 } // namespace

@@ -30,6 +30,8 @@ public:
         add(Severity::Warning, place, std::move(message), std::move(suggestion));
     }
     [[nodiscard]] bool has_errors() const { return errors_ != 0; }
+    /// Nothing more would be kept: costly searches for a suggestion can be left out.
+    [[nodiscard]] bool is_full() const { return found_.size() >= most && errors_ >= most; }
     /// What the file has at a place of one line, as it is written there.
     [[nodiscard]] std::string_view source_of(Place const& place) const;
 
