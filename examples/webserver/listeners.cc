@@ -94,6 +94,10 @@ bool is_non_blocking(int listener) {
     return (::fcntl(listener, F_GETFL) & O_NONBLOCK) != 0;
 }
 
+void set_non_blocking(int listener) {
+    ::fcntl(listener, F_SETFL, ::fcntl(listener, F_GETFL) | O_NONBLOCK);
+}
+
 void notify(std::string const& message) {
     char const* const path = std::getenv("NOTIFY_SOCKET");
     sockaddr_un where{};

@@ -19,6 +19,9 @@ namespace webserver {
 /// Is O_NONBLOCK set on the file description that all holders of the listener share?
 [[nodiscard]] bool is_non_blocking(int listener);
 
+/// Sets it, for all of them.
+void set_non_blocking(int listener);
+
 /// Sends `message` to NOTIFY_SOCKET, if there is one.
 void notify(std::string const& message);
 

@@ -27,6 +27,7 @@ Serves HTTP/1.1 on the sockets it is given (LISTEN_FDS, SERVER_STARTER_PORT), or
   --release TEXT       shown in every answer
   --generation TEXT    shown too (default: HOLDFAST_GENERATION or SERVER_STARTER_GENERATION)
   --boot-delay 100ms   time to get ready
+  --non-blocking       set O_NONBLOCK on what was given; right only if all who share the listener want it
   --linger 1s          how long an idle connection may still ask after SIGTERM
 To misbehave:
   --crash-at-start     exit 1 before being ready
@@ -43,6 +44,7 @@ struct Arguments {
     std::string address = "127.0.0.1";
     unsigned port = 8080;
     milliseconds boot_delay{};
+    bool non_blocking = false;
     bool crash_at_start = false;
     bool never_ready = false;
 };
@@ -100,6 +102,8 @@ Arguments read_arguments(int argc, char** argv) {
             a.server.linger = read_duration(value());
         else if (flag == "--crash-after")
             a.server.crash_after = read_duration(value());
+        else if (flag == "--non-blocking")
+            a.non_blocking = true;
         else if (flag == "--crash-at-start")
             a.crash_at_start = true;
         else if (flag == "--never-ready")
@@ -168,6 +172,9 @@ int main(int argc, char** argv) {
         }
         listeners.push_back(own);
     }
+    if (arguments.non_blocking)
+        for (int const listener : listeners)
+            webserver::set_non_blocking(listener);
     webserver::Server server{std::move(listeners), signals, arguments.server};
     webserver::notify("READY=1");
     server.run();

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lazy start: connect to first byte, against the same server executed by hand with the connection waiting in its queue."""
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+from common import Bench, Holdfastd, web_unit
+
+BUDGET = 5.0  # ms more than the worker's own boot
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+
+
+def connect(address):
+    sock = socket.socket()
+    sock.settimeout(30)
+    sock.connect(address)
+    sock.sendall(REQUEST)
+    return sock
+
+
+def first_byte_lazy(address):
+    begin = time.monotonic()
+    with connect(address) as sock:
+        sock.recv(1)
+        return (time.monotonic() - begin) * 1e3
+
+
+def first_byte_bare(bench, address):
+    """The same with nobody between: listen, connect, fork + execve of the server, first byte."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(16)
+        listener.setblocking(False)
+        begin = time.monotonic()
+        with connect(address) as sock:
+            pid = os.fork()
+            if pid == 0:
+                os.dup2(listener.fileno(), 3)
+                os.set_inheritable(3, True)
+                program = bench.program("holdfast-webserver")
+                os.execve(program, [program], {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
+            sock.recv(1)
+            spent = (time.monotonic() - begin) * 1e3
+        os.kill(pid, 15)
+        os.waitpid(pid, 0)
+        return spent
+
+
+def main():
+    with Bench("lazy", __doc__) as bench:
+        bench.parser.add_argument("--starts", type=int, default=50)
+        options = bench.parse()
+        subprocess.run([bench.program("holdfast-webserver"), "--help"], stdout=subprocess.DEVNULL, check=True)  # warm
+        units = {"lazy%d" % i: web_unit(bench, "127.80.0.%d:20000" % (i + 1), service='activation = "lazy"')
+                 for i in range(options.starts)}
+        lazy, bare = [], []
+        with Holdfastd(bench, units):
+            for i in range(options.starts):
+                lazy.append(first_byte_lazy(("127.80.0.%d" % (i + 1), 20000)))
+                bare.append(first_byte_bare(bench, ("127.80.1.%d" % (i + 1), 20000)))
+        bench.results["ms"] = {"lazy": lazy, "bare": bare}
+        print("connect to first byte, median of %d: lazy %.2f ms (worst %.2f), executed by hand %.2f ms (worst %.2f)" %
+              (options.starts, statistics.median(lazy), max(lazy), statistics.median(bare), max(bare)))
+        bench.judge("lazy start - the worker's own boot (medians)", statistics.median(lazy) - statistics.median(bare), BUDGET, " ms")
+        return bench.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

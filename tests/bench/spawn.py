@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worker start, from the order to the execve, against a bare fork + execve of the same program; taking turns in one process."""
+import json
+import subprocess
+import sys
+
+from common import Bench, ratio
+
+BUDGET = 1.3
+
+
+def main():
+    with Bench("spawn", __doc__) as bench:
+        bench.parser.add_argument("--rounds", type=int, default=7)
+        bench.parser.add_argument("--starts", type=int, default=300)
+        options = bench.parse()
+        rounds = json.loads(subprocess.run([bench.program("holdfast-bench-spawn"), str(options.rounds), str(options.starts)],
+                                           stdout=subprocess.PIPE, check=True, text=True).stdout)
+        bench.results["rounds"] = rounds
+        for ours, bare in zip(rounds["ours"], rounds["bare"]):
+            print("median of %d starts: %.0f us, bare fork + exec %.0f us: %.2f" % (options.starts, ours, bare, ours / bare))
+        bench.judge("worker start / bare fork + exec (median of rounds)", ratio(rounds), BUDGET)
+        return bench.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
