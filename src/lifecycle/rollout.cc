@@ -86,8 +86,7 @@ void UnitStep::supersede(GenerationId by) {
         if (std::exchange(generation.coming, false))
             take(generation.id);
     if (auto* const incoming = find(Role::Incoming)) {
-        auto const* const serving = find(Role::Serving);
-        if (!has_ready(serving->id) && has_ready(incoming->id))
+        if (!has_ready(the(Role::Serving).id) && has_ready(incoming->id))
             promote(*incoming, by);
         else
             retire(*incoming, no_generation);
@@ -107,13 +106,13 @@ void UnitStep::retire(Generation& generation, GenerationId by) {
 
 /// The incoming generation serves before all of it is ready, because nothing of the old one is (P2).
 void UnitStep::promote(Generation& incoming, GenerationId by) {
-    retire(*find(Role::Serving), by);
+    retire(the(Role::Serving), by);
     incoming.role = Role::Serving;
 }
 
 /// A worker of it did not come up, or did not stay: those who wait for the generation are told so.
 void UnitStep::fail(GenerationId id, WorkerId worker, Cause cause, std::optional<ExitKind> exit) {
-    auto& generation = *find(id);
+    auto& generation = the(id);
     Report what{.worker = worker, .generation = id, .cause = cause, .exit = exit};
     if (std::exchange(generation.coming, false)) {
         what.happening = Happening::RolloutFailed;
@@ -123,7 +122,7 @@ void UnitStep::fail(GenerationId id, WorkerId worker, Cause cause, std::optional
                 old.retired_by = no_generation;
     }
     if (generation.role == Role::Incoming) {
-        if (!has_ready(find(Role::Serving)->id) && has_ready(id))
+        if (!has_ready(the(Role::Serving).id) && has_ready(id))
             promote(generation, no_generation);
         else
             retire(generation, no_generation);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lifecycle/step.h"
 
-#include "base/ensure.h"
 #include "lifecycle/levels.h"
 #include "lifecycle/unit_step.h"
 
@@ -113,50 +112,35 @@ void UnitStep::on(TrafficArrived const&) {
 
 // ---- what workers do ----
 
-/// The first sign of a process that we ordered: from now on it can be signalled.
-void UnitStep::process_exists(Worker& worker) {
-    if (std::exchange(worker.forked, true))
-        return;
-    switch (worker.phase) {
-    case WorkerPhase::Starting:
-        return;
-    case WorkerPhase::Draining: // told to go before there was anybody to tell
-        return send_away(worker, patience_for(*find(worker.generation)));
-    case WorkerPhase::Ready:
-    case WorkerPhase::Killed:
-        ensure(false, "ready or killed before it was forked");
-    }
-}
-
 void UnitStep::on(Forked const& fact) {
-    auto* const worker = find(fact.worker);
-    if (worker == nullptr)
-        return;
-    process_exists(*worker);
-    switch (worker->phase) {
-    case WorkerPhase::Starting:
-        if (find(worker->generation)->policy.type == ServiceType::Simple)
-            become_ready(*worker);
-        return;
-    case WorkerPhase::Ready:
-    case WorkerPhase::Draining:
-    case WorkerPhase::Killed:
-        return;
-    }
+    come_up(fact.worker, ServiceType::Simple);
 }
 
 void UnitStep::on(Executed const& fact) {
-    auto* const worker = find(fact.worker);
+    come_up(fact.worker, ServiceType::Exec);
+}
+
+void UnitStep::on(ReadySaid const& fact) {
+    come_up(fact.worker, ServiceType::Notify);
+}
+
+/// A sign of life; a worker of a service of this `type` is ready by it.
+void UnitStep::come_up(WorkerId id, ServiceType type) {
+    auto* const worker = find(id);
     if (worker == nullptr)
         return;
-    process_exists(*worker);
+    bool const is_new = !std::exchange(worker->forked, true);
+    auto const& generation = the(worker->generation);
     switch (worker->phase) {
     case WorkerPhase::Starting:
-        if (find(worker->generation)->policy.type == ServiceType::Exec)
+        if (generation.policy.type == type)
             become_ready(*worker);
         return;
-    case WorkerPhase::Ready:
-    case WorkerPhase::Draining:
+    case WorkerPhase::Draining: // too late; and it may have been told to go before there was anybody to tell
+        if (is_new)
+            send_away(*worker, patience_for(generation));
+        return;
+    case WorkerPhase::Ready: // twice is harmless
     case WorkerPhase::Killed:
         return;
     }
@@ -167,30 +151,13 @@ void UnitStep::on(SpawnFailed const& fact) {
         lose(*worker, Cause::SpawnFailed, Ending::UncleanCode, std::nullopt);
 }
 
-void UnitStep::on(ReadySaid const& fact) {
-    auto* const worker = find(fact.worker);
-    if (worker == nullptr)
-        return;
-    process_exists(*worker);
-    switch (worker->phase) {
-    case WorkerPhase::Starting:
-        if (find(worker->generation)->policy.type == ServiceType::Notify)
-            become_ready(*worker);
-        return;
-    case WorkerPhase::Ready:    // twice is harmless
-    case WorkerPhase::Draining: // too late
-    case WorkerPhase::Killed:
-        return;
-    }
-}
-
 void UnitStep::on(StoppingSaid const& fact) {
     auto* const worker = find(fact.worker);
     if (worker == nullptr)
         return;
     switch (worker->phase) {
     case WorkerPhase::Ready: {
-        auto const& generation = *find(worker->generation);
+        auto const& generation = the(worker->generation);
         if (was_healthy(*worker, generation.policy, now_))
             worker->tries = 0;
         enter(*worker, WorkerPhase::Draining, now_ + generation.policy.timeout_stop);
@@ -259,7 +226,7 @@ void UnitStep::on_start_deadline(Worker& worker) {
         auto const id = worker.id;
         auto const generation = worker.generation;
         report({.happening = Happening::StartDeadlinePassed, .worker = id, .generation = generation});
-        send_away(worker, find(generation)->policy.timeout_stop);
+        send_away(worker, the(generation).policy.timeout_stop);
         return fail(generation, id, Cause::StartDeadline, std::nullopt);
     }
     case WorkerPhase::Ready:

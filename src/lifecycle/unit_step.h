@@ -38,7 +38,7 @@ private:
     void start_from_nothing();
     void on_start_deadline(Worker& worker);
     void on_stop_deadline(Worker& worker);
-    void process_exists(Worker& worker);
+    void come_up(WorkerId id, ServiceType type);
 
     // rollout.cc: generations come and go
     void propose(NextGeneration const& next);
@@ -75,6 +75,8 @@ private:
     [[nodiscard]] Worker* find(WorkerId id);
     [[nodiscard]] Generation* find(GenerationId id);
     [[nodiscard]] Generation* find(Role role);
+    [[nodiscard]] Generation& the(GenerationId id);
+    [[nodiscard]] Generation& the(Role role);
     [[nodiscard]] Duration patience_for(Generation const& generation) const;
     [[nodiscard]] bool all_ready(Generation const& generation) const;
     [[nodiscard]] bool has_ready(GenerationId generation) const;

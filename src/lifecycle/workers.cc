@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How slots are filled, emptied and filled again.
+#include "base/ensure.h"
 #include "lifecycle/unit_step.h"
 
 #include <algorithm>
@@ -45,9 +46,22 @@ Generation* UnitStep::find(Role role) {
     return it != state_.generations.end() ? &*it : nullptr;
 }
 
+Generation& UnitStep::the(GenerationId id) {
+    auto* const generation = find(id);
+    ensure(generation != nullptr, "every worker and every slot has its generation");
+    return *generation;
+}
+
+Generation& UnitStep::the(Role role) {
+    auto* const generation = find(role);
+    ensure(generation != nullptr, "whoever comes in finds somebody serving");
+    return *generation;
+}
+
 /// How long a worker of it that is told to go may take, by the rules it was started with.
 Duration UnitStep::patience_for(Generation const& generation) const {
-    return state_.goal == Goal::Down ? generation.policy.timeout_stop : generation.policy.drain_timeout;
+    bool const is_stopped = state_.stop_owed && generation.id <= state_.stop_covers;
+    return is_stopped ? generation.policy.timeout_stop : generation.policy.drain_timeout;
 }
 
 bool UnitStep::all_ready(Generation const& generation) const {
@@ -145,7 +159,7 @@ void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optiona
     std::erase_if(state_.workers, [&](Worker const& worker) { return worker.id == gone.id; });
     bool const was_leaving = gone.phase == WorkerPhase::Draining || gone.phase == WorkerPhase::Killed;
     Report what{.worker = gone.id, .generation = gone.generation, .exit = exit};
-    auto const role_before = find(gone.generation)->role;
+    auto const role_before = the(gone.generation).role;
     if (was_leaving) {
         what.happening = Happening::WorkerGone;
         report(what);
@@ -157,7 +171,7 @@ void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optiona
         }
         fail(gone.generation, gone.id, cause, exit);
     }
-    if (auto const& generation = *find(gone.generation); generation.role == Role::Serving)
+    if (auto const& generation = the(gone.generation); generation.role == Role::Serving)
         refill(generation, gone, ending);
 }
 
@@ -199,7 +213,7 @@ void UnitStep::try_now(Refill refill) {
         state_.listening = true; // the traffic that it waits for will count
         return;
     }
-    auto const& generation = *find(refill.generation);
+    auto const& generation = the(refill.generation);
     if (auto const until = count_automatic_start(generation.policy))
         return start_limit_hit(refill, *until);
     spawn(generation, refill.slot, one_more(refill.tries));

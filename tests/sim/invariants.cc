@@ -37,10 +37,14 @@ std::string last_ready_stays(Scene const& scene) {
         auto const* const then = scene.after.find(process.id);
         if (!earlier->serves() || !process.serves() || then->serves())
             continue;
-        bool const others_serve =
-            std::ranges::any_of(scene.after.processes, [](Process const& other) { return other.serves(); });
-        if (!others_serve)
-            return name(process.id) + " was the last that served";
+        // an incoming one that failed leaves the older one; an old one is followed by all of a newer one
+        bool const is_followed = std::ranges::any_of(scene.after.processes, [&](Process const& other) {
+            return other.serves() && (other.generation < process.generation ||
+                                      (other.generation > process.generation &&
+                                       all_serve(scene, scene.after, other.generation)));
+        });
+        if (!is_followed)
+            return name(process.id) + " served, and nobody follows it";
     }
     return {};
 }
@@ -60,6 +64,19 @@ std::string stop_wins(Scene const& scene) {
     return wrong;
 }
 
+/// Who served when the rollout took over, be it in this very step.
+std::vector<WorkerId> served_before(Scene const& scene, GenerationId rollout) {
+    auto const* const memory = scene.history.find(rollout);
+    auto found = memory != nullptr ? memory->took_over_from : std::vector<WorkerId>{};
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.happening == Happening::TookOver && report.generation == rollout)
+            for (auto const& process : scene.between.processes)
+                if (process.generation < rollout && process.serves())
+                    found.push_back(process.id);
+    });
+    return found;
+}
+
 std::string reports_are_true(Scene const& scene) {
     std::string wrong;
     scene.for_each<Report>([&](Report const& report) {
@@ -72,9 +89,8 @@ std::string reports_are_true(Scene const& scene) {
             for (auto const& process : scene.after.processes)
                 if (process.generation <= report.generation)
                     complain(name(process.id) + " is there");
-        if (auto const* const memory = scene.history.find(report.generation);
-            memory != nullptr && report.happening == Happening::RolloutDone)
-            for (auto const old : memory->took_over_from)
+        if (report.happening == Happening::RolloutDone)
+            for (auto const old : served_before(scene, report.generation))
                 if (scene.after.find(old) != nullptr)
                     complain(name(old) + " is there");
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/world.h"
 
+#include "base/ensure.h"
 #include "sim/invariants.h"
 
 #include <algorithm>
@@ -19,7 +20,12 @@ Complaints World::deliver(TraceLine const& line) {
     Kernel const before = kernel;
     kernel.happen(fact, now);
     Kernel const between = kernel;
-    auto const orders = step(state, wanted, fact, now);
+    Orders orders;
+    try {
+        orders = step(state, wanted, fact, now);
+    } catch (BrokenPromise const& broken) {
+        return {{"promises-are-kept", broken.what()}};
+    }
     for (auto const& order : orders) {
         auto const* const spawn = std::get_if<Spawn>(&order);
         auto const* const memory = spawn != nullptr ? history.find(spawn->generation) : nullptr;
@@ -38,6 +44,12 @@ Complaints World::deliver(TraceLine const& line) {
     check_invariants(scene, complaints);
     auto waiters = waiters_after(scene, complaints);
     remember(scene, history, std::move(waiters));
+    return heard(std::move(complaints));
+}
+
+Complaints World::heard(Complaints complaints) const {
+    std::erase_if(complaints,
+                  [&](Complaint const& complaint) { return !only.empty() && complaint.invariant != only; });
     return complaints;
 }
 
@@ -93,20 +105,21 @@ Complaints come_to_rest(World& world) {
             bool const serves =
                 world.kernel.watching || std::ranges::any_of(world.kernel.processes, &Process::serves);
             if (world.history.up != serves)
-                return {{"rest-is-what-was-wished",
-                         world.history.up ? "up, but nothing serves" : "down, but something serves"}};
+                return world.heard(
+                    {{"rest-is-what-was-wished",
+                      world.history.up ? "up, but nothing serves" : "down, but something serves"}});
             if (!is_settled(world.history))
-                return {{"wishes-are-answered-once", "all is quiet and somebody still waits"}};
+                return world.heard({{"wishes-are-answered-once", "all is quiet and somebody still waits"}});
             return {};
         }
         if (auto complaints = world.deliver(*line); !complaints.empty())
             return complaints;
     }
-    return {{"rest-is-what-was-wished", "it does not come to rest"}};
+    return world.heard({{"rest-is-what-was-wished", "it does not come to rest"}});
 }
 
 Complaints outlast_stubborn_workers(World& world) {
-    for (int i = 0; i < long_enough && !is_settled(world.history); ++i) {
+    for (int i = 0; i < 10 * long_enough && !is_settled(world.history); ++i) {
         auto const line = next_line(world, stubborn_next);
         if (!line)
             break;
@@ -114,7 +127,7 @@ Complaints outlast_stubborn_workers(World& world) {
             return complaints;
     }
     if (!is_settled(world.history))
-        return {{"wishes-are-answered-once", "somebody waits for workers that hang"}};
+        return world.heard({{"wishes-are-answered-once", "somebody waits for workers that hang"}});
     return {};
 }
 

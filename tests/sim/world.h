@@ -23,10 +23,13 @@ struct World {
     History history{};
     MonotonicTime now{std::chrono::hours{1}};
     Step step = lifecycle::step;
+    std::string_view only{}; ///< if not empty: complaints of other invariants are not heard
 
     /// Time moves to `line.at` (never back) and the fact is told, or the wanted spec changes. Nothing happens
     /// to a fact that cannot happen now; so any part of a trace is a trace.
     Complaints deliver(TraceLine const& line);
+    /// What somebody complains about, as far as it is to be heard.
+    [[nodiscard]] Complaints heard(Complaints complaints) const;
 };
 
 /// Everybody behaves well from now on, until nothing moves any more. Complains when that takes too long, or

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/mutants.h"
+
+#include <algorithm>
+#include <array>
+
+namespace holdfast::sim {
+
+namespace {
+
+// ---- how to be wrong ----
+
+using lifecycle::step;
+
+template <class T>
+void forget_orders(Orders& orders, auto&& which) {
+    std::erase_if(orders, [&](Order const& order) {
+        auto const* const it = std::get_if<T>(&order);
+        return it != nullptr && which(*it);
+    });
+}
+template <class T>
+void forget_orders(Orders& orders) {
+    forget_orders<T>(orders, [](T const&) { return true; });
+}
+void forget_reports(Orders& orders, Happening happening) {
+    forget_orders<Report>(orders, [&](Report const& report) { return report.happening == happening; });
+}
+template <class T>
+void repeat_orders(Orders& orders) {
+    for (std::size_t i = 0, end = orders.size(); i < end; ++i)
+        if (std::holds_alternative<T>(orders[i]))
+            orders.push_back(Order{orders[i]});
+}
+
+// ---- P2 and the wishes ----
+
+Orders old_one_goes_when_the_rollout_begins(UnitState& state, Policy const& policy, Fact const& fact,
+                                            MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (std::holds_alternative<RestartWished>(fact))
+        for (auto& worker : state.workers)
+            if (worker.phase == WorkerPhase::Ready) {
+                worker.phase = WorkerPhase::Draining;
+                worker.told = true;
+                worker.deadline = now + policy.drain_timeout;
+                orders.push_back(Drain{worker.id});
+                orders.push_back(
+                    Arm{{TimerKind::StopDeadline, static_cast<std::uint32_t>(worker.id)}, worker.deadline});
+            }
+    return orders;
+}
+Orders all_incoming_go_when_one_fails(UnitState& state, Policy const& policy, Fact const& fact,
+                                      MonotonicTime now) {
+    // as if the old one still served whatever became of it
+    auto orders = step(state, policy, fact, now);
+    bool const failed = std::ranges::any_of(orders, [](Order const& order) {
+        auto const* const report = std::get_if<Report>(&order);
+        return report != nullptr && report->happening == Happening::RolloutFailed;
+    });
+    for (auto& worker : state.workers)
+        if (failed && worker.phase == WorkerPhase::Ready) {
+            worker.phase = WorkerPhase::Draining;
+            worker.told = true;
+            orders.push_back(Drain{worker.id});
+        }
+    return orders;
+}
+Orders stop_is_ignored(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    if (std::holds_alternative<StopWished>(fact))
+        return {Report{.happening = Happening::Stopped, .generation = state.last_generation}};
+    return step(state, policy, fact, now);
+}
+Orders unborn_are_not_stopped(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto const* const forked = std::get_if<Forked>(&fact);
+    for (auto& worker : state.workers)
+        if (forked != nullptr && worker.id == forked->worker && worker.phase == WorkerPhase::Draining) {
+            worker.forked = true;
+            return {};
+        }
+    return step(state, policy, fact, now);
+}
+Orders start_says_nothing(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_reports(orders, Happening::Starting);
+    return orders;
+}
+Orders failed_rollout_says_nothing(UnitState& state, Policy const& policy, Fact const& fact,
+                                   MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_reports(orders, Happening::RolloutFailed);
+    return orders;
+}
+Orders superseded_rollout_says_nothing(UnitState& state, Policy const& policy, Fact const& fact,
+                                       MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_reports(orders, Happening::RolloutSuperseded);
+    return orders;
+}
+Orders done_is_said_at_take_over(UnitState& state, Policy const& policy, Fact const& fact,
+                                 MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& order : orders)
+        if (auto* const report = std::get_if<Report>(&order);
+            report != nullptr && report->happening == Happening::TookOver) {
+            auto done = *report;
+            done.happening = Happening::RolloutDone;
+            orders.emplace_back(done);
+            break;
+        }
+    return orders;
+}
+Orders a_fork_is_believed(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto credulous = policy;
+    credulous.type = ServiceType::Simple;
+    return step(state, credulous, fact, now);
+}
+Orders promised_slots_are_forgotten(UnitState& state, Policy const& policy, Fact const& fact,
+                                    MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    state.refills.clear();
+    forget_orders<Arm>(orders, [](Arm const& arm) {
+        return arm.timer.kind == TimerKind::RestartDelay || arm.timer.kind == TimerKind::StartLimit;
+    });
+    return orders;
+}
+
+// ---- limits ----
+
+Orders generations_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact,
+                                   MonotonicTime now) {
+    auto lax = policy;
+    lax.max_generations = 200;
+    return step(state, lax, fact, now);
+}
+Orders replace_overlaps(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.strategy = Strategy::Overlap;
+    if (std::holds_alternative<RestartWished>(fact))
+        return step(state, lax, RestartWished{Strategy::Overlap}, now);
+    return step(state, lax, fact, now);
+}
+Orders starts_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.start_limit_burst = 0;
+    return step(state, lax, fact, now);
+}
+Orders restarts_do_not_wait(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.restart_delay = lax.restart_max_delay = Duration::zero();
+    return step(state, lax, fact, now);
+}
+
+// ---- bookkeeping ----
+
+Orders drain_is_said_twice(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    repeat_orders<Drain>(orders);
+    return orders;
+}
+Orders drain_is_kill(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& order : orders)
+        if (auto const* const drain = std::get_if<Drain>(&order))
+            order = Kill{drain->worker};
+    return orders;
+}
+Orders slots_are_filled_twice(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto const& order : orders)
+        if (auto const* const spawn = std::get_if<Spawn>(&order)) {
+            auto twin = *spawn;
+            auto worker = state.workers.back();
+            worker.id = twin.worker = state.last_worker =
+                WorkerId{static_cast<std::uint32_t>(state.last_worker) + 1};
+            state.workers.push_back(worker);
+            orders.emplace_back(twin);
+            break;
+        }
+    return orders;
+}
+Orders ids_begin_again(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    if (state.workers.empty())
+        state.last_worker = WorkerId{0};
+    return step(state, policy, fact, now);
+}
+Orders slots_are_filled_from_the_wanted_spec(UnitState& state, Policy const& policy, Fact const& fact,
+                                             MonotonicTime now) {
+    for (auto& generation : state.generations)
+        generation.policy.spec = policy.spec;
+    return step(state, policy, fact, now);
+}
+Orders drains_may_last_for_ever(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::StopDeadline; });
+    return orders;
+}
+Orders timers_are_left_armed(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_orders<Disarm>(orders);
+    return orders;
+}
+Orders the_watch_goes_on(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_orders<Unwatch>(orders);
+    return orders;
+}
+Orders a_fork_is_not_noted(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (auto const* const forked = std::get_if<Forked>(&fact))
+        for (auto& worker : state.workers)
+            if (worker.id == forked->worker)
+                worker.forked = false;
+    return orders;
+}
+Orders nobody_steps_down(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& generation : state.generations)
+        if (state.goal == Goal::Up)
+            generation.role = Role::Serving;
+    return orders;
+}
+Orders a_back_off_is_lost(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto const* const expired = std::get_if<TimerExpired>(&fact);
+    if (expired != nullptr && expired->timer.kind == TimerKind::RestartDelay)
+        return {};
+    return step(state, policy, fact, now);
+}
+
+constexpr std::array all_mutants{
+    Mutant{"the old one goes when the rollout begins", "last-ready-stays",
+           old_one_goes_when_the_rollout_begins},
+    Mutant{"all incoming go when one fails", "last-ready-stays", all_incoming_go_when_one_fails},
+    Mutant{"stop is ignored", "stop-wins", stop_is_ignored},
+    Mutant{"the unborn are not stopped", "stop-wins", unborn_are_not_stopped},
+    Mutant{"start says nothing", "wishes-are-acknowledged", start_says_nothing},
+    Mutant{"a failed rollout says nothing", "wishes-are-answered-once", failed_rollout_says_nothing},
+    Mutant{"a superseded rollout says nothing", "wishes-are-answered-once", superseded_rollout_says_nothing},
+    Mutant{"done is said at take-over", "wishes-are-answered-once", done_is_said_at_take_over},
+    Mutant{"done is said at take-over", "reports-are-true", done_is_said_at_take_over},
+    Mutant{"a fork is believed", "reports-are-true", a_fork_is_believed},
+    Mutant{"promised slots are forgotten", "never-stuck", promised_slots_are_forgotten},
+    Mutant{"a back-off is lost", "rest-is-what-was-wished", a_back_off_is_lost},
+    Mutant{"generations are not counted", "generations-are-capped", generations_are_not_counted},
+    Mutant{"replace overlaps", "replace-is-alone", replace_overlaps},
+    Mutant{"starts are not counted", "automatic-starts-are-bounded", starts_are_not_counted},
+    Mutant{"restarts do not wait", "restarts-back-off", restarts_do_not_wait},
+    Mutant{"drain is said twice", "told-once", drain_is_said_twice},
+    Mutant{"those who should drain are killed", "told-once", drain_is_kill},
+    Mutant{"slots are filled twice", "one-worker-per-slot", slots_are_filled_twice},
+    Mutant{"ids begin again", "ids-are-fresh", ids_begin_again},
+    Mutant{"slots are filled from the wanted spec", "old-slots-keep-their-spec",
+           slots_are_filled_from_the_wanted_spec},
+    Mutant{"drains may last for ever", "leaving-has-a-deadline", drains_may_last_for_ever},
+    Mutant{"timers are left armed", "no-timer-outlives-its-owner", timers_are_left_armed},
+    Mutant{"timers are left armed", "levels-follow-the-state", timers_are_left_armed},
+    Mutant{"the watch goes on", "levels-follow-the-state", the_watch_goes_on},
+    Mutant{"a fork is not noted", "workers-are-the-processes", a_fork_is_not_noted},
+    Mutant{"nobody steps down", "state-is-well-formed", nobody_steps_down},
+};
+
+} // namespace
+
+std::span<Mutant const> mutants() {
+    return all_mutants;
+}
+
+} // namespace holdfast::sim
