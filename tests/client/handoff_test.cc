@@ -139,9 +139,9 @@ TEST_CASE("a worker of a unit without listeners is told so", "[client]") {
     CHECK(worker_with(FdBatch{}, inherit) == "0:");
 }
 
-TEST_CASE("600 listeners arrive in their batches", "[client]") {
+TEST_CASE("400 listeners arrive in their batches", "[client]") {
     FdBatch batch;
-    for (int i = 0; i < 600; ++i)
+    for (int i = 0; i < 400; ++i)
         batch.add("n" + std::to_string(i), some_fd());
     auto const said = worker_with(batch, [] {
         holdfast_listeners* set = nullptr;
@@ -149,7 +149,7 @@ TEST_CASE("600 listeners arrive in their batches", "[client]") {
         auto const last = result > 0 ? std::string{holdfast_name(set, holdfast_count(set) - 1)} : "";
         return std::to_string(result) + ' ' + last;
     });
-    CHECK(said == "600 n599");
+    CHECK(said == "400 n399");
 }
 
 TEST_CASE("LISTEN_FDS goes before the hand-off socket", "[client]") {
