@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <span>
 
@@ -42,6 +43,20 @@ Outcome attach(Listener const& listener, std::span<sock_filter const> filter) {
                              .filter = const_cast<sock_filter*>(filter.data())};
     if (::setsockopt(listener.fd.raw(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0)
         return system_error(errno, "close " + to_string(listener.bound()) + " to new clients", listener.name);
+    return {};
+}
+
+/// Newer kernels refuse a TCP filter to ordinary users. They may bind a socket to an interface, though, and
+/// one that cannot exist brings no SYN: clients are refused at once. Handshakes under way belong to the
+/// listener already, and connections keep the interface of their SYN; only one made by a SYN cookie is lost.
+/// Linux 5.7.
+Outcome turn_tcp_away(Listener const& listener) {
+    auto attached = attach(listener, drop_syn);
+    if (attached || attached.error().code != EPERM)
+        return attached;
+    int const no_interface = INT_MAX;
+    if (::setsockopt(listener.fd.raw(), SOL_SOCKET, SO_BINDTOIFINDEX, &no_interface, sizeof no_interface) < 0)
+        return attached;
     return {};
 }
 
@@ -149,7 +164,7 @@ Outcome mend_unix(Listener& listener, int backlog) {
 Outcome turn_clients_away(Listener& listener) {
     switch (listener.wanted.transport) {
     case Transport::Tcp:
-        return attach(listener, drop_syn);
+        return turn_tcp_away(listener);
     case Transport::Udp:
         return attach(listener, drop_all);
     case Transport::UnixStream:

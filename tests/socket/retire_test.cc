@@ -93,6 +93,34 @@ TEST_CASE("a connection accepted after clients are turned away is an ordinary on
     CHECK(received == much.size());
 }
 
+TEST_CASE("a handshake under way when clients are turned away still gets in, with and without root's rights",
+          "[socket]") {
+    bool const drops_rights = GENERATE(false, true);
+    auto const answer = in_child([&]() -> std::string {
+        if (drops_rights && ::geteuid() == 0 && !become_nobody())
+            return "skipped: cannot become nobody";
+        std::string told;
+        for (auto const& address : {tcp("127.0.0.1"), tcp("::1"), tcp("")}) {
+            auto listener = bind_one(spec_of(address));
+            int const seconds = 10;
+            ::setsockopt(listener.fd.raw(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);
+            auto const target = tcp(address.host.empty() ? "127.0.0.1" : address.host, listener.port);
+            auto const early = connect_to(target);
+            if (auto const away = turn_clients_away(listener); !away)
+                return to_string(away.error());
+            auto const late = connect_to(target, true);
+            bool const is_sent = ::send(early.raw(), "x", 1, MSG_NOSIGNAL) == 1;
+            bool const is_in = is_sent && eventually([&] {
+                                   return inspect_queue(listener.fd, Transport::Tcp).value().waiting == 1;
+                               });
+            told += is_in && serves(listener, early) && !is_connected(late) ? "served " : "lost ";
+        }
+        return told;
+    });
+    if (!is_skipped(answer))
+        CHECK(answer == "served served served ");
+}
+
 TEST_CASE("a handshake under way counts as waiting though the accept queue is empty", "[socket]") {
     for (auto const& address : {tcp("127.0.0.1"), tcp("0.0.0.0"), tcp("")}) {
         auto const listener = bind_one(spec_of(address));
