@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // main of holdfastd, a table of contents: options, runtime folder, log, event loop, units, control socket,
 // serve, end.
-#include "daemon/log.h"
 #include "daemon/options.h"
-#include "daemon/runtime_folder.h"
+#include "supervisor/log.h"
 #include "supervisor/requests.h"
+#include "supervisor/runtime_folder.h"
 #include "supervisor/share_socket.h"
 
 #include <csignal>
@@ -138,7 +138,7 @@ int main(int argc, char** argv) {
     try {
         open_standard_descriptors();
         int const status = serve(*parsed.options);
-        close_log();
+        holdfast::close_log();
         return status;
     } catch (std::exception const& error) {
         std::fprintf(stderr, "holdfastd: %s\n", error.what());

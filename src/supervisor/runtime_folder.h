@@ -7,7 +7,7 @@
 
 #include <string>
 
-namespace holdfast::daemon {
+namespace holdfast {
 
 /// Makes the folder (mode 0755, and its parents) where it is missing, refuses one that somebody else could
 /// have put there (not ours, or writable for others), and takes its lock. The lock is the descriptor
@@ -17,4 +17,4 @@ namespace holdfast::daemon {
 /// Makes a folder and its parents; fine if it is there.
 [[nodiscard]] Outcome make_folders(std::string const& path, unsigned mode);
 
-} // namespace holdfast::daemon
+} // namespace holdfast

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where holdfastd's own log goes: the journal where there is one, else standard error. Written by a thread of
-// its own from a bounded queue, oldest lines dropped first, so that a stuck journal or a full pipe never
-// stops the event loop.
+// Where the supervisor's own log goes: the journal where there is one, else standard error. Written by a
+// thread of its own from a bounded queue, oldest lines dropped first, so that a stuck journal or a full pipe
+// never stops the event loop.
 #pragma once
 
-namespace holdfast::daemon {
+namespace holdfast {
 
 struct LogOptions {
     bool to_journal = false;
     bool verbose = false;
+    bool quiet = false; ///< warnings and worse only
 };
 
 /// All signals must be blocked before, since the writing thread inherits the mask.
@@ -17,4 +18,4 @@ void open_log(LogOptions options);
 void close_log();
 [[nodiscard]] bool has_journal();
 
-} // namespace holdfast::daemon
+} // namespace holdfast

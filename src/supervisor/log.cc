@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/log.h"
+#include "supervisor/log.h"
 
 #include <memory>
 
@@ -9,7 +9,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-namespace holdfast::daemon {
+namespace holdfast {
 
 namespace {
 constexpr std::size_t queued_lines = 512;
@@ -29,7 +29,9 @@ void open_log(LogOptions options) {
     auto logger = std::make_shared<spdlog::async_logger>("holdfastd", std::move(sink), spdlog::thread_pool(),
                                                          spdlog::async_overflow_policy::overrun_oldest);
     logger->set_pattern(options.to_journal ? "%v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
-    logger->set_level(options.verbose ? spdlog::level::debug : spdlog::level::info);
+    logger->set_level(options.quiet     ? spdlog::level::warn
+                      : options.verbose ? spdlog::level::debug
+                                        : spdlog::level::info);
     logger->flush_on(spdlog::level::err);
     spdlog::set_default_logger(std::move(logger));
 }
@@ -38,4 +40,4 @@ void close_log() {
     spdlog::shutdown();
 }
 
-} // namespace holdfast::daemon
+} // namespace holdfast

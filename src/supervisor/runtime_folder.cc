@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/runtime_folder.h"
+#include "supervisor/runtime_folder.h"
 
 #include <cerrno>
 
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-namespace holdfast::daemon {
+namespace holdfast {
 
 Outcome make_folders(std::string const& path, unsigned mode) {
     for (auto slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
@@ -56,4 +56,4 @@ Result<UniqueFd> take_runtime_folder(std::string const& path) {
     return lock;
 }
 
-} // namespace holdfast::daemon
+} // namespace holdfast
