@@ -6,7 +6,7 @@
 #include "base/words.h"
 
 #include <algorithm>
-#include <map>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
@@ -35,13 +35,11 @@ void add_globals(CLI::App& app, CommandLine& line) {
 void add_run_options(CLI::App& verb, RunOptions& run) {
     verb.add_option("--listen", run.listen, "An address, as `listen` in a unit file; repeatable")
         ->type_name("ADDR")
-        ->expected(1)
-        ->take_all()
+        ->allow_extra_args(false)
         ->required();
     verb.add_option("--name", run.names, "The name of the socket; the n-th names the n-th --listen")
         ->type_name("NAME")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     verb.add_option("--workers", run.workers, "How many workers")
         ->type_name("N")
         ->check(CLI::Range(1U, most_workers));
@@ -50,11 +48,10 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
         ->type_name("listen_fds|scm_rights|…");
     verb.add_option("--ready", run.ready, "When it is ready: it says so, it runs, or its port answers")
         ->check(CLI::IsMember({"notify", "exec", "tcp"}))
-        ->type_name("notify|exec|tcp");
+        ->type_name("");
     verb.add_option("--watch", run.watch, "Restart it when this file or folder changes; repeatable")
         ->type_name("PATH")
-        ->expected(1)
-        ->take_all();
+        ->allow_extra_args(false);
     verb.footer("The program and its arguments follow after --:\n"
                 "  holdfast run --listen 8080 -- ./app --verbose");
 }
@@ -68,14 +65,13 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     if (which == Verb::Restart)
         verb.add_option("--strategy", line.strategy, "For this once: overlap or replace")
             ->check(one_of<Strategy>())
-            ->type_name("overlap|replace");
+            ->type_name("");
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
     if (which == Verb::Verify)
         verb.add_option("--unit-dir", line.unit_folders, "Look for units here instead; repeatable")
             ->type_name("DIR")
-            ->expected(1)
-            ->take_all();
+            ->allow_extra_args(false);
     if (which == Verb::Run)
         add_run_options(verb, line.run);
 }
@@ -157,12 +153,14 @@ std::optional<PrintAndExit> check(CommandLine const& line) {
         return usage("run: there are more --name than --listen");
     if (line.user && line.system)
         return usage("--user and --system exclude each other");
-    for (auto const& operand : line.operands)
-        if (line.verb != Verb::Verify && !is_unit_name(operand))
-            return usage("`" + operand + "` is no unit name" +
-                         (operand.ends_with(".toml") || operand.find('/') != std::string::npos
-                              ? "; give the name of the unit, not its file"
-                              : ""));
+    for (auto const& operand : line.operands) {
+        if (line.verb == Verb::Verify)
+            break;
+        if (operand.ends_with(".toml"))
+            return usage("give the name of the unit, not its file `" + operand + "`");
+        if (!is_unit_name(operand))
+            return usage("`" + operand + "` is no unit name");
+    }
     return std::nullopt;
 }
 
@@ -186,16 +184,18 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
     CLI::App app{"Holds a server's sockets fast while the server changes underneath.", "holdfast"};
     app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
     app.require_subcommand(0, 1);
-    app.footer(footer());
+    app.get_formatter()->label("SUBCOMMAND", "VERB");
     add_globals(app, line);
     for (auto const& candidate : verbs()) {
         if (!candidate.is_supported())
             continue;
         auto* verb = app.add_subcommand(std::string{candidate.name}, std::string{candidate.summary});
+        verb->group("Verbs");
         verb->fallthrough(); // --json and its like are known after the verb as well
         add_operands(*verb, candidate, line);
         add_verb_options(*verb, candidate.verb, line);
     }
+    app.footer(footer()); // last, or every verb would inherit it
     try {
         std::vector<std::string> reversed{mine.rbegin(), mine.rend()};
         if (!word.empty() && row->verb != Verb::Run)
