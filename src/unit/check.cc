@@ -181,8 +181,8 @@ private:
             return;
         }
         std::vector<std::string_view> names;
-        for (auto const& [known, index] : sockets_)
-            names.push_back(known);
+        for (auto const& socket : spec_.sockets)
+            names.push_back(socket.name);
         std::string otherwise = names.empty() ? "the unit has no [[socket]]" : "the unit's sockets:";
         for (std::size_t i = 0; i < names.size() && i < 8; ++i)
             otherwise += " " + std::string{names[i]};
