@@ -48,7 +48,7 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
         ->type_name("listen_fds|scm_rights|…");
     verb.add_option("--ready", run.ready, "When it is ready: it says so, it runs, or its port answers")
         ->check(CLI::IsMember({"notify", "exec", "tcp"}))
-        ->type_name("");
+        ->type_name("WORD");
     verb.add_option("--watch", run.watch, "Restart it when this file or folder changes; repeatable")
         ->type_name("PATH")
         ->allow_extra_args(false);
@@ -65,7 +65,7 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     if (which == Verb::Restart)
         verb.add_option("--strategy", line.strategy, "For this once: overlap or replace")
             ->check(one_of<Strategy>())
-            ->type_name("");
+            ->type_name("WORD");
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
     if (which == Verb::Verify)

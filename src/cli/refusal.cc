@@ -18,11 +18,9 @@ std::string no_such_unit(json const& parameters) {
 }
 
 std::string bad_unit(json const& parameters) {
-    std::string text = "the file of `" + text_of(parameters, "unit") + "` has errors:";
+    std::string text = "the file of `" + text_of(parameters, "unit") + "` has errors:\n";
     for (auto const& diagnostic : list_of(parameters, "diagnostics"))
-        text += "\n" + render_diagnostic(diagnostic, Screen{});
-    while (text.ends_with('\n'))
-        text.pop_back();
+        text += render_diagnostic(diagnostic, Screen{});
     return text;
 }
 

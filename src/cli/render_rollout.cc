@@ -71,14 +71,11 @@ std::string render_progress(json const& event, MonotonicTime began, Screen const
 std::string render_rollout(json const& report, Screen const& screen) {
     std::string const verdict = text_of(report, "verdict");
     std::string const previous = digits_of(report, "previous_generation");
-    std::string text = "rollout " + paint(harmless(verdict), verdict_colour(verdict), screen) +
-                       ": generation " + digits_of(report, "generation") +
-                       (previous.empty() ? "" : " after " + previous) + " (" +
-                       harmless(text_of(report, "strategy")) + ")\n";
-    if (std::string const reason = text_of(report, "reason"); !reason.empty())
-        text += "  " + harmless(reason) + "\n";
-    if (std::string const when = times(report); !when.empty())
-        text += "  " + when + "\n";
+    std::string const when = times(report);
+    std::string text =
+        "  generation " + digits_of(report, "generation") + (previous.empty() ? "" : " after " + previous) +
+        ", " + harmless(text_of(report, "strategy")) + ": " +
+        paint(harmless(verdict), verdict_colour(verdict), screen) + (when.empty() ? "" : ", " + when) + "\n";
     text += listeners_table(report, screen);
     auto const counter = [&](char const* name) {
         return std::to_string(number_of(report, name).value_or(0));
@@ -90,14 +87,17 @@ std::string render_rollout(json const& report, Screen const& screen) {
 
 std::string render_result(std::string const& unit, json const& result, Screen const& screen) {
     bool const ok = flag_of(result, "ok").value_or(false);
+    auto const& report = object_of(result, "report");
+    std::string const reason = text_of(report, "reason");
     std::string message = text_of(result, "message");
     if (message.empty())
         message = ok ? "done" : "failed";
     std::string text =
         harmless(unit) + ": " + paint(harmless(message), ok ? Colour::Good : Colour::Bad, screen) + "\n";
-    if (auto const& report = object_of(result, "report"); !report.empty())
-        text += render_rollout(report, screen);
-    return text;
+    // The message mostly holds the reason already.
+    if (!reason.empty() && message.find(reason) == std::string::npos)
+        text += "  " + harmless(reason) + "\n";
+    return report.empty() ? text : text + render_rollout(report, screen);
 }
 
 } // namespace holdfast::cli

@@ -165,8 +165,8 @@ void ControlServer::State::let_in(UniqueFd socket) {
     };
     auto client = std::make_shared<ControlConnection>(loop, std::move(socket), std::move(peer).value(),
                                                       options.limits, std::move(callbacks));
-    clients.insert(client);
-    client->begin();
+    client->begin(); // throws where the kernel has no memory for a watch: then it is not let in
+    clients.insert(std::move(client));
 }
 
 void ControlServer::State::refuse(UniqueFd socket) const {

@@ -36,10 +36,12 @@ TEST_CASE("each error of the daemon has its exit status and says what to do", "[
         CHECK(answered(name).status == ExitStatus::Failed);
     CHECK_THAT(answered("com.example.Odd", {{"a", 1}}).text, ContainsSubstring(R"({"a":1})"));
 
-    auto const bad = answered(
-        "BadUnit",
-        {{"unit", "web"}, {"diagnostics", json::array({{{"text", "web.toml:1:1: error: x\n\ty\n\t^\n"}}})}});
-    CHECK(bad.text == "the file of `web` has errors:\nweb.toml:1:1: error: x\n\ty\n\t^\n");
+    auto const bad =
+        answered("BadUnit", {{"unit", "web"},
+                             {"diagnostics", json::array({{{"text", "web.toml:1:1: error: x\n\ty\n\t^\n"}},
+                                                          {{"text", "web.toml:2:1: error: z\n"}}})}});
+    CHECK(bad.text ==
+          "the file of `web` has errors:\nweb.toml:1:1: error: x\n\ty\n\t^\nweb.toml:2:1: error: z\n");
 }
 
 TEST_CASE("what a daemon says cannot command the terminal", "[cli]") {

@@ -152,8 +152,8 @@ TEST_CASE("a restart ends with what the kernel says it did", "[cli]") {
     json const result{{"event", nullptr}, {"ok", true}, {"message", "restarted"}, {"report", report()}};
     CHECK(render_result("web", result, pipe_screen) ==
           "web: restarted\n"
-          "rollout done: generation 8 after 7 (overlap)\n"
-          "  ready after 1.2s, drained after 3.4s, 0 killed at the deadline\n"
+          "  generation 8 after 7, overlap: done, ready after 1.2s, drained after 3.4s, 0 killed at the "
+          "deadline\n"
           "  SOCKET  ADDRESS     QUEUE BEFORE  HIGHEST  AFTER  LIMIT  DROPS\n"
           "  http    0.0.0.0:80             0       12      1   4096      0\n"
           "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close\n");
@@ -168,9 +168,16 @@ TEST_CASE("a restart that failed gives the reason", "[cli]") {
     failed["listeners"] = json::array();
     auto const text =
         render_result("web", {{"ok", false}, {"message", nullptr}, {"report", failed}}, pipe_screen);
-    CHECK_THAT(text, ContainsSubstring("web: failed\nrollout failed: generation 8 after 7 (overlap)\n"
-                                       "  worker 13 ended before it was ready: exit status 3\n"
-                                       "  0 killed at the deadline\n"));
+    CHECK_THAT(text,
+               ContainsSubstring("web: failed\n"
+                                 "  worker 13 ended before it was ready: exit status 3\n"
+                                 "  generation 8 after 7, overlap: failed, 0 killed at the deadline\n"));
+    // Said once, when the daemon's message has it too.
+    auto const once = render_result(
+        "web",
+        {{"ok", false}, {"message", "failed: " + failed["reason"].get<std::string>()}, {"report", failed}},
+        pipe_screen);
+    CHECK(once.find("exit status 3") == once.rfind("exit status 3"));
 }
 
 TEST_CASE("a start without a rollout is one line", "[cli]") {
