@@ -49,31 +49,45 @@ struct Disarm {
 };
 
 /// What people and waiting commands are told.
+///
+/// Each wish is acknowledged in its own step, by a report that names a generation: a start by Starting or
+/// Started, a stop by Stopping or Stopped, a restart by RolloutBegan or RolloutWaits. Its answer comes once,
+/// in the same step or later: to a start the first of Started, StartFailed, Stopped, to a stop the first
+/// Stopped with this generation or a later one; to a restart the one of RolloutDone, RolloutFailed,
+/// RolloutSuperseded, RolloutStopped with exactly this.
 enum class Happening {
-    Starting,      ///< first generation is being started
-    Started,       ///< every slot of it is ready (lazy: the listeners are watched)
-    StartFailed,   ///< a worker of the first generation did not come up; `cause`; it is tried again unless
-                   ///< GaveUp follows
-    WorkerDied,    ///< a ready worker of a serving generation went without being told; `exit`
-    WorkerReady,   ///< a worker became ready
-    WorkerGone,    ///< a worker that was told to go is gone; `exit`
-    BackingOff,    ///< next try at `until`
+    Starting, ///< `generation` is being started, or waits until it may
+    Started,  ///< every slot of it is ready (lazy: the listeners are watched); only when a start waits for it
+    StartFailed, ///< a worker of it did not come up or stay; `cause`; it is tried again unless Finished
+                 ///< follows
+    WorkerDied,  ///< a worker of the serving generation went without being told; `exit`; `cause` if it never
+                 ///< was ready
+    WorkerReady, ///< a worker became ready
+    WorkerGone,  ///< a worker that was told to go, or said that it goes, is gone; `exit`
+    BackingOff,  ///< next try at `until`; without a generation: a lazy unit listens again then
     StartLimitHit, ///< too many starts: paused until `until`, recovers by itself
     RolloutBegan,  ///< `generation` is the incoming one
-    RolloutWaits,  ///< too many generations alive: waits for a drain to end
-    TookOver,      ///< the incoming generation is ready; the old ones drain from here
-    RolloutDone,   ///< ... and they are gone
-    RolloutFailed, ///< the incoming one did not come up; the old one stays; `cause`
-    RolloutSuperseded,   ///< another restart took its place before it was done
+    RolloutWaits,  ///< too many generations alive: `generation` begins when a drain has ended
+    TookOver,      ///< all of `generation` is ready and serves; the old one drains from here
+    RolloutDone,   ///< ... and the old one is gone
+    RolloutFailed, ///< it did not come up; `cause`; an old one that was ready stays; else it is tried again
+    RolloutSuperseded,   ///< another restart took its place before it took over
     RolloutStopped,      ///< a stop came first
     DrainDeadlinePassed, ///< `worker` is killed
     StartDeadlinePassed, ///< `worker` is drained
-    Stopping,
-    Stopped,  ///< all workers are gone because the operator said stop
-    Finished, ///< all workers are gone by themselves and `restart` says leave it so
+    Stopping,            ///< all workers up to `generation` are told to go
+    Stopped,             ///< all workers up to `generation` are gone because the operator said stop
+    Finished, ///< all workers are gone by themselves and `restart` says leave it so; a lazy unit listens
+              ///< again
 };
 /// Why something failed.
-enum class Cause { None, SpawnFailed, ExitedBeforeReady, StartDeadline, ExitedSoon };
+enum class Cause {
+    None,
+    SpawnFailed, ///< it could not be forked, prepared or executed
+    ExitedBeforeReady,
+    StartDeadline, ///< it was not ready in time
+    ExitedSoon,    ///< it was ready, but went before the start or rollout was complete
+};
 
 struct Report {
     Happening happening{};

@@ -220,10 +220,13 @@ void UnitStep::try_now(Refill refill) {
 }
 
 void UnitStep::start_limit_hit(Refill refill, MonotonicTime until) {
+    bool const is_known = std::ranges::any_of(
+        state_.refills, [&](Refill const& other) { return other.limited && other.at == until; });
     refill.limited = true;
     refill.at = until;
     state_.refills.push_back(refill);
-    report({.happening = Happening::StartLimitHit, .generation = refill.generation, .until = until});
+    if (!is_known)
+        report({.happening = Happening::StartLimitHit, .generation = refill.generation, .until = until});
 }
 
 /// Counts one, or says until when there is no room for it. What the operator asks for is never counted.
