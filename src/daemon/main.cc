@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -48,9 +49,23 @@ std::string log_folder(Options const& options) {
     return std::string{home != nullptr ? home : "/tmp"} + "/.local/state/holdfast/log";
 }
 
+/// Ten thousand listeners are ten thousand descriptors: the soft limit is for programs that use select(2), which we do not. The workers
+/// start with what we were given.
+std::vector<LimitSpec> raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+        return {};
+    LimitSpec const given{RLIMIT_NOFILE, limit.rlim_cur, limit.rlim_max};
+    limit.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return {};
+    return {given};
+}
+
 Result<Surroundings> find_surroundings(Options const& options) {
     Surroundings around;
     around.mode = options.mode;
+    around.limits = raise_descriptor_limit();
     if (options.mode == RunMode::User)
         around.environment = inherited_environment();
     around.log_folder = log_folder(options);

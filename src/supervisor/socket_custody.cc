@@ -79,7 +79,7 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
         auto const known = std::find_if(failed_before.begin(), failed_before.end(), is_it);
         if (known == failed_before.end() || known->error.code != failed_.back().error.code)
             events_.say(Weight::Failure, "socket-failed", unit_,
-                        "socket " + socket.name + ": " + to_string(failed_.back().error));
+                        "socket " + to_string(failed_.back().error));
     });
     if (failed_.empty()) {
         retry_.reset();

@@ -196,10 +196,15 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
 void UnitRunner::begin_rollout(GenerationId id) {
     if (rollouts_.has(id)) // it waited, and its answers are with it
         return;
+    // The one that serves, or has until now: not one that failed and is still being ended.
     std::optional<GenerationId> previous;
     for (auto const& generation : state_.generations)
-        if (generation.id != id && (!previous || generation.id > *previous))
+        if (generation.id != id && generation.role == Role::Serving)
             previous = generation.id;
+    if (!previous)
+        for (auto const& worker : state_.workers)
+            if (worker.was_ready && worker.generation != id && (!previous || worker.generation > *previous))
+                previous = worker.generation;
     std::vector<WishAnswer> answers;
     if (!restart_answers_.empty()) {
         answers.push_back(std::move(restart_answers_.front()));
@@ -242,7 +247,8 @@ void UnitRunner::answer_wishes(Report const& report, std::string const& told) {
     else if (report.happening == Happening::StartFailed)
         answer_all(start_answers_, false);
     else if (report.happening == Happening::Stopped) {
-        answer_all(start_answers_, false);
+        if (!state_.start_owed) // else a start came after the stop, and has its own answer to come
+            answer_all(start_answers_, false);
         answer_all(stop_answers_, true);
     }
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/exec_context.h"
 
+#include "base/placeholder.h"
 #include "handoff/listen_fds.h"
 #include "handoff/placeholders.h"
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include <unistd.h>
 
@@ -30,6 +32,10 @@ public:
         auto const at = find(name);
         return at == variables_.end() ? std::string_view{} : std::string_view{*at}.substr(name.size() + 1);
     }
+    void drop(std::string_view name) {
+        if (auto const at = find(name); at != variables_.end())
+            variables_.erase(at);
+    }
     std::vector<std::string> take() && { return std::move(variables_); }
 
 private:
@@ -48,9 +54,15 @@ private:
     std::vector<std::string> variables_;
 };
 
-constexpr std::array own_variables{"LISTEN_FDS",    "LISTEN_PID",   "LISTEN_PIDFDID", "LISTEN_FDNAMES",
-                                   "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",  "HOLDFAST_HANDOFF",
-                                   "FDSTORE",       "MAINPID"};
+constexpr std::array<std::string_view, 4> listen_variables{"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID",
+                                                           "LISTEN_FDNAMES"};
+constexpr std::array<std::string_view, 4> other_variables_of_ours{"NOTIFY_SOCKET", "WATCHDOG_PID",
+                                                                  "WATCHDOG_USEC", handoff_variable};
+
+template <std::size_t N>
+bool contains(std::array<std::string_view, N> const& names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 bool uses(UnitSpec const& spec, HandoffKind kind) {
     auto const& handoff = spec.service.handoff;
@@ -84,7 +96,11 @@ PlaceholderValues placeholder_values(UnitSpec const& spec, WorkerPlace place,
 }
 
 bool mentions_descriptor(UnitSpec const& spec) {
-    auto const mentions = [](std::string const& text) { return text.find("{fd:") != std::string::npos; };
+    auto const mentions = [](std::string const& text) {
+        auto const pieces = split_placeholders(text);
+        return std::any_of(pieces.begin(), pieces.end(),
+                           [](TextPiece const& piece) { return piece.word == to_name(Placeholder::Fd); });
+    };
     auto const& service = spec.service;
     return std::any_of(service.exec_start.begin(), service.exec_start.end(), mentions) ||
            std::any_of(service.environment.begin(), service.environment.end(),
@@ -98,7 +114,7 @@ std::vector<std::string> inherited_environment() {
     for (char** variable = environ; *variable != nullptr; ++variable) {
         std::string_view const text{*variable};
         auto const name = text.substr(0, text.find('='));
-        if (std::find(own_variables.begin(), own_variables.end(), name) == own_variables.end())
+        if (!contains(listen_variables, name) && !contains(other_variables_of_ours, name))
             variables.emplace_back(text);
     }
     return variables;
@@ -145,6 +161,10 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
             return of_unit(std::move(text).error(), spec);
         environment.set(name, *text);
     }
+    // What the unit itself sets of these would be found first, and be wrong.
+    if (plan.announces_listeners)
+        for (auto const name : listen_variables)
+            environment.drop(name);
     if (!around.notify_path.empty())
         environment.set("NOTIFY_SOCKET", around.notify_path);
     if (handoff.is_open()) {
@@ -170,7 +190,8 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     if (plan.working_directory.empty() && around.mode == RunMode::System)
         plan.working_directory = "/";
     plan.umask = service.umask;
-    plan.limits = service.limits;
+    plan.limits = around.limits;
+    plan.limits.insert(plan.limits.end(), service.limits.begin(), service.limits.end());
     return plan;
 }
 
