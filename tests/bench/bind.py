@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 
-from common import Bench, Holdfastd, ratio
+from common import BLOCK, Bench, Holdfastd, ratio
 
 BUDGET = 1.5
 
 
 def unit_with(listeners):
     """One lazy unit (no worker runs) on that many addresses."""
-    addresses = ", ".join('"127.78.%d.%d:%d"' % (i // 25000, 1 + i // 100 % 250, 20000 + i % 100) for i in range(listeners))
+    addresses = ", ".join('"%s.%d.%d:%d"' % (BLOCK, i // 25000, 1 + i // 100 % 250, 20000 + i % 100) for i in range(listeners))
     return '[[socket]]\nname = "many"\nlisten = [%s]\n[service]\nactivation = "lazy"\nexec_start = ["/bin/true"]\n' % addresses
 
 

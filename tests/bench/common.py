@@ -135,6 +135,10 @@ class Holdfastd:
         self.log.close()
 
 
+# An address block of this process's own in 127.0.0.0/8, so that two runs do not meet.
+BLOCK = "127.%d" % (100 + os.getpid() % 150)
+
+
 def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -3,12 +3,12 @@
 import sys
 import time
 
-from common import Bench, Holdfastd
+from common import BLOCK, Bench, Holdfastd
 
 IDLE_BUDGET = 4096  # KiB
 UNIT_BUDGET = 3     # KiB
 
-UNIT = '[[socket]]\nname = "http"\nlisten = "127.79.%d.%d:20000"\n[service]\nexec_start = ["/bin/sleep", "infinity"]\n'
+UNIT = '[[socket]]\nname = "http"\nlisten = "%s.%d.%d:20000"\n[service]\nexec_start = ["/bin/sleep", "infinity"]\n'
 
 
 def private_memory(pid):
@@ -30,7 +30,7 @@ def workers(pid):
 
 def measure(bench, units):
     """KiB when all workers run, and again after one `holdfast list`."""
-    with Holdfastd(bench, {"unit%d" % i: UNIT % (i // 250, 1 + i % 250) for i in range(units)}) as daemon:
+    with Holdfastd(bench, {"unit%d" % i: UNIT % (BLOCK, i // 250, 1 + i % 250) for i in range(units)}) as daemon:
         pid = daemon.process.pid
         end = time.monotonic() + 120
         while workers(pid) < units:

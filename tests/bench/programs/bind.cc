@@ -12,17 +12,20 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace {
 
 using namespace holdfast;
 
-constexpr int ports_per_address = 100; // 127.77.x.1, ports below the ephemeral range
+constexpr int ports_per_address =
+    100; // in 127.0.0.0/8, a block for this process; ports below the ephemeral range
 constexpr int first_port = 20000;
 constexpr int backlog = 4096;
 
 std::string host_of(int i) {
-    return "127.77." + std::to_string(i / ports_per_address / 250) + "." +
+    static std::string const block = "127." + std::to_string(100 + ::getpid() % 150) + ".";
+    return block + std::to_string(i / ports_per_address / 250) + "." +
            std::to_string(1 + i / ports_per_address % 250);
 }
 
