@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker that does what its arguments say, in their order; then it answers connections until SIGTERM.
+
+Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VALUE:
+
+    say=TEXT          a message to NOTIFY_SOCKET ("READY=1", "STATUS=..."); {pid} is our own
+    note=FILE         append "pid" and a newline to FILE: somebody counts the starts
+    wait=FILE         until FILE exists
+    exit=CODE         end here; kill=SIGNAL: end here by a signal
+    exit-once=FILE    exit 1 if FILE exists, and remove it
+    ignore-term       SIGTERM is noted by "say", and that is all
+    children=FILE     two children that ignore SIGTERM, one with a child of its own; their pids go to FILE
+    become-child      fork; the child goes on, the parent ends when told to (MAINPID= is the child's business)
+    orphan-sends=TEXT a process that is not ours any more (own session) sends TEXT
+    orphan            a short-lived process that outlives its parent
+    udp               answer datagrams instead of connections
+    on-term=TEXT      what to say when SIGTERM comes, before the end
+    term-takes=FILE   after SIGTERM, end only when FILE exists
+    shutdown          shutdown(2) the listeners when SIGTERM comes, as some servers do
+"""
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+
+def say(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(text.replace("{pid}", str(os.getpid())).encode(), os.environ["NOTIFY_SOCKET"])
+
+
+def append(path, text):
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.write(fd, text.encode())
+    os.close(fd)
+
+
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def stubborn():
+    """A child that only SIGKILL ends."""
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(60)
+    return pid
+
+
+def leave_children(path):
+    first = stubborn()
+    reader, writer = os.pipe()
+    second = os.fork()
+    if second == 0:
+        os.write(writer, b"%d" % stubborn())
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            time.sleep(60)
+    third = int(os.read(reader, 20))
+    append(path + ".new", "%d %d %d\n" % (first, second, third))
+    os.rename(path + ".new", path)
+
+
+def act(action, value):
+    if action == "say":
+        say(value)
+    elif action == "note":
+        append(value, "%d\n" % os.getpid())
+    elif action == "wait":
+        wait_for(value)
+    elif action == "exit":
+        sys.exit(int(value))
+    elif action == "exit-once":
+        if os.path.exists(value):
+            os.unlink(value)
+            sys.exit(1)
+    elif action == "kill":
+        os.kill(os.getpid(), int(value))
+    elif action == "children":
+        leave_children(value)
+    elif action == "become-child":
+        parent = os.getpid()
+        if os.fork() != 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            while True:
+                signal.pause()
+        if value:
+            append(value, "%d %d\n" % (parent, os.getpid()))
+    elif action == "orphan-sends":
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                while os.getppid() == os.getpgrp():  # until the session's leader is gone, we might be taken for ours
+                    time.sleep(0.001)
+                say(value)
+                os.write(writer, b".")
+            os._exit(0)
+        os.close(writer)
+        os.read(reader, 1)
+    elif action == "orphan":
+        if os.fork() == 0:
+            if os.fork() == 0:
+                time.sleep(0.05)
+            os._exit(0)
+        os.wait()
+    else:
+        sys.exit("worker.py: %s?" % action)
+
+
+def answer(sock):
+    sock.settimeout(5)
+    try:
+        sock.recv(65536)
+        body = b"worker pid=%d\n" % os.getpid()
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    except OSError:
+        pass
+    sock.close()
+
+
+def serve(listeners, options, asked):
+    for sock in listeners:
+        sock.setblocking(False)
+    while True:
+        ready = select.select([*listeners, asked], [], [])[0]
+        if asked in ready:
+            asked.recv(100)
+            if "on-term" in options:
+                say(options["on-term"])
+            if "shutdown" in options:
+                for sock in listeners:
+                    sock.shutdown(socket.SHUT_RDWR)
+            if "term-takes" in options:
+                wait_for(options["term-takes"])
+            if "ignore-term" not in options:
+                return
+            continue
+        for sock in ready:
+            try:
+                if "udp" in options:
+                    text, peer = sock.recvfrom(65536)
+                    sock.sendto(b"pid=%d %s" % (os.getpid(), text), peer)
+                else:
+                    answer(sock.accept()[0])
+            except (BlockingIOError, ConnectionAbortedError):  # another generation was faster
+                pass
+
+
+def main():
+    asked, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    options = {}
+    for argument in sys.argv[1:]:
+        action, _, value = argument.partition("=")
+        if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown"):
+            options[action] = value
+        else:
+            act(action, value)
+    serve([socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", "0")))], options, asked)
+
+
+main()
