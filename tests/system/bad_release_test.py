@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A release that does not come up costs the one that serves nothing (P2): no failed request, the same process, and a reason."""
+import os
+
+from harness import FACTOR, Story, http_get, main, program, unit_text, tcp, web, worker
+
+
+class BadRelease(Story):
+    def refused(self, bad, words, type="notify", good=None, restarts=1):
+        """The unit serves; its file becomes `bad`; under load that fails with `words` and changes nothing for clients."""
+        daemon = self.daemon({"web": good or web(type=type)})
+        port, old = daemon.port("web"), daemon.pid_of("web")
+        load = self.load(port, seconds=1.5)
+        daemon.write("web", bad)
+        answer = daemon.run("apply")
+        self.assert_says(answer, 1, "web", *words)
+        for _ in range(restarts):
+            answer = daemon.run("restart", "web")
+            self.assert_says(answer, 1, "generation 1 serves on", *words)
+        last = daemon.run("restart", "web", "--json")
+        self.assertEqual(last.status, 1)
+        self.assertFalse(last.json["ok"])
+        self.assertEqual(last.json["report"]["verdict"], "failed")
+        self.assertIn(words[0], last.json["report"]["reason"])
+        self.assertEqual(daemon.pid_of("web"), old)
+        self.assert_clean(load.finish(), least=100)
+        self.assertEqual(daemon.pid_of("web"), old)
+        self.assertEqual(len(daemon.workers("web")), 1)
+        status = daemon.run("status", "web")
+        self.assert_says(status, 0, "active", words[0])
+        # And it is mended by a good one.
+        daemon.write("web", web(release="good", type=type))
+        self.assert_says(daemon.run("apply"), 0)
+        self.assertIn("release=good", http_get(port)[1])
+        self.assertIsNone(daemon.unit("web")["problem"])
+        return daemon
+
+    def test_one_that_exits_at_once(self):
+        self.refused(web(arguments=["--crash-at-start"]), ["ended before it was ready: exit code 1"])
+
+    def test_one_that_is_killed_before_it_is_ready(self):
+        self.refused(worker("kill=9"), ["ended before it was ready: killed by SIGKILL"])
+
+    def test_one_that_exits_with_success_before_it_is_ready(self):
+        self.refused(worker("exit=0"), ["ended before it was ready: exit code 0"])
+
+    def test_one_that_never_becomes_ready(self):
+        self.refused(web(arguments=["--never-ready"], timeout_start="200ms"), ["was not ready within 200ms (timeout_start)"], restarts=1)
+
+    def test_one_that_never_becomes_ready_and_ignores_sigterm(self):
+        self.refused(web(arguments=["--never-ready", "--ignore-term"], timeout_start="200ms", rollout={"drain_timeout": "200ms"}),
+                     ["was not ready within 200ms (timeout_start)"])
+
+    def test_the_generation_that_serves_on_is_named_while_a_failed_one_is_still_being_ended(self):
+        """The report and the message named the failed generation that was still alive, not the one that serves."""
+        bad = web(arguments=["--never-ready", "--ignore-term"], timeout_start="100ms", timeout_stop="300ms", rollout={"drain_timeout": "%ds" % (5 * FACTOR)})
+        daemon = self.daemon({"web": web()})
+        daemon.write("web", bad)
+        self.assert_says(daemon.run("apply"), 1)
+        self.assertIn(2, [w["generation"] for w in daemon.workers("web")])
+        answer = daemon.run("restart", "web", "--json")
+        self.assertEqual(answer.json["report"]["previous_generation"], 1, answer)
+        self.assertIn("generation 1 serves on", answer.json["message"])
+
+    def unrunnable(self, name, content, mode=0o755):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, mode)
+        return path
+
+    def cannot_be_executed(self, path, words, type):
+        bad = unit_text([tcp()], {"type": type, "exec_start": [path]})
+        self.refused(bad, ["execute", path, *words], type=type)
+
+    def each_that_cannot_be_executed(self, type):
+        folder = os.path.join(self.folder, "folder")
+        os.mkdir(folder)
+        cases = {
+            "missing": ("/nonexistent/program", ["No such file", "correct `exec_start`"]),
+            "not executable": (self.unrunnable("plain", b"#!/bin/sh\n", 0o644), ["Permission denied", "chmod +x"]),
+            "bad interpreter": (self.unrunnable("script", b"#!/nonexistent/sh\n"), ["No such file", "interpreter"]),
+            "not an ELF": (self.unrunnable("data", b"\x7fGARBAGE\0\1\2"), ["Exec format error", "no program of this machine"]),
+            "empty": (self.unrunnable("empty", b""), ["Exec format error"]),
+            "a folder": (folder, ["Permission denied"]),
+        }
+        daemon = self.daemon({"web": web(type=type)})
+        port, old = daemon.port("web"), daemon.pid_of("web")
+        load = self.load(port, seconds=1.5)
+        for case, (path, words) in cases.items():
+            with self.subTest(case):
+                daemon.write("web", unit_text([tcp()], {"type": type, "exec_start": [path]}))
+                self.assert_says(daemon.run("apply"), 1, "web", path, *words)
+                self.assert_says(daemon.run("restart", "web"), 1, "generation 1 serves on", path, *words)
+                self.assertEqual(daemon.pid_of("web"), old)
+        self.assert_clean(load.finish(), least=100)
+        self.assertEqual(daemon.pid_of("web"), old)
+
+    def test_one_that_cannot_be_executed(self):
+        self.each_that_cannot_be_executed("notify")
+
+    def test_one_of_type_exec_that_cannot_be_executed(self):
+        self.each_that_cannot_be_executed("exec")
+
+    def test_one_of_type_exec_with_a_missing_working_directory(self):
+        self.refused(web(type="exec", working_directory="/nonexistent/place"), ["/nonexistent/place", "create it"], type="exec")
+
+    def test_one_whose_user_does_not_exist(self):
+        self.refused(web(user="no-such-user-here"), ["no-such-user-here"])
+
+    def test_a_name_that_is_nowhere_on_the_path(self):
+        self.refused(unit_text([tcp()], {"type": "notify", "exec_start": ["holdfast-no-such-program"]}),
+                     ["holdfast-no-such-program", "on the PATH"])
+
+    def test_one_that_asks_for_more_descriptors_than_it_may_have(self):
+        good = web()
+        daemon = self.daemon({"web": good})
+        old = daemon.pid_of("web")
+        daemon.write("web", web(limits={"nofile": 2 ** 31}))
+        answer = daemon.run("apply")
+        self.assert_says(answer, 1, "limit")
+        self.assertEqual(daemon.pid_of("web"), old)
+
+    def test_replace_by_a_bad_release_is_said_and_a_good_one_serves_those_who_waited(self):
+        daemon = self.daemon({"web": web(rollout={"strategy": "replace"})})
+        port = daemon.port("web")
+        bad = web(arguments=["--crash-at-start"], rollout={"strategy": "replace"}, restart="no")
+        daemon.write("web", bad)
+        load = self.load(port, seconds=1.0)
+        self.assert_says(daemon.run("apply"), 1, "exit code 1")
+        self.assertEqual(daemon.sockets("web")[0]["state"], "held")
+        daemon.write("web", web(release="good", rollout={"strategy": "replace"}))
+        self.assert_says(daemon.run("apply"), 0)
+        if daemon.unit("web")["state"] != "active":
+            self.assert_says(daemon.run("start", "web"), 0)
+        self.assert_clean(load.finish(), least=100)
+
+    def test_a_start_of_a_bad_release_fails_and_says_why(self):
+        daemon = self.daemon({"web": web(arguments=["--crash-at-start"], restart="no")}, active=False)
+        daemon.wait_event("start-failed", "web")
+        answer = daemon.run("start", "web")
+        self.assert_says(answer, 1, "exit code 1")
+        self.assertIn("exit code 1", daemon.unit("web")["problem"])
+
+    def test_the_program_is_replaced_on_disk_by_a_broken_one_and_then_by_a_good_one(self):
+        path = os.path.join(self.folder, "app")
+        os.symlink(program("holdfast-webserver"), path)
+        unit = unit_text([tcp()], {"type": "notify", "exec_start": [path], "timeout_start": "%ds" % (10 * FACTOR)})
+        daemon = self.daemon({"web": unit})
+        port, old = daemon.port("web"), daemon.pid_of("web")
+        load = self.load(port, seconds=1.0)
+        os.symlink("/nonexistent", path + ".new")
+        os.rename(path + ".new", path)
+        self.assert_says(daemon.run("restart", "web"), 1, path)
+        self.assertEqual(daemon.pid_of("web"), old)
+        os.symlink(program("holdfast-webserver"), path + ".new")
+        os.rename(path + ".new", path)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        self.assertNotEqual(daemon.pid_of("web"), old)
+        self.assert_clean(load.finish(), least=50)
+
+
+if __name__ == "__main__":
+    main()
