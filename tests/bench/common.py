@@ -32,6 +32,7 @@ class Bench:
 
     def parse(self):
         self.options = self.parser.parse_args()
+        self.options.bin = os.path.abspath(self.options.bin)  # it is written into units
         self.results["options"] = {k: v for k, v in vars(self.options).items() if k not in ("bin", "results")}
         self.folder = tempfile.mkdtemp(prefix="holdfast-bench.")
         return self.options

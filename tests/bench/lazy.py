@@ -43,10 +43,13 @@ def first_byte_bare(bench, where):
         with connect(where) as sock:
             pid = os.fork()
             if pid == 0:
-                os.dup2(listener.fileno(), 3)
-                os.set_inheritable(3, True)
-                program = bench.program("holdfast-webserver")
-                os.execve(program, [program], {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
+                try:
+                    os.dup2(listener.fileno(), 3)
+                    os.set_inheritable(3, True)
+                    program = bench.program("holdfast-webserver")
+                    os.execve(program, [program], {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
+                finally:
+                    os._exit(127)
             sock.recv(1)
             spent = (time.monotonic() - begin) * 1e3
         os.kill(pid, 15)
