@@ -60,6 +60,13 @@ void ControlConnection::on_time() {
     auto const self = shared_from_this();
     auto const now = MonotonicTime::now();
     alarm_ = MonotonicTime::never();
+    // It may have done its part while the loop was busy with others, and must not pay for that.
+    if (now >= stall_deadline_)
+        write_some();
+    if (now >= half_deadline_ && !is_gone() && is_reading()) {
+        read_some();
+        take_messages();
+    }
     if (now >= half_deadline_ || now >= stall_deadline_)
         return drop();
     settle();

@@ -194,7 +194,7 @@ TEST_CASE("a client that waits for its answer, or between two requests, is not h
 
 TEST_CASE("a client that stops reading is dropped, and delays nobody", "[control]") {
     ControlLimits limits;
-    limits.stalled_output = 200ms;
+    limits.stalled_output = 500ms;
     TestServer server{limits};
     RawClient stalled{server.path()};
     stalled.call("Events", {{"follow", true}}, true);
@@ -205,33 +205,32 @@ TEST_CASE("a client that stops reading is dropped, and delays nobody", "[control
     for (int i = 0; i < 10; ++i)
         kept.progress(event);
     CHECK_FALSE(kept.is_gone()); // a megabyte is no reason yet
-    auto const begin = MonotonicTime::now();
     check_is_served(server);
-    CHECK(MonotonicTime::now() - begin < limits.stalled_output);
+    CHECK_FALSE(kept.is_gone()); // nobody had to wait for its end
     CHECK(server.until([&] { return kept.is_gone(); }));
-    CHECK(MonotonicTime::now() - begin >= limits.stalled_output / 2);
     kept.progress(event);
     check_is_served(server);
 }
 
 TEST_CASE("a client that reads slowly is kept while it reads", "[control]") {
     ControlLimits limits;
-    limits.stalled_output = 100ms;
+    limits.stalled_output = 300ms;
     TestServer server{limits};
     RawClient slow{server.path()};
     slow.call("Events", {{"follow", true}}, true);
     REQUIRE(server.until([&] { return server.requests.size() == 1; }));
     auto& reply = server.requests[0].reply;
-    for (int i = 0; i < 30; ++i)
-        reply.progress({{"text", std::string(100000, 'x')}});
-    // Takes longer than the limit in all: each step waits for a good part of it.
+    json const event{{"text", std::string(1000000, 'x')}};
+    for (int i = 0; i < 3; ++i)
+        reply.progress(event);
+    // Takes longer than the limit in all, but each step only a small part of it.
     std::size_t received = 0;
     auto next = MonotonicTime::now();
     CHECK(server.until([&] {
         if (MonotonicTime::now() < next)
             return false;
-        next = MonotonicTime::now() + 5ms;
-        char chunk[50000];
+        next = MonotonicTime::now() + 20ms;
+        char chunk[100000];
         ssize_t const n = ::recv(slow.fd().raw(), chunk, sizeof chunk, 0);
         received += n > 0 ? static_cast<std::size_t>(n) : 0;
         return received >= 3000000 || reply.is_gone();
