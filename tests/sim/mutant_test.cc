@@ -7,6 +7,8 @@
 #include "sim/replay.h"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 using namespace holdfast;
 using namespace holdfast::sim;
