@@ -10,7 +10,7 @@ class BadRelease(Story):
         """The unit serves; its file becomes `bad`; under load that fails with `words` and changes nothing for clients."""
         daemon = self.daemon({"web": good or web(type=type)})
         port, old = daemon.port("web"), daemon.pid_of("web")
-        load = self.load(port, seconds=1.5)
+        load = self.load(port, seconds=1.0)
         daemon.write("web", bad)
         answer = daemon.run("apply")
         self.assert_says(answer, 1, "web", *words)
@@ -86,7 +86,7 @@ class BadRelease(Story):
         }
         daemon = self.daemon({"web": web(type=type)})
         port, old = daemon.port("web"), daemon.pid_of("web")
-        load = self.load(port, seconds=1.5)
+        load = self.load(port, seconds=1.0)
         for case, (path, words) in cases.items():
             with self.subTest(case):
                 daemon.write("web", unit_text([tcp()], {"type": type, "exec_start": [path]}))

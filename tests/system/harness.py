@@ -500,7 +500,9 @@ class Story(unittest.TestCase):
         """What came to us because its parent is gone; zombies are only reaped."""
         problems = []
         for pid in set(children_of(os.getpid())) - self.children_before:
-            if state_of(pid) not in ("Z", None):
+            try:  # one that was killed may still be on its way out
+                wait_for("its end", lambda p=pid: state_of(p) in ("Z", None), 1)
+            except AssertionError:
                 problems.append("process %d: %s" % (pid, command_of(pid)))
                 os.kill(pid, signal.SIGKILL)
             try:
