@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +25,12 @@ std::optional<ExitStatus> wait_for(FdRef pidfd, int options) {
     if (info.si_code == CLD_EXITED)
         return ExitStatus{true, info.si_status, 0, false};
     return ExitStatus{true, 0, info.si_status, info.si_code == CLD_DUMPED};
+}
+
+/// Exited, reaped or not: pidfd_open(2).
+bool is_dead(FdRef pidfd) {
+    pollfd seen{pidfd.raw(), POLLIN, 0};
+    return ::poll(&seen, 1, 0) != 0;
 }
 
 } // namespace
@@ -47,8 +54,11 @@ WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uin
 
 void WorkerProcess::look_at_launch() {
     auto const status = read_launch_status(status_);
-    if (status.state == LaunchStatus::State::Pending)
-        return;
+    if (status.state != LaunchStatus::State::Pending)
+        decide_launch(status);
+}
+
+void WorkerProcess::decide_launch(LaunchStatus status) {
     launch_.reset();
     status_.reset();
     if (status.state == LaunchStatus::State::Failed)
@@ -59,15 +69,8 @@ void WorkerProcess::look_at_launch() {
 
 void WorkerProcess::see_death() {
     // What the launch pipe says comes first: the same death is "not launched" or "died" by it.
-    if (status_.is_open()) {
-        auto const status = read_launch_status(status_);
-        launch_.reset();
-        status_.reset();
-        if (status.state == LaunchStatus::State::Failed)
-            failure_ = status.failure;
-        else
-            observer_.worker_executed(*this);
-    }
+    if (status_.is_open())
+        decide_launch(read_launch_status(status_));
     kill_group();
     death_.reset();
     auto const exit = wait_for(pidfd_, 0).value_or(ExitStatus{false, 0, 0, false});
@@ -107,14 +110,17 @@ Outcome WorkerProcess::change_main(pid_t pid) {
     if (!pidfd.is_open())
         return system_error(errno, doing);
     // Asked after the pidfd is held and while it is alive, so that the answer is about this very process.
-    if (::getsid(pid) != leader_ || ::syscall(SYS_pidfd_send_signal, pidfd.raw(), 0, nullptr, 0) < 0)
+    if (::getsid(pid) != leader_ || is_dead(pidfd))
         return plain_error("cannot " + doing + ": it is not of the worker's session");
+    death_.reset(); // before the descriptor is watched as another's: epoll(7) takes each only once
     if (main_ == leader_) {
         leader_pidfd_ = std::move(pidfd_);
         leader_death_ = loop_.watch(
             leader_pidfd_, EPOLLIN, [this](std::uint32_t) { reap_leader(); }, Priority::Deaths);
+    } else if (pid == leader_) { // back again: one watch for it, or its status would be gone with the other
+        leader_death_.reset();
+        leader_pidfd_.reset();
     }
-    death_.reset();
     pidfd_ = std::move(pidfd);
     main_ = pid;
     death_ = loop_.watch(

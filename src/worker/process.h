@@ -9,6 +9,7 @@
 #include "event/loop.h"
 #include "worker/launch.h"
 
+#include <functional>
 #include <optional>
 
 #include <sys/types.h>
@@ -61,6 +62,7 @@ public:
 
 private:
     void look_at_launch();
+    void decide_launch(LaunchStatus status);
     void see_death();
     void reap_leader();
 
