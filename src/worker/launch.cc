@@ -9,10 +9,8 @@
 #include <cstring>
 
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -94,13 +92,48 @@ ChildFailure reset_signals() noexcept {
     return {};
 }
 
+/// One past the last descriptor that the worker is meant to have.
+int end_of_handed(ChildPlan const& child) noexcept {
+    return first_handed_fd + static_cast<int>(child.descriptors.size());
+}
+
+/// Moves every descriptor of ours behind those of the worker, so that nothing put into place overwrites what
+/// is still needed. Even 0, 1 and 2 may be ours, where we were started without them.
+ChildFailure clear_the_way(ChildPlan& child) noexcept {
+    int const end = end_of_handed(child);
+    if (child.status < end) {
+        child.status = ::fcntl(child.status, F_DUPFD_CLOEXEC, end);
+        if (child.status < 0)
+            ::_exit(127); // nobody can be told; end-of-file without exec is seen as a dead worker
+    }
+    for (auto& fd : child.descriptors)
+        if (fd < end && (fd = ::fcntl(fd, F_DUPFD_CLOEXEC, end)) < 0)
+            return {LaunchStage::Descriptors, errno};
+    return {};
+}
+
+/// dup2(2), but a descriptor that is in its place already is kept open over the exec too.
+bool put(int fd, int place) noexcept {
+    return (fd == place ? ::fcntl(fd, F_SETFD, 0) : ::dup2(fd, place)) >= 0;
+}
+
 ChildFailure open_input() noexcept {
     int const null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null < 0)
+    if (null < 0 || !put(null, STDIN_FILENO))
         return {LaunchStage::Input, errno};
-    // If 0 was closed, open has just made it and dup2 to itself would leave it close-on-exec.
-    if (null == STDIN_FILENO ? ::fcntl(null, F_SETFD, 0) < 0 : ::dup2(null, STDIN_FILENO) < 0)
-        return {LaunchStage::Input, errno};
+    return {};
+}
+
+/// What we were started without, the worker has as /dev/null: it must not find a socket of its own there.
+ChildFailure let_output_through() noexcept {
+    for (int const standard : {STDOUT_FILENO, STDERR_FILENO}) {
+        int const flags = ::fcntl(standard, F_GETFD);
+        if (flags >= 0 && (flags & FD_CLOEXEC) == 0) // else it is closed, or one of our own has its number
+            continue;
+        int const null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (null < 0 || !put(null, standard))
+            return {LaunchStage::Output, errno};
+    }
     return {};
 }
 
@@ -108,7 +141,7 @@ ChildFailure open_output(ChildPlan const& child) noexcept {
     int fd = -1;
     switch (child.plan.output.kind) {
     case Output::Kind::Through:
-        return {};
+        return let_output_through();
     case Output::Kind::File:
         fd = ::open(child.plan.output.path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
                     0640);
@@ -122,30 +155,42 @@ ChildFailure open_output(ChildPlan const& child) noexcept {
             return {LaunchStage::Output, errno};
         break;
     }
-    if (fd < 0 || ::dup2(fd, STDOUT_FILENO) < 0 || ::dup2(fd, STDERR_FILENO) < 0)
+    if (fd < 0 || !put(fd, STDOUT_FILENO) || !put(fd, STDERR_FILENO))
         return {LaunchStage::Output, errno};
     return {};
 }
 
-/// Moves the descriptors to 3, 4, … . Two passes: first every source out of the way of the targets, then each
-/// to its place.
-ChildFailure place_descriptors(ChildPlan& child) noexcept {
-    int const end = first_handed_fd + static_cast<int>(child.descriptors.size());
-    if (child.status < end) {
-        child.status = ::fcntl(child.status, F_DUPFD_CLOEXEC, end);
-        if (child.status < 0)
-            ::_exit(127); // nobody can be told; end-of-file without exec is seen as a dead worker
-    }
-    for (auto& fd : child.descriptors)
-        if (fd < end && (fd = ::fcntl(fd, F_DUPFD_CLOEXEC, end)) < 0)
-            return {LaunchStage::Descriptors, errno};
-    int target = first_handed_fd;
+/// The descriptors become 3, 4, …; clear_the_way() has moved them behind these places.
+ChildFailure place_descriptors(ChildPlan const& child) noexcept {
+    int place = first_handed_fd;
     for (int const fd : child.descriptors)
-        if (::dup2(fd, target++) < 0)
+        if (::dup2(fd, place++) < 0)
             return {LaunchStage::Descriptors, errno};
     // All of ours are close-on-exec already; this is for what we ourselves inherited. Linux 5.11.
-    (void)::syscall(SYS_close_range, static_cast<unsigned>(end), ~0U, CLOSE_RANGE_CLOEXEC);
+    (void)::syscall(SYS_close_range, static_cast<unsigned>(place), ~0U, CLOSE_RANGE_CLOEXEC);
     return {};
+}
+
+// Raw calls: those of the C library want all threads to follow, and take a lock for it that a thread which is
+// not here any more may have held. The plain names mean 16-bit ids where there are others.
+#ifdef SYS_setresuid32
+constexpr long set_groups_call = SYS_setgroups32;
+constexpr long set_gid_call = SYS_setresgid32;
+constexpr long set_uid_call = SYS_setresuid32;
+#else
+constexpr long set_groups_call = SYS_setgroups;
+constexpr long set_gid_call = SYS_setresgid;
+constexpr long set_uid_call = SYS_setresuid;
+#endif
+
+long set_groups(std::vector<gid_t> const& groups) noexcept {
+    return ::syscall(set_groups_call, groups.size(), groups.data());
+}
+long set_gid(gid_t gid) noexcept {
+    return ::syscall(set_gid_call, gid, gid, gid);
+}
+long set_uid(uid_t uid) noexcept {
+    return ::syscall(set_uid_call, uid, uid, uid);
 }
 
 ChildFailure limit_and_become(LaunchPlan const& plan) noexcept {
@@ -158,13 +203,13 @@ ChildFailure limit_and_become(LaunchPlan const& plan) noexcept {
     }
     if (plan.identity) {
         auto const& who = *plan.identity;
-        // Without the right to change groups, "already who we should be" is enough; the calls below say if it
-        // is not.
-        if (::geteuid() == 0 && ::setgroups(who.groups.size(), who.groups.data()) < 0)
+        // Who may not change groups may still be who the worker should be; the calls below say if that is not
+        // so.
+        if (set_groups(who.groups) < 0 && (errno != EPERM || ::geteuid() == 0))
             return {LaunchStage::Groups, errno};
-        if (::setresgid(who.gid, who.gid, who.gid) < 0)
+        if (set_gid(who.gid) < 0)
             return {LaunchStage::Group, errno};
-        if (::setresuid(who.uid, who.uid, who.uid) < 0)
+        if (set_uid(who.uid) < 0)
             return {LaunchStage::User, errno};
     }
     if (!plan.working_directory.empty() && ::chdir(plan.working_directory.c_str()) < 0)
@@ -193,6 +238,8 @@ ChildFailure execute(ChildPlan& child) noexcept {
     if (!failure.failed())
         failure = reset_signals();
     if (!failure.failed())
+        failure = clear_the_way(child);
+    if (!failure.failed())
         failure = open_input();
     if (!failure.failed())
         failure = open_output(child);
@@ -211,6 +258,22 @@ ChildFailure execute(ChildPlan& child) noexcept {
 
 // ---- in the parent ----
 
+namespace {
+
+/// fork(2) that gives a pidfd too (Linux 5.2). clone(2), not clone3(2): the seccomp filters of container
+/// engines refuse the latter. Raw, so that no at-fork handler of a library runs; the child calls nothing that
+/// would miss them.
+pid_t fork_with_pidfd(int* pidfd) {
+    constexpr unsigned long flags = CLONE_PIDFD | SIGCHLD;
+#if defined(__s390__)
+    return static_cast<pid_t>(::syscall(SYS_clone, nullptr, flags, pidfd, nullptr, nullptr));
+#else
+    return static_cast<pid_t>(::syscall(SYS_clone, flags, nullptr, pidfd, nullptr, nullptr));
+#endif
+}
+
+} // namespace
+
 Result<Launched> fork_worker(LaunchPlan const& plan) {
     ChildPlan child{plan};
     int pipe_fds[2];
@@ -221,12 +284,7 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
     child.status = told.raw();
 
     int pidfd = -1;
-    clone_args arguments{};
-    arguments.flags = CLONE_PIDFD;
-    arguments.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-    arguments.exit_signal = SIGCHLD;
-    // Raw, so that no at-fork handler of a library runs; the child calls nothing that would miss them.
-    auto const pid = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+    auto const pid = fork_with_pidfd(&pidfd);
     if (pid < 0)
         return system_error(errno, "start a process", {},
                             errno == EAGAIN ? "a limit on processes is reached (ulimit -u, pids.max)" : "");
@@ -243,53 +301,6 @@ LaunchStatus read_launch_status(FdRef status) {
     if (size == 0)
         return {LaunchStatus::State::Executed, {}};
     return {LaunchStatus::State::Pending, {}};
-}
-
-Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
-    std::string doing{to_name(failure.stage)};
-    std::string advice;
-    switch (failure.stage) {
-    case LaunchStage::Execute:
-        doing += " " + (plan.programs.size() == 1 ? plan.programs.front() : plan.arguments.front());
-        if (failure.code == ENOENT)
-            advice = plan.programs.size() == 1
-                         ? "correct `exec_start`, or install the program (for a script: its interpreter)"
-                         : "there is no such program on the PATH; give its absolute path in `exec_start`";
-        else if (failure.code == EACCES)
-            advice = "make it executable (chmod +x), and its folders accessible to the service's user";
-        else if (failure.code == ENOEXEC)
-            advice = "it is no program of this machine; a script must begin with #!";
-        break;
-    case LaunchStage::WorkingDirectory:
-        doing += " " + plan.working_directory;
-        advice = "create it, or correct `working_directory`";
-        break;
-    case LaunchStage::Output:
-        if (plan.output.kind == Output::Kind::File)
-            doing += " " + plan.output.path;
-        break;
-    case LaunchStage::Groups:
-    case LaunchStage::Group:
-    case LaunchStage::User:
-        if (plan.identity)
-            doing += " " + plan.identity->user;
-        if (failure.code == EPERM)
-            advice = "only root may change users: run holdfastd as root, or remove `user` and `group`";
-        break;
-    case LaunchStage::Limits:
-        if (failure.code == EPERM)
-            advice = "the hard limit is lower than `limits` asks for, and raising it needs CAP_SYS_RESOURCE";
-        break;
-    case LaunchStage::Fork:
-    case LaunchStage::Session:
-    case LaunchStage::Signals:
-    case LaunchStage::Input:
-    case LaunchStage::Descriptors:
-    case LaunchStage::Umask:
-    case LaunchStage::Environment:
-        break;
-    }
-    return system_error(failure.code, std::move(doing), {}, std::move(advice));
 }
 
 std::vector<std::string> program_candidates(std::string const& program, std::string_view search_path) {

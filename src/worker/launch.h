@@ -20,38 +20,32 @@
 
 namespace holdfast {
 
-/// The steps of a launch, in their order.
+/// The steps of a launch that may fail in the child, in their order.
 enum class LaunchStage : unsigned char {
-    Fork,
     Session,
     Signals,
     Input,
     Output,
     Descriptors,
-    Umask,
     Limits,
     Groups,
     Group,
     User,
     WorkingDirectory,
-    Environment,
     Execute,
 };
 constexpr auto enum_table(LaunchStage) {
     return std::array{
-        EnumName{LaunchStage::Fork, "start a process"},
         EnumName{LaunchStage::Session, "make a session of its own (setsid)"},
         EnumName{LaunchStage::Signals, "reset its signals"},
         EnumName{LaunchStage::Input, "open /dev/null as its input"},
         EnumName{LaunchStage::Output, "open its output"},
         EnumName{LaunchStage::Descriptors, "hand over its descriptors"},
-        EnumName{LaunchStage::Umask, "set its umask"},
         EnumName{LaunchStage::Limits, "set its resource limits"},
         EnumName{LaunchStage::Groups, "set its supplementary groups"},
         EnumName{LaunchStage::Group, "change to its group"},
         EnumName{LaunchStage::User, "change to its user"},
         EnumName{LaunchStage::WorkingDirectory, "change to its working directory"},
-        EnumName{LaunchStage::Environment, "prepare its environment"},
         EnumName{LaunchStage::Execute, "execute"},
     };
 }
@@ -91,7 +85,7 @@ struct Launched {
     UniqueFd status; ///< non-blocking; see read_launch_status()
 };
 
-/// Forks; returns at once, without waiting for the execve. Errors: those of pipe2(2) and clone3(2).
+/// Forks; returns at once, without waiting for the execve. Errors: those of pipe2(2) and clone(2).
 [[nodiscard]] Result<Launched> fork_worker(LaunchPlan const& plan);
 
 /// What the pipe says by now.

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A failed launch in the operator's words: what could not be done, and what to do about it.
+#include "worker/launch.h"
+
+#include <cerrno>
+
+namespace holdfast {
+
+namespace {
+
+std::string advice_on_users(int code) {
+    return code == EPERM ? "only root may change users: run holdfastd as root, or remove `user` and `group`"
+                         : "";
+}
+
+} // namespace
+
+Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
+    std::string doing{to_name(failure.stage)};
+    std::string advice;
+    switch (failure.stage) {
+    case LaunchStage::Execute:
+        doing += " " + (plan.programs.size() == 1 ? plan.programs.front() : plan.arguments.front());
+        if (failure.code == ENOENT)
+            advice = plan.programs.size() == 1
+                         ? "correct `exec_start`, or install the program (for a script: its interpreter)"
+                         : "there is no such program on the PATH; give its absolute path in `exec_start`";
+        else if (failure.code == EACCES)
+            advice = "make it executable (chmod +x), and its folders accessible to the service's user";
+        else if (failure.code == ENOEXEC)
+            advice = "it is no program of this machine; a script must begin with #!";
+        break;
+    case LaunchStage::WorkingDirectory:
+        doing += " " + plan.working_directory;
+        advice = "create it, or correct `working_directory`";
+        break;
+    case LaunchStage::Output:
+        if (plan.output.kind == Output::Kind::File)
+            doing += " " + plan.output.path;
+        break;
+    case LaunchStage::Groups:
+        advice = advice_on_users(failure.code);
+        break;
+    case LaunchStage::Group:
+        doing += plan.identity ? " " + std::to_string(plan.identity->gid) : "";
+        advice = advice_on_users(failure.code);
+        break;
+    case LaunchStage::User:
+        doing += plan.identity ? " " + plan.identity->user : "";
+        advice = advice_on_users(failure.code);
+        break;
+    case LaunchStage::Limits:
+        if (failure.code == EPERM)
+            advice = "the hard limit is lower than `limits` asks for, and raising it needs CAP_SYS_RESOURCE";
+        break;
+    case LaunchStage::Session:
+    case LaunchStage::Signals:
+    case LaunchStage::Input:
+    case LaunchStage::Descriptors:
+        break;
+    }
+    return system_error(failure.code, std::move(doing), {}, std::move(advice));
+}
+
+} // namespace holdfast
