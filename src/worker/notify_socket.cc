@@ -43,6 +43,9 @@ std::string cleaned(std::string_view text) {
                     i + length <= text.size();
         for (std::size_t k = 1; good && k < length; ++k)
             good = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
+        // U+0080 to U+009F are control characters too: some terminals take the second of them for an escape.
+        if (good && first == 0xc2)
+            good = static_cast<unsigned char>(text[i + 1]) >= 0xa0;
         // Overlong forms and surrogates are malformed as well.
         if (good && length > 2) {
             auto const second = static_cast<unsigned char>(text[i + 1]);
