@@ -28,7 +28,8 @@ void HandoffPort::follow(SessionWait wait) {
     case SessionWait::Closed:
         if (source_) {
             source_.reset();
-            closed_(); // may destroy us
+            auto const closed = std::move(closed_);
+            closed(); // may destroy us
         }
         return;
     }
