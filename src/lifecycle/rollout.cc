@@ -145,8 +145,7 @@ void UnitStep::stop_rollouts() {
             rollouts.push_back(generation.retired_by);
     }
     std::ranges::sort(rollouts);
-    auto const repeated = std::ranges::unique(rollouts);
-    rollouts.erase(repeated.begin(), repeated.end());
+    rollouts.erase(std::unique(rollouts.begin(), rollouts.end()), rollouts.end());
     for (auto const rollout : rollouts)
         report({.happening = Happening::RolloutStopped, .generation = rollout});
 }
