@@ -17,6 +17,17 @@ def private_memory(pid):
         return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Clean:", "Private_Dirty:")))
 
 
+def settled_memory(pid):
+    """The same, once it has not changed for a second."""
+    value, since = private_memory(pid), time.monotonic()
+    while time.monotonic() - since < 1:
+        time.sleep(0.1)
+        now = private_memory(pid)
+        if now != value:
+            value, since = now, time.monotonic()
+    return value
+
+
 def workers(pid):
     """How many children have been executed. Asked of /proc: a `holdfast list` would make the daemon use memory for its answer."""
     with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
@@ -37,9 +48,9 @@ def measure(bench, units):
             if time.monotonic() > end:
                 sys.exit("only %d of %d workers run" % (workers(pid), units))
             time.sleep(0.05)
-        quiet = private_memory(pid)
+        quiet = settled_memory(pid)
         daemon.command("list")
-        return quiet, private_memory(pid)
+        return quiet, settled_memory(pid)
 
 
 def main():
