@@ -348,7 +348,12 @@ class Daemon:
                         return event
 
     def wait_state(self, unit, *states):
-        return wait_for("%s to be %s" % (unit, " or ".join(states)), lambda: self.unit(unit)["state"] in states)
+        def there():
+            now = self.unit(unit)
+            if "a fault in holdfast itself" in (now["problem"] or ""):
+                raise AssertionError(now["problem"])
+            return now["state"] in states
+        return wait_for("%s to be %s" % (unit, " or ".join(states)), there)
 
     # ---- what the kernel says of it ----
 
@@ -442,6 +447,12 @@ class Load:
         return json.loads(out)
 
 
+def known_bug(test):
+    """The test says how it should be; it fails, and what it leaves behind is cleared away. Take the mark off with the bug."""
+    test.is_known_bug = True
+    return unittest.expectedFailure(test)
+
+
 class Story(unittest.TestCase):
     """A test with a folder of its own; at its end nothing of it may be left."""
     longMessage = True
@@ -474,6 +485,8 @@ class Story(unittest.TestCase):
         for daemon in self.daemons:
             problems += self.end_of(daemon)
         problems += self.end_of_children()
+        if getattr(getattr(self, self._testMethodName), "is_known_bug", False):
+            return
         if failed or problems:
             for daemon in self.daemons:
                 print("---- log of holdfastd %d\n%s" % (daemon.pid, daemon.log_text()[-6000:]), file=sys.stderr)

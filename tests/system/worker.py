@@ -3,9 +3,9 @@
 
 Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VALUE:
 
-    say=TEXT          a message to NOTIFY_SOCKET ("READY=1", "STATUS=..."); {pid} is our own
+    say=TEXT          a message to NOTIFY_SOCKET ("READY=1", "STATUS=..."); {pid} is our own (in a unit file: {{pid}})
     note=FILE         append "pid" and a newline to FILE: somebody counts the starts
-    wait=FILE         until FILE exists
+    wait=FILE         until FILE exists, or SIGTERM comes
     exit=CODE         end here; kill=SIGNAL: end here by a signal
     exit-once=FILE    exit 1 if FILE exists, and remove it
     ignore-term       SIGTERM is noted by "say", and that is all
@@ -37,8 +37,11 @@ def append(path, text):
     os.close(fd)
 
 
-def wait_for(path):
+def wait_for(path, asked=None):
+    """Ends the program when it is asked to go meanwhile, if it listens to that."""
     while not os.path.exists(path):
+        if asked is not None and select.select([asked], [], [], 0.005)[0]:
+            sys.exit(0)
         time.sleep(0.005)
 
 
@@ -66,13 +69,13 @@ def leave_children(path):
     os.rename(path + ".new", path)
 
 
-def act(action, value):
+def act(action, value, asked):
     if action == "say":
         say(value)
     elif action == "note":
         append(value, "%d\n" % os.getpid())
     elif action == "wait":
-        wait_for(value)
+        wait_for(value, asked)
     elif action == "exit":
         sys.exit(int(value))
     elif action == "exit-once":
@@ -163,7 +166,7 @@ def main():
         if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown"):
             options[action] = value
         else:
-            act(action, value)
+            act(action, value, None if "ignore-term" in options else asked)
     serve([socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", "0")))], options, asked)
 
 
