@@ -86,7 +86,7 @@ class Crash(Story):
             for ending in (clean, code, signal_, term):
                 name = "%s.%s" % (when, ending.replace("=", "-"))
                 go = os.path.join(self.folder, name)
-                units[name] = worker("say=READY=1", "wait=" + go, ending, sockets=[], restart=when, restart_delay="10ms")
+                units[name] = worker("say=READY=1", "once=" + go + ".once", "wait=" + go, ending, sockets=[], restart=when, restart_delay="10ms")
         daemon = self.daemon(units)
         for name in units:
             with open(os.path.join(self.folder, name), "w"):
@@ -94,10 +94,10 @@ class Crash(Story):
         for name in units:
             when, ending = name.split(".")
             if ending.replace("-", "=") in table[when]:
-                daemon.wait_event("worker-ready", name, where=lambda e: e["worker"] > 1)
+                wait_for(name + " to be restarted", lambda: [w["worker"] for w in daemon.workers(name) if w["state"] == "ready"] == [2])
             else:
-                daemon.wait_event("finished", name)
-                self.assertEqual(daemon.unit(name)["state"], "inactive", name)
+                daemon.wait_state(name, "inactive")
+                self.assertIn("ended by itself", daemon.unit(name)["last_event"])
                 self.assertEqual(daemon.run("status", name).status, 3)
 
     # ---- the whole group ----

@@ -420,11 +420,11 @@ def read_answer(sock):
 
 
 class Load:
-    """holdfast-load on a port or unix path, from now for `seconds`."""
+    """holdfast-load on a port, an address or a unix path, from now for `seconds`."""
 
     def __init__(self, target, seconds=1.5, rate=400, keep_alive=False, connections=16):
         self.seconds = seconds * min(FACTOR, 2)
-        target = "127.0.0.1:%d" % target if isinstance(target, int) else "unix:%s" % target
+        target = "127.0.0.1:%d" % target if isinstance(target, int) else "unix:%s" % target if target[0] in "/@" else target
         self.process = subprocess.Popen(
             [program("holdfast-load"), "--target", target, "--rate", str(rate), "--duration", "%dms" % (self.seconds * 1000),
              "--timeout", "%ds" % (10 * FACTOR), "--json", "--answers"]

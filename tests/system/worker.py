@@ -7,7 +7,6 @@ Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VAL
     note=FILE         append "pid" and a newline to FILE: somebody counts the starts
     wait=FILE         until FILE exists, or SIGTERM comes
     exit=CODE         end here; kill=SIGNAL: end here by a signal
-    exit-once=FILE    exit 1 if FILE exists, and remove it
     ignore-term       SIGTERM is noted by "say", and that is all
     children=FILE     two children that ignore SIGTERM, one with a child of its own; their pids go to FILE
     become-child      fork; the child goes on, the parent ends when told to (MAINPID= is the child's business)
@@ -78,11 +77,8 @@ def act(action, value, asked):
         wait_for(value, asked)
     elif action == "exit":
         sys.exit(int(value))
-    elif action == "exit-once":
-        if os.path.exists(value):
-            os.unlink(value)
-            sys.exit(1)
     elif action == "kill":
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), int(value))
     elif action == "children":
         leave_children(value)
@@ -165,6 +161,10 @@ def main():
         action, _, value = argument.partition("=")
         if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown"):
             options[action] = value
+        elif action == "once":
+            if os.path.exists(value):
+                break
+            append(value, "")
         else:
             act(action, value, None if "ignore-term" in options else asked)
     serve([socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", "0")))], options, asked)
