@@ -68,7 +68,8 @@ void describe(auto& field, Of<Report> auto& it) {
 void describe(auto& field, Of<Policy> auto& it) {
     field("spec", it.spec); field("workers", it.workers); field("type", it.type);
     field("activation", it.activation); field("restart", it.restart); field("strategy", it.strategy);
-    field("timeout-start", it.timeout_start); field("timeout-stop", it.timeout_stop);
+    field("timeout-start", it.timeout_start); field("settle-time", it.settle_time);
+    field("timeout-stop", it.timeout_stop);
     field("drain-timeout", it.drain_timeout); field("restart-delay", it.restart_delay);
     field("restart-max-delay", it.restart_max_delay); field("restart-steps", it.restart_steps);
     field("start-limit-burst", it.start_limit_burst); field("start-limit-interval", it.start_limit_interval);

@@ -28,6 +28,8 @@ struct Policy {
     Strategy strategy = Strategy::Overlap;
     Duration timeout_start =
         std::chrono::seconds{90}; ///< spawn to ready; only ServiceType::Notify can miss it
+    /// Exec, Simple: how long a process of an incoming generation must have run before it counts as ready.
+    Duration settle_time{0};
     Duration timeout_stop = std::chrono::seconds{30}; ///< drain signal to SIGKILL, when the user said stop
     Duration drain_timeout =
         std::chrono::seconds{30}; ///< drain signal to SIGKILL, when a newer generation took over

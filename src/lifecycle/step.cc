@@ -134,7 +134,7 @@ void UnitStep::come_up(WorkerId id, ServiceType type) {
     switch (worker->phase) {
     case WorkerPhase::Starting:
         if (generation.policy.type == type)
-            become_ready(*worker);
+            show_sign(*worker);
         return;
     case WorkerPhase::Draining: // too late; and it may have been told to go before there was anybody to tell
         if (is_new)
@@ -223,6 +223,8 @@ void UnitStep::on(TimerExpired const& fact) {
 void UnitStep::on_start_deadline(Worker& worker) {
     switch (worker.phase) {
     case WorkerPhase::Starting: {
+        if (the(worker.generation).policy.type != ServiceType::Notify)
+            return become_ready(worker); // it has run for the settle time
         auto const id = worker.id;
         auto const generation = worker.generation;
         report({.happening = Happening::StartDeadlinePassed, .worker = id, .generation = generation});

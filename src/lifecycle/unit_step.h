@@ -61,6 +61,7 @@ private:
     void enter(Worker& worker, WorkerPhase phase, MonotonicTime deadline);
     void spawn(Generation const& generation, Slot slot, unsigned tries);
     void fill(Generation const& generation);
+    void show_sign(Worker& worker);
     void become_ready(Worker& worker);
     void send_away(Worker& worker, Duration patience);
     void lose(Worker const& gone, Cause cause, Ending ending, std::optional<ExitKind> exit);

@@ -119,6 +119,19 @@ void UnitStep::fill(Generation const& generation) {
     }
 }
 
+/// The sign of its type has come. A process that only runs has said nothing of being ready: where an older
+/// generation would go for it, running must last for a moment, so that a release that crashes at once never
+/// costs the one that works (P2).
+void UnitStep::show_sign(Worker& worker) {
+    auto const& generation = the(worker.generation);
+    auto const& policy = generation.policy;
+    if (policy.type == ServiceType::Notify || generation.role != Role::Incoming ||
+        policy.settle_time <= Duration{0})
+        return become_ready(worker);
+    if (worker.deadline == MonotonicTime::never())
+        worker.deadline = now_ + policy.settle_time;
+}
+
 void UnitStep::become_ready(Worker& worker) {
     enter(worker, WorkerPhase::Ready, MonotonicTime::never());
     worker.was_ready = true;

@@ -29,6 +29,7 @@ Policy policy_of(Scope const& scope) {
             .activation = scope.activation,
             .restart = scope.restart,
             .timeout_start = 9s,
+            .settle_time = scope.type == ServiceType::Exec ? 1s : 0s,
             .timeout_stop = 3s,
             .drain_timeout = 5s,
             .restart_delay = 100ms,

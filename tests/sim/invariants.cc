@@ -283,13 +283,19 @@ std::string levels_follow_the_state(Scene const& scene) {
 }
 
 std::string workers_are_the_processes(Scene const& scene) {
-    bool const same = std::ranges::equal(
-        scene.state.workers, scene.after.processes, [](Worker const& worker, Process const& process) {
-            return worker.id == process.id && worker.generation == process.generation &&
-                   worker.slot == process.slot && worker.forked == (process.stage != Stage::Ordered) &&
-                   worker.told == process.told && (worker.phase == WorkerPhase::Ready) == process.serves();
-        });
-    return same ? "" : "the state knows others than the kernel";
+    auto const& workers = scene.state.workers;
+    auto const& processes = scene.after.processes;
+    auto const is_same = [](Worker const& worker, Process const& process) {
+        return worker.id == process.id && worker.generation == process.generation &&
+               worker.slot == process.slot && worker.forked == (process.stage != Stage::Ordered) &&
+               worker.told == process.told && (worker.phase == WorkerPhase::Ready) == process.serves();
+    };
+    auto const [worker, process] = std::ranges::mismatch(workers, processes, is_same);
+    if (worker == workers.end() && process == processes.end())
+        return "";
+    auto const id = worker != workers.end() ? worker->id : process->id;
+    return "the state knows others than the kernel, from worker " +
+           std::to_string(static_cast<unsigned>(id)) + " on";
 }
 
 std::string state_is_well_formed(Scene const& scene) {

@@ -24,6 +24,14 @@ void get_ready(Process& process, MonotonicTime now) {
     process.ready = true;
 }
 
+/// It runs, and its type has no sign of being ready but that.
+void begin_to_run(Process& process, MonotonicTime now, bool settles) {
+    if (settles && process.settle_time > Duration{0})
+        process.settles_since = now;
+    else
+        get_ready(process, now);
+}
+
 } // namespace
 
 std::optional<WorkerId> worker_of(Fact const& fact) {
@@ -54,34 +62,37 @@ ArmedTimer const* Kernel::earliest_timer() const {
 
 void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) {
     auto const process = [&](WorkerId id) { return const_cast<Process*>(find(id)); };
-    std::visit(
-        Cases{[&](Spawn const& it) {
-                  processes.push_back(
-                      {.id = it.worker, .generation = it.generation, .slot = it.slot, .type = policy.type});
-              },
-              [&](Drain const& it) {
-                  if (auto* const told = process(it.worker)) {
-                      told->told = true;
-                      told->leaving_since = now;
-                  }
-              },
-              [&](Kill const& it) {
-                  if (auto* const killed = process(it.worker))
-                      killed->killed = true;
-              },
-              [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
-              [&](Arm const& it) {
-                  auto const place = place_of(timers, it.timer);
-                  if (place != timers.end() && place->key == it.timer)
-                      place->at = it.at;
-                  else
-                      timers.insert(place, {it.timer, it.at});
-              },
-              [&](Disarm const& it) {
-                  std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == it.timer; });
-              },
-              [](Report const&) {}},
-        order);
+    std::visit(Cases{[&](Spawn const& it) {
+                         processes.push_back({.id = it.worker,
+                                              .generation = it.generation,
+                                              .slot = it.slot,
+                                              .type = policy.type,
+                                              .settle_time = policy.settle_time});
+                     },
+                     [&](Drain const& it) {
+                         if (auto* const told = process(it.worker)) {
+                             told->told = true;
+                             told->leaving_since = now;
+                         }
+                     },
+                     [&](Kill const& it) {
+                         if (auto* const killed = process(it.worker))
+                             killed->killed = true;
+                     },
+                     [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
+                     [&](Arm const& it) {
+                         auto const place = place_of(timers, it.timer);
+                         if (place != timers.end() && place->key == it.timer)
+                             place->at = it.at;
+                         else
+                             timers.insert(place, {it.timer, it.at});
+                     },
+                     [&](Disarm const& it) {
+                         std::erase_if(timers,
+                                       [&](ArmedTimer const& timer) { return timer.key == it.timer; });
+                     },
+                     [](Report const&) {}},
+               order);
 }
 
 bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
@@ -106,9 +117,16 @@ bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
     return true;
 }
 
-void Kernel::happen(Fact const& fact, MonotonicTime now) {
-    if (auto const* const expired = std::get_if<TimerExpired>(&fact))
+void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
+    if (auto const* const expired = std::get_if<TimerExpired>(&fact)) {
         std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == expired->timer; });
+        for (auto& process : processes)
+            if (expired->timer ==
+                    TimerKey{TimerKind::StartDeadline, static_cast<std::uint32_t>(process.id)} &&
+                process.settles_since && now - *process.settles_since >= process.settle_time &&
+                !process.is_leaving())
+                get_ready(process, now);
+    }
     auto const id = worker_of(fact);
     auto* const process = id ? const_cast<Process*>(find(*id)) : nullptr;
     if (process == nullptr)
@@ -117,12 +135,12 @@ void Kernel::happen(Fact const& fact, MonotonicTime now) {
     std::visit(Cases{[&](Forked const&) {
                          process->stage = Stage::Forked;
                          if (process->type == ServiceType::Simple)
-                             get_ready(*process, now);
+                             begin_to_run(*process, now, settles);
                      },
                      [&](Executed const&) {
                          process->stage = Stage::Executed;
                          if (process->type == ServiceType::Exec)
-                             get_ready(*process, now);
+                             begin_to_run(*process, now, settles);
                      },
                      [&](SpawnFailed const&) { die(); }, [&](Exited const&) { die(); },
                      [&](ReadySaid const&) {

@@ -20,13 +20,15 @@ struct Process {
     WorkerId id{};
     GenerationId generation{};
     Slot slot{};
-    ServiceType type{}; ///< how it shows that it is ready
+    ServiceType type{};     ///< how it shows that it is ready
+    Duration settle_time{}; ///< how long it must run to be ready, where its type has no sign of that
     Stage stage = Stage::Ordered;
     bool ready = false;    ///< it did what its type calls ready
     bool stopping = false; ///< it said that it goes by itself
     bool told = false;     ///< Drain
     bool killed = false;
-    bool extended = false; ///< it asked for more time
+    bool extended = false;                      ///< it asked for more time
+    std::optional<MonotonicTime> settles_since{}; ///< it runs, and that is not enough yet
     MonotonicTime ready_at{};
     MonotonicTime leaving_since{}; ///< told, or said so itself
     /// It does its work and nobody said that it should not.
@@ -42,8 +44,9 @@ struct Kernel {
     void enact(Order const& order, Policy const& policy, MonotonicTime now);
     /// May `fact` come from here now? Wishes may always, and so may late facts about the dead.
     [[nodiscard]] bool may_happen(Fact const& fact, MonotonicTime now) const;
-    /// The fact happens: processes change, timers are used up.
-    void happen(Fact const& fact, MonotonicTime now);
+    /// The fact happens: processes change, timers are used up. `settles`: a process that begins to run has an
+    /// older generation to take over from, so that running must last.
+    void happen(Fact const& fact, MonotonicTime now, bool settles);
 
     [[nodiscard]] Process const* find(WorkerId id) const;
     [[nodiscard]] ArmedTimer const* find(TimerKey key) const;

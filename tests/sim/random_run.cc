@@ -70,6 +70,7 @@ private:
                                    RestartWhen::OnAbort}),
                 .strategy = one_of({Strategy::Overlap, Strategy::Overlap, Strategy::Replace}),
                 .timeout_start = one_of<Duration>({1s, 90s}),
+                .settle_time = one_of<Duration>({0s, 250ms}),
                 .timeout_stop = one_of<Duration>({2s, 30s}),
                 .drain_timeout = one_of<Duration>({1s, 30s, 300s}),
                 .restart_delay = one_of<Duration>({100ms, 1s}),

@@ -18,7 +18,13 @@ Complaints World::deliver(TraceLine const& line) {
     if (!kernel.may_happen(fact, now))
         return {};
     Kernel const before = kernel;
-    kernel.happen(fact, now);
+    auto const id = worker_of(fact);
+    bool const settles = std::ranges::any_of(state.workers, [&](Worker const& worker) {
+        return worker.id == id && std::ranges::any_of(state.generations, [&](Generation const& generation) {
+                   return generation.id == worker.generation && generation.role == Role::Incoming;
+               });
+    });
+    kernel.happen(fact, now, settles);
     Kernel const between = kernel;
     Orders orders;
     try {
@@ -71,7 +77,7 @@ std::optional<Fact> good_next(Process const& process) {
     }
     if (process.is_leaving())
         return Exited{process.id, process.killed ? ExitKind::UncleanSignal : ExitKind::Clean};
-    if (!process.ready)
+    if (!process.ready && !process.settles_since)
         return ReadySaid{process.id};
     return std::nullopt;
 }
