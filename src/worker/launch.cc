@@ -283,13 +283,20 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
     UniqueFd const told{pipe_fds[1]};
     child.status = told.raw();
 
+    // Nothing reaches the child before it has reset its signals: a handler of ours would run in it, with our
+    // memory as it was.
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
     int pidfd = -1;
     auto const pid = fork_with_pidfd(&pidfd);
-    if (pid < 0)
-        return system_error(errno, "start a process", {},
-                            errno == EAGAIN ? "a limit on processes is reached (ulimit -u, pids.max)" : "");
+    int const problem = errno;
     if (pid == 0)
         run_child(child);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (pid < 0)
+        return system_error(problem, "start a process", {},
+                            problem == EAGAIN ? "a limit on processes is reached (ulimit -u, pids.max)" : "");
     return Launched{pid, UniqueFd{pidfd}, std::move(status)};
 }
 

@@ -224,6 +224,25 @@ TEST_CASE("a worker has default signals and an empty mask, whatever the supervis
     CHECK(shown(status, "SigCgt:") == "0000000000000000");
 }
 
+TEST_CASE("a signal that comes before the exec ends the worker, and runs no handler of ours in it",
+          "[worker]") {
+    // A worker that was stopped as soon as it was started ran the supervisor's handler, on a copy of its
+    // memory.
+    TempFolder const folder;
+    auto const plan = program({"/bin/sleep", "1000"}, folder / "out");
+    static std::string const note = folder / "handled";
+    auto const before = ::signal(SIGTERM, [](int) { ::close(::open(note.c_str(), O_CREAT | O_RDWR, 0600)); });
+    ScopeExit const back{[&] { ::signal(SIGTERM, before); }};
+    for (int i = 0; i < 50; ++i) {
+        Watched watched;
+        auto& worker = watched.start(plan);
+        (void)worker.send(SIGTERM);
+        REQUIRE(watched.until_over());
+        CHECK(watched.exit.signal == SIGTERM);
+    }
+    CHECK(!std::filesystem::exists(note));
+}
+
 TEST_CASE("a worker leads a session and a process group of its own", "[worker]") {
     TempFolder const folder;
     Watched watched;
