@@ -45,8 +45,20 @@ struct SocketCustody::Leaving {
     EventSource timer;
 };
 
-SocketCustody::SocketCustody(EventLoop& loop, EventLog& events, std::string unit)
-    : loop_{loop}, events_{events}, unit_{std::move(unit)} {}
+/// Some sockets are not held: when they are tried next, and who waits for them.
+struct SocketCustody::Retrying {
+    Duration delay = first_retry;
+    std::function<void()> all_held;
+    EventSource timer;
+};
+
+struct SocketCustody::Watching {
+    std::function<void()> on_traffic;
+    std::vector<EventSource> sources;
+};
+
+SocketCustody::SocketCustody(EventLoop& loop, EventLog& events, UnitSpecPtr spec)
+    : loop_{loop}, events_{events}, spec_{std::move(spec)} {}
 
 SocketCustody::~SocketCustody() = default;
 
@@ -54,7 +66,7 @@ Result<Listener> SocketCustody::bind(SocketSpec const& socket, ListenAddress con
     auto bound = bind_listener(socket, address);
     if (bound && address.transport != Transport::Udp)
         if (auto const backlog = effective_backlog(socket.backlog); backlog < socket.backlog)
-            events_.say(Weight::Normal, "backlog-capped", unit_,
+            events_.say(Weight::Normal, "backlog-capped", spec_->name,
                         "backlog " + std::to_string(socket.backlog) + " of " + to_string(address) +
                             " is capped to " + std::to_string(backlog) + " by net.core.somaxconn");
     return bound;
@@ -62,9 +74,7 @@ Result<Listener> SocketCustody::bind(SocketSpec const& socket, ListenAddress con
 
 bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     spec_ = std::move(spec);
-    all_held_ = std::move(all_held);
-    auto const failed_before = std::move(failed_);
-    failed_.clear();
+    auto const failed_before = std::exchange(failed_, {});
     each_address(*spec_, [&](SocketSpec const& socket, ListenAddress const& address) {
         auto const is_it = [&](auto const& other) { return other.address == address; };
         if (std::any_of(held_.begin(), held_.end(),
@@ -78,24 +88,29 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
         failed_.push_back({socket.name, address, std::move(bound).error()});
         auto const known = std::find_if(failed_before.begin(), failed_before.end(), is_it);
         if (known == failed_before.end() || known->error.code != failed_.back().error.code)
-            events_.say(Weight::Failure, "socket-failed", unit_,
+            events_.say(Weight::Failure, "socket-failed", spec_->name,
                         "socket " + to_string(failed_.back().error));
     });
+    watch_held();
     if (failed_.empty()) {
-        retry_.reset();
-        retry_delay_ = Duration{0};
+        retrying_.reset();
         return true;
     }
-    retry_delay_ = retry_delay_ == Duration{0} ? first_retry : std::min(retry_delay_ * 2, longest_retry);
-    retry_ = loop_.at(MonotonicTime::now() + retry_delay_, [this] { try_again(); });
+    if (!retrying_) {
+        retrying_ = std::make_unique<Retrying>();
+        retrying_->timer = loop_.at(MonotonicTime::now() + retrying_->delay, [this] { try_again(); });
+    }
+    retrying_->all_held = std::move(all_held);
     return false;
 }
 
 void SocketCustody::try_again() {
-    auto then = all_held_;
-    if (!hold(spec_, then))
-        return;
-    events_.say(Weight::Normal, "sockets-held", unit_, "all sockets are held now");
+    auto const then = retrying_->all_held;
+    if (!hold(spec_, then)) {
+        retrying_->delay = std::min(retrying_->delay * 2, longest_retry);
+        return retrying_->timer.rearm(MonotonicTime::now() + retrying_->delay);
+    }
+    events_.say(Weight::Normal, "sockets-held", spec_->name, "all sockets are held now");
     if (then)
         then();
 }
@@ -122,10 +137,10 @@ Outcome SocketCustody::change(UnitSpecPtr spec, bool is_served, Duration deadlin
     }
     auto leaving = drop_unlisted(*spec);
     std::move(added.begin(), added.end(), std::back_inserter(held_));
+    watch_held();
     spec_ = std::move(spec);
     failed_.clear();
-    retry_.reset();
-    retry_delay_ = Duration{0};
+    retrying_.reset();
     retire(std::move(leaving), is_served, deadline, std::move(retired));
     return {};
 }
@@ -140,10 +155,11 @@ std::vector<Listener> SocketCustody::drop_unlisted(UnitSpec const& spec) {
             continue;
         }
         if (auto const changed = change_in_place(held, *wanted); !changed)
-            events_.say(Weight::Warning, "socket-unchanged", unit_, to_string(changed.error()));
+            events_.say(Weight::Warning, "socket-unchanged", spec_->name, to_string(changed.error()));
         staying.push_back(std::move(held));
     }
     held_ = std::move(staying);
+    watch_held();
     return leaving;
 }
 
@@ -152,7 +168,7 @@ void SocketCustody::forget_unlisted(UnitSpec const& spec) {
 }
 
 void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<void()> retired) {
-    retry_.reset();
+    retrying_.reset();
     failed_.clear();
     unwatch();
     retire(std::exchange(held_, {}), is_served, deadline, std::move(retired));
@@ -169,7 +185,7 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
         leaving_ = std::make_unique<Leaving>();
     for (auto& listener : leaving) {
         if (auto const closed = turn_clients_away(listener); !closed)
-            events_.say(Weight::Warning, "socket-open", unit_, to_string(closed.error()));
+            events_.say(Weight::Warning, "socket-open", spec_->name, to_string(closed.error()));
         leaving_->listeners.push_back(std::move(listener));
     }
     if (retired)
@@ -191,10 +207,10 @@ void SocketCustody::look_at_leaving() {
         }
         auto const address = to_string(listener->bound());
         if (is_empty)
-            events_.say(Weight::Normal, "socket-closed", unit_,
+            events_.say(Weight::Normal, "socket-closed", spec_->name,
                         address + " is closed, nobody was waiting in it");
         else
-            events_.say(Weight::Warning, "socket-closed", unit_,
+            events_.say(Weight::Warning, "socket-closed", spec_->name,
                         address + " is closed with " +
                             (waiting ? std::to_string(*waiting) : "an unknown number of") +
                             " connections still waiting in it, which are reset");
@@ -212,7 +228,7 @@ void SocketCustody::look_at_leaving() {
 
 void SocketCustody::give_up_all() {
     unwatch();
-    retry_.reset();
+    retrying_.reset();
     if (leaving_)
         std::move(leaving_->listeners.begin(), leaving_->listeners.end(), std::back_inserter(held_));
     leaving_.reset();
@@ -222,15 +238,20 @@ void SocketCustody::give_up_all() {
 }
 
 void SocketCustody::mend() {
+    // A unix socket that is mended is another one, so nothing is watched meanwhile.
+    auto on_traffic = watching_ ? std::move(watching_->on_traffic) : std::function<void()>{};
+    unwatch();
     for (auto& held : held_) {
         auto const* const socket = find_socket(*spec_, held.wanted);
         auto const mended = keep_listening(held, socket != nullptr ? socket->backlog : SOMAXCONN);
         if (!mended)
-            events_.say(Weight::Failure, "socket-broken", unit_, to_string(mended.error()));
+            events_.say(Weight::Failure, "socket-broken", spec_->name, to_string(mended.error()));
         else if (*mended)
-            events_.say(Weight::Warning, "socket-mended", unit_,
+            events_.say(Weight::Warning, "socket-mended", spec_->name,
                         to_string(held.bound()) + " had been shut down by a worker; it listens again");
     }
+    if (on_traffic)
+        watch(std::move(on_traffic));
 }
 
 std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
@@ -244,16 +265,26 @@ std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
 }
 
 void SocketCustody::watch(std::function<void()> on_traffic) {
-    unwatch();
-    auto const told = std::make_shared<std::function<void()>>(std::move(on_traffic));
+    watching_ = std::make_unique<Watching>();
+    watching_->on_traffic = std::move(on_traffic);
+    watch_held();
+}
+
+void SocketCustody::unwatch() {
+    watching_.reset();
+}
+
+void SocketCustody::watch_held() {
+    if (!watching_)
+        return;
+    watching_->sources.clear();
     for (auto const& held : held_)
-        watches_.push_back(loop_.watch(
+        watching_->sources.push_back(loop_.watch(
             held.fd, EPOLLIN,
-            [this, told](std::uint32_t) {
-                // Level-triggered: it would ring until somebody accepts. The callback itself lives until it
-                // returns.
-                auto const ended = std::exchange(watches_, {});
-                (*told)();
+            [this](std::uint32_t) {
+                // Level-triggered: it would ring until somebody accepts.
+                auto const ended = std::move(watching_);
+                ended->on_traffic();
             },
             Priority::Clients));
 }

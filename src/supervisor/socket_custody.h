@@ -27,7 +27,7 @@ struct FailedSocket {
 
 class SocketCustody {
 public:
-    SocketCustody(EventLoop& loop, EventLog& events, std::string unit);
+    SocketCustody(EventLoop& loop, EventLog& events, UnitSpecPtr spec);
     ~SocketCustody();
 
     /// Binds every address of `spec` that is not held yet; what fails is kept in failed() and tried again
@@ -59,13 +59,19 @@ public:
     /// again.
     void mend();
 
-    /// `on_traffic` at the first sign of a client on any of them, once; unwatch() ends it.
+    /// `on_traffic` at the first sign of a client on any of them, also on those that are held later, once;
+    /// unwatch() ends it.
     void watch(std::function<void()> on_traffic);
-    void unwatch() { watches_.clear(); }
+    void unwatch();
 
 private:
+    // What most units have none of is kept apart: there are many units.
     struct Leaving;
+    struct Retrying;
+    struct Watching;
     void try_again();
+    /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
+    void watch_held();
     [[nodiscard]] Result<Listener> bind(SocketSpec const& socket, ListenAddress const& address);
     /// Changes in place what `spec` lists, and takes out what it does not.
     [[nodiscard]] std::vector<Listener> drop_unlisted(UnitSpec const& spec);
@@ -75,14 +81,11 @@ private:
 
     EventLoop& loop_;
     EventLog& events_;
-    std::string unit_;
     UnitSpecPtr spec_;
     std::vector<Listener> held_;
     std::vector<FailedSocket> failed_;
-    std::vector<EventSource> watches_;
-    Duration retry_delay_{0};
-    EventSource retry_;
-    std::function<void()> all_held_;
+    std::unique_ptr<Retrying> retrying_;
+    std::unique_ptr<Watching> watching_;
     std::unique_ptr<Leaving> leaving_;
 };
 

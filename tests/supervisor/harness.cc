@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "harness.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace holdfast::test {
+
+TempFolder::TempFolder() {
+    std::string name = "/tmp/holdfast-test-XXXXXX";
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    REQUIRE(::chmod(name.c_str(), 0777) == 0);
+    path_ = name;
+}
+
+TempFolder::~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+}
+
+std::string read_file(std::string const& path) {
+    std::ifstream file{path, std::ios::binary};
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+void write_file(std::string const& path, std::string const& text) {
+    std::ofstream{path, std::ios::binary} << text;
+}
+
+UnitSpecPtr unit_of(std::string const& name, std::string const& toml) {
+    auto parsed = parse_unit(name, {name + ".toml", toml});
+    if (!parsed.spec)
+        FAIL(to_string(parsed.diagnostics));
+    return parsed.spec;
+}
+
+std::string service(std::string const& script, std::string const& lines) {
+    return "[service]\n" + lines + "\nexec_start = [\"/bin/sh\", \"-c\", '''" + script + "''']\n";
+}
+
+UniqueFd listen_on_loopback(std::uint16_t port) {
+    UniqueFd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in in{};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(port);
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int const on = 1;
+    REQUIRE(::setsockopt(fd.raw(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+    if (::bind(fd.raw(), reinterpret_cast<sockaddr*>(&in), sizeof in) < 0 || ::listen(fd.raw(), 16) < 0)
+        return {};
+    return fd;
+}
+
+std::uint16_t port_of(FdRef socket) {
+    sockaddr_in in{};
+    socklen_t length = sizeof in;
+    REQUIRE(::getsockname(socket.raw(), reinterpret_cast<sockaddr*>(&in), &length) == 0);
+    return ntohs(in.sin_port);
+}
+
+UniqueFd connect_to(std::uint16_t port) {
+    UniqueFd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in in{};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(port);
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(fd.raw(), reinterpret_cast<sockaddr*>(&in), sizeof in) < 0)
+        return {};
+    return fd;
+}
+
+std::string tcp_socket(std::string const& name, std::uint16_t port) {
+    return "[[socket]]\nname = \"" + name + "\"\nlisten = \"127.0.0.1:" + std::to_string(port) +
+           "\"\nbacklog = 64\n";
+}
+
+Turning::Turning() {
+    spdlog::set_level(spdlog::level::off);
+    auto made = EventLoop::create();
+    REQUIRE(made);
+    loop = std::move(made).value();
+}
+
+bool Turning::until(std::function<bool()> const& holds, Duration patience) {
+    auto const deadline = MonotonicTime::now() + patience;
+    while (!holds()) {
+        if (MonotonicTime::now() > deadline)
+            return false;
+        loop->run_once(2ms);
+    }
+    return true;
+}
+
+void Turning::settle() {
+    for (int rounds = 0; rounds < 1000 && loop->run_once(0ms); ++rounds) {
+    }
+}
+
+Home::Home() {
+    std::filesystem::create_directory(folder / "units");
+    std::filesystem::create_directory(folder / "log");
+    SupervisorOptions options;
+    options.unit_folders = {folder / "units"};
+    options.unit_folders_must_exist = true;
+    options.runtime_folder = folder.path();
+    options.around.mode = RunMode::User;
+    options.around.environment = {"FOLDER=" + folder.path()};
+    options.around.output = Output::Kind::File;
+    options.around.log_folder = folder / "log";
+    auto made = Supervisor::create(*loop, std::move(options));
+    if (!made)
+        FAIL(to_string(made.error()));
+    supervisor = std::move(made).value();
+}
+
+Home::~Home() {
+    bool is_done = false;
+    supervisor->shut_down([&] { is_done = true; });
+    if (!until([&] { return is_done; }, 5s))
+        supervisor->shut_down({});
+    CHECK(until([&] { return is_done; }));
+}
+
+WishResult Home::start(UnitRunner& unit) {
+    Answer answer;
+    unit.start(answer.taker());
+    REQUIRE(until([&] { return answer.count > 0; }));
+    settle();
+    CHECK(answer.count == 1);
+    return answer.result;
+}
+
+WishResult Home::stop(UnitRunner& unit) {
+    Answer answer;
+    unit.stop(answer.taker());
+    REQUIRE(until([&] { return answer.count > 0; }));
+    settle();
+    CHECK(answer.count == 1);
+    return answer.result;
+}
+
+WishResult Home::restart(UnitRunner& unit) {
+    Answer answer;
+    unit.restart(std::nullopt, answer.taker());
+    REQUIRE(until([&] { return answer.count > 0; }));
+    settle();
+    CHECK(answer.count == 1);
+    return answer.result;
+}
+
+Supervisor::Applied Home::apply() {
+    std::vector<Supervisor::Applied> done;
+    supervisor->apply([&](Supervisor::Applied const& applied) { done.push_back(applied); });
+    REQUIRE(until([&] { return !done.empty(); }));
+    settle();
+    CHECK(done.size() == 1);
+    return done.front();
+}
+
+std::vector<std::string> Home::events(std::string const& kind) const {
+    std::vector<std::string> texts;
+    for (auto const& event : supervisor->shared().events.recent())
+        if (event.kind == kind)
+            texts.push_back(event.unit + ": " + event.text);
+    return texts;
+}
+
+} // namespace holdfast::test
