@@ -24,6 +24,10 @@ bool asks_by_messages(UnitSpec const& spec) {
     return std::find(kinds.begin(), kinds.end(), HandoffKind::ScmRights) != kinds.end();
 }
 
+WorkerPlace place_of(Slot slot, GenerationId generation) {
+    return {static_cast<std::uint16_t>(slot), static_cast<std::uint32_t>(generation)};
+}
+
 } // namespace
 
 void UnitRunner::enact(Order const& order) {
@@ -70,6 +74,7 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     // A message of a dead process must not be taken for one of the process that is about to get its number.
     if (shared_.notify)
         shared_.notify->drain();
+    shared_.loop.set_owner(number_); // those messages were of other units
     UniqueFd ours, theirs;
     if (asks_by_messages(*spec)) {
         int ends[2];
@@ -78,22 +83,28 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    WorkerPlace const place{static_cast<std::uint16_t>(order.slot),
-                            static_cast<std::uint32_t>(order.generation)};
-    auto plan = make_launch_plan(*spec, place, sockets_.hand_out(*spec), theirs, shared_.around);
+    auto const plan = make_launch_plan(*spec, place_of(order.slot, order.generation),
+                                       sockets_.hand_out(*spec), theirs, shared_.around);
     if (!plan)
-        return std::move(plan).error();
+        return plan.error();
     auto launched = fork_worker(*plan);
     if (!launched)
         return std::move(launched).error();
     workers_.push_back(std::make_unique<RunningWorker>(shared_.loop, static_cast<WorkerObserver&>(*this),
                                                        order, spec, std::move(launched).value()));
     auto& worker = *workers_.back();
-    worker.launching = std::make_unique<LaunchPlan>(std::move(plan).value());
     shared_.unit_of_leader[worker.process.leader()] = this;
     if (ours.is_open())
         worker.handoff = open_handoff(std::move(ours), worker);
     return {};
+}
+
+/// The plan is made again for this: to keep it with every worker until the execution would cost more, where a
+/// thousand are started at once.
+std::string UnitRunner::launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const {
+    auto const plan = make_launch_plan(*worker.spec, place_of(worker.slot, worker.generation),
+                                       sockets_.hand_out(*worker.spec), {}, shared_.around);
+    return to_string(plan ? to_error(failure, *plan) : plan.error());
 }
 
 std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWorker& worker) {

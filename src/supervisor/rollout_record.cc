@@ -107,6 +107,13 @@ std::optional<RolloutRecord> RolloutRecords::finish(lifecycle::GenerationId gene
     return record;
 }
 
+std::vector<WishAnswer> RolloutRecords::abandon() {
+    std::vector<WishAnswer> answers;
+    for (auto& record : std::exchange(records_, {}))
+        std::move(record.answers.begin(), record.answers.end(), std::back_inserter(answers));
+    return answers;
+}
+
 RolloutRecord* RolloutRecords::find(lifecycle::GenerationId generation) {
     auto const found = std::find_if(records_.begin(), records_.end(), [&](RolloutRecord const& record) {
         return record.generation == generation;

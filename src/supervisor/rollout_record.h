@@ -36,6 +36,8 @@ public:
     /// The record leaves the set, its report completed. Nothing when no such rollout is under way.
     [[nodiscard]] std::optional<RolloutRecord> finish(lifecycle::GenerationId generation, Verdict verdict,
                                                       std::string reason, SocketCustody const& sockets);
+    /// Forgets all of them; gives back who waits for them.
+    [[nodiscard]] std::vector<WishAnswer> abandon();
 
 private:
     [[nodiscard]] RolloutRecord* find(lifecycle::GenerationId generation);

@@ -71,15 +71,23 @@ UnitRunner& Supervisor::add(UnitSpecPtr spec) {
     return *unit;
 }
 
-void Supervisor::boot() {
+std::vector<UnitSpecPtr> Supervisor::read_units() {
     auto const files = load_units(options_.unit_folders, options_.unit_folders_must_exist);
     auto const plan = plan_apply({}, files);
     tell_bad(plan.steps, plan.folder_errors);
     for (auto const& warning : files.warnings)
         shared_.events.say(Weight::Warning, "unit-warning", "", to_string(warning));
+    std::vector<UnitSpecPtr> specs;
     for (auto const& step : plan.steps)
         if (step.spec)
-            add(step.spec);
+            specs.push_back(step.spec);
+    return specs;
+}
+
+void Supervisor::boot() {
+    // What reading took is given back before the units are made, so that they leave no holes in the heap.
+    for (auto const& spec : read_units())
+        add(spec);
     // Every socket is bound (or known to fail) before the first worker starts.
     for (auto const& [name, unit] : units_)
         if (unit->spec().start_at_boot)

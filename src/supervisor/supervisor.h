@@ -64,6 +64,7 @@ private:
     struct Applying;
     void hear(NotifySender const& sender, NotifyMessage const& message);
     void reap();
+    [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void tell_bad(std::vector<UnitStep> const& steps, std::vector<Diagnostic> const& folder_errors);
     void perform(UnitStep const& step, std::shared_ptr<Applying> const& applying);
     void erase_later(std::string const& name);

@@ -206,9 +206,12 @@ void UnitRunner::begin_rollout(GenerationId id) {
             if (worker.was_ready && worker.generation != id && (!previous || worker.generation > *previous))
                 previous = worker.generation;
     std::vector<WishAnswer> answers;
-    if (!restart_answers_.empty()) {
-        answers.push_back(std::move(restart_answers_.front()));
-        restart_answers_.erase(restart_answers_.begin());
+    auto const restart = std::find_if(waiting_.begin(), waiting_.end(), [](Waiting const& waiting) {
+        return waiting.kind == WishKind::Restart;
+    });
+    if (restart != waiting_.end()) {
+        answers.push_back(std::move(restart->answer));
+        waiting_.erase(restart);
     }
     rollouts_.begin(id, wanted_->name, strategy_of_next_, previous, sockets_, std::move(answers));
 }
@@ -237,20 +240,29 @@ void UnitRunner::finish_rollout(Report const& report, Verdict verdict, std::stri
 }
 
 void UnitRunner::answer_wishes(Report const& report, std::string const& told) {
-    auto const answer_all = [&](std::vector<WishAnswer>& answers, bool ok) {
+    auto const answer_all = [&](WishKind kind, bool ok) {
         WishResult const result{ok, told, std::nullopt};
-        for (auto& answer : std::exchange(answers, {}))
+        for (auto& answer : take_waiting(kind))
             shared_.loop.post([answer = std::move(answer), result] { answer(result); });
     };
     if (report.happening == Happening::Started)
-        answer_all(start_answers_, true);
+        answer_all(WishKind::Start, true);
     else if (report.happening == Happening::StartFailed)
-        answer_all(start_answers_, false);
+        answer_all(WishKind::Start, false);
     else if (report.happening == Happening::Stopped) {
         if (!state_.start_owed) // else a start came after the stop, and has its own answer to come
-            answer_all(start_answers_, false);
-        answer_all(stop_answers_, true);
+            answer_all(WishKind::Start, false);
+        answer_all(WishKind::Stop, true);
     }
+}
+
+std::vector<WishAnswer> UnitRunner::take_waiting(WishKind kind) {
+    std::vector<WishAnswer> taken;
+    for (auto& waiting : waiting_)
+        if (waiting.kind == kind)
+            taken.push_back(std::move(waiting.answer));
+    std::erase_if(waiting_, [&](Waiting const& waiting) { return waiting.kind == kind; });
+    return taken;
 }
 
 } // namespace holdfast

@@ -15,6 +15,9 @@ namespace {
 /// Facts kept for `holdfast trace`, per unit.
 constexpr std::size_t most_traced = 64;
 
+/// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
+constexpr Duration settle_time = std::chrono::milliseconds{250};
+
 Policy make_policy(UnitSpec const& spec, SpecId id) {
     auto const& service = spec.service;
     Policy policy;
@@ -25,6 +28,7 @@ Policy make_policy(UnitSpec const& spec, SpecId id) {
     policy.restart = service.restart;
     policy.strategy = spec.rollout.strategy;
     policy.timeout_start = service.timeout_start;
+    policy.settle_time = settle_time;
     policy.timeout_stop = service.timeout_stop;
     policy.drain_timeout = spec.drain_timeout();
     policy.restart_delay = service.restart_delay;
@@ -61,9 +65,8 @@ WishResult refused(std::string message) {
 } // namespace
 
 UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
-    : shared_{shared}, number_{number}, wanted_{std::move(spec)}, policy_{make_policy(*wanted_, SpecId{1})},
-      specs_{{SpecId{1}, wanted_}}, sockets_{shared.loop, shared.events, wanted_->name},
-      since_{MonotonicTime::now()} {
+    : shared_{shared}, number_{number}, wanted_{std::move(spec)},
+      sockets_{shared.loop, shared.events, wanted_}, since_{MonotonicTime::now()} {
     shared_.units.emplace(number_, this);
 }
 
@@ -90,29 +93,41 @@ void UnitRunner::start_when_held() {
         starts_when_held_ = true;
 }
 
-void UnitRunner::start(WishAnswer answer) {
+std::string UnitRunner::reason_to_refuse() const {
     if (is_broken_)
-        return answer(refused(trouble_));
-    if (!hold_sockets())
-        return answer(refused("its sockets cannot be bound: " + to_string(sockets_.failed().front().error)));
-    start_answers_.push_back(std::move(answer));
+        return trouble_;
+    if (is_leaving_)
+        return "it is being removed";
+    if (!sockets_.is_complete())
+        return "its sockets cannot be bound: " + to_string(sockets_.failed().front().error);
+    return {};
+}
+
+void UnitRunner::start(WishAnswer answer) {
+    if (!is_broken_ && !is_leaving_)
+        hold_sockets();
+    if (auto reason = reason_to_refuse(); !reason.empty())
+        return answer(refused(std::move(reason)));
+    waiting_.push_back({WishKind::Start, std::move(answer)});
     happen(StartWished{});
 }
 
 void UnitRunner::stop(WishAnswer answer) {
-    if (is_broken_)
-        return answer(refused(trouble_));
     starts_when_held_ = false;
-    stop_answers_.push_back(std::move(answer));
+    if (is_broken_) {
+        kill_all();
+        return answer({true, "its workers are killed", std::nullopt});
+    }
+    waiting_.push_back({WishKind::Stop, std::move(answer)});
     happen(StopWished{});
 }
 
 void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
-    if (is_broken_)
-        return answer(refused(trouble_));
-    if (!hold_sockets())
-        return answer(refused("its sockets cannot be bound: " + to_string(sockets_.failed().front().error)));
-    restart_answers_.push_back(std::move(answer));
+    if (!is_broken_ && !is_leaving_)
+        hold_sockets();
+    if (auto reason = reason_to_refuse(); !reason.empty())
+        return answer(refused(std::move(reason)));
+    waiting_.push_back({WishKind::Restart, std::move(answer)});
     happen(RestartWished{strategy});
 }
 
@@ -120,10 +135,8 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
     if (is_broken_)
         return answer(refused(trouble_));
     auto const take_over = [this, spec] {
-        wanted_ = spec;
-        auto const id = SpecId{static_cast<std::uint32_t>(policy_.spec) + 1};
-        policy_ = make_policy(*wanted_, id);
-        specs_.push_back({id, wanted_});
+        older_specs_.push_back({wanted_id_, std::exchange(wanted_, spec)});
+        wanted_id_ = SpecId{static_cast<std::uint32_t>(wanted_id_) + 1};
         drop_unused_specs();
     };
     if (!is_running()) {
@@ -133,17 +146,13 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
         take_over();
         if (hold_sockets() && state_.goal == Goal::Up && restart)
             return this->restart(std::nullopt, std::move(answer));
-        if (!sockets_.is_complete())
-            return answer(
-                refused("its sockets cannot be bound: " + to_string(sockets_.failed().front().error)));
+        if (auto reason = reason_to_refuse(); !reason.empty())
+            return answer(refused(std::move(reason)));
         return answer({true, "changed", std::nullopt});
     }
-    auto const fresh = [&] {
-        std::vector<ListenAddress> before;
-        for (auto const& held : sockets_.held())
-            before.push_back(held.wanted);
-        return before;
-    }();
+    std::vector<ListenAddress> known;
+    for (auto const& held : sockets_.held())
+        known.push_back(held.wanted);
     // The old workers serve what is leaving until it is empty; only then is the new generation started.
     auto const then = [this, restart, answer] {
         if (restart)
@@ -154,7 +163,7 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
     if (!changed)
         return answer(refused(to_string(changed.error()) + "; nothing is changed, what runs goes on"));
     take_over();
-    push_fresh(fresh);
+    push_fresh(known);
 }
 
 void UnitRunner::push_fresh(std::vector<ListenAddress> const& known) {
@@ -171,6 +180,7 @@ void UnitRunner::push_fresh(std::vector<ListenAddress> const& known) {
 
 void UnitRunner::remove(std::function<void()> removed) {
     starts_when_held_ = false;
+    is_leaving_ = true;
     bool const is_served = is_running();
     // As for a listener that is no longer listed: its clients are served first, then the workers go.
     sockets_.retire_all(is_served, wanted_->drain_timeout(), [this, removed = std::move(removed)] {
@@ -186,6 +196,8 @@ void UnitRunner::kill_all() {
 // ---- facts ----
 
 void UnitRunner::happen(Fact fact) {
+    if (is_broken_)
+        return;
     facts_.push_back(fact);
     if (std::exchange(is_settling_posted_, true))
         return;
@@ -200,18 +212,19 @@ void UnitRunner::settle() {
     shared_.loop.set_owner(number_);
     is_settling_posted_ = false;
     auto const phase_before = phase_of(state_);
-    // What enacting adds is taken in the same round, in its order.
-    for (std::size_t i = 0; i < facts_.size() && !is_broken_; ++i) {
-        auto const fact = facts_[i];
-        auto const now = MonotonicTime::now();
-        remember(fact, now);
-        if (auto const* const restart = std::get_if<RestartWished>(&fact))
-            strategy_of_next_ = restart->strategy.value_or(policy_.strategy);
-        for (auto const& order : step(state_, policy_, fact, now))
-            enact(order);
-    }
-    facts_.clear();
-    endings_.clear();
+    auto const rules = policy();
+    // What enacting adds is taken in the same turn, in its order. Nothing is kept for the next one: there are
+    // many units, and most have nothing to do.
+    while (!facts_.empty())
+        for (auto const& fact : std::exchange(facts_, {})) {
+            auto const now = MonotonicTime::now();
+            remember(fact, now);
+            if (auto const* const restart = std::get_if<RestartWished>(&fact))
+                strategy_of_next_ = restart->strategy.value_or(rules.strategy);
+            for (auto const& order : step(state_, rules, fact, now))
+                enact(order);
+        }
+    endings_ = std::vector<Ending>{};
     drop_unused_specs();
     arm_timer();
     if (phase_of(state_) != phase_before)
@@ -260,15 +273,13 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
 
 void UnitRunner::worker_executed(WorkerProcess& worker) {
     shared_.loop.set_owner(number_);
-    auto const id = static_cast<WorkerId>(worker.id());
-    find(id)->launching.reset();
-    happen(Executed{id});
+    happen(Executed{static_cast<WorkerId>(worker.id())});
 }
 
 void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());
-    endings_.push_back({id, worker.pid(), to_string(to_error(failure, *find(id)->launching))});
+    endings_.push_back({id, worker.pid(), launch_failure_text(*find(id), failure)});
     forget(worker);
     happen(SpawnFailed{id});
 }
@@ -290,16 +301,19 @@ void UnitRunner::forget(WorkerProcess const& worker) {
 void UnitRunner::mark_broken(std::string_view what) {
     is_broken_ = true;
     facts_.clear();
+    timers_.clear();
     timer_.reset();
     sockets_.unwatch();
     trouble_ = "a fault in holdfast itself: " + std::string{what};
     shared_.events.say(Weight::Failure, "broken", wanted_->name,
                        trouble_ +
-                           "; its sockets and workers stay as they are, and nothing more is done for it");
-    auto const result = refused(trouble_);
-    for (auto* answers : {&start_answers_, &stop_answers_, &restart_answers_})
-        for (auto const& answer : std::exchange(*answers, {}))
-            answer(result);
+                           "; its sockets and workers stay as they are, and nothing more is done for it (a "
+                           "stop kills its workers)");
+    auto answers = rollouts_.abandon();
+    for (auto& waiting : std::exchange(waiting_, {}))
+        answers.push_back(std::move(waiting.answer));
+    for (auto const& answer : answers)
+        answer(refused(trouble_));
 }
 
 // ---- looking ----
@@ -320,10 +334,16 @@ RunningWorker* UnitRunner::find_by_process(pid_t pid) {
     return found == workers_.end() ? nullptr : found->get();
 }
 
-UnitSpecPtr UnitRunner::spec_of(SpecId id) const {
-    auto const found =
-        std::find_if(specs_.begin(), specs_.end(), [&](KnownSpec const& known) { return known.id == id; });
-    ensure(found != specs_.end(), "a generation's spec is kept");
+Policy UnitRunner::policy() const {
+    return make_policy(*wanted_, wanted_id_);
+}
+
+UnitSpecPtr const& UnitRunner::spec_of(SpecId id) const {
+    if (id == wanted_id_)
+        return wanted_;
+    auto const found = std::find_if(older_specs_.begin(), older_specs_.end(),
+                                    [&](KnownSpec const& known) { return known.id == id; });
+    ensure(found != older_specs_.end(), "a generation's spec is kept");
     return found->spec;
 }
 
@@ -335,9 +355,8 @@ UnitSpecPtr UnitRunner::generation_spec(GenerationId id) const {
 }
 
 void UnitRunner::drop_unused_specs() {
-    std::erase_if(specs_, [&](KnownSpec const& known) {
-        return known.id != policy_.spec &&
-               std::none_of(state_.generations.begin(), state_.generations.end(),
+    std::erase_if(older_specs_, [&](KnownSpec const& known) {
+        return std::none_of(state_.generations.begin(), state_.generations.end(),
                             [&](Generation const& generation) { return generation.policy.spec == known.id; });
     });
 }

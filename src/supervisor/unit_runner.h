@@ -28,8 +28,7 @@ struct RunningWorker {
     lifecycle::GenerationId generation;
     lifecycle::Slot slot;
     UnitSpecPtr spec;
-    std::string status;                    ///< what it said last by STATUS=
-    std::unique_ptr<LaunchPlan> launching; ///< until it is executed: to say what failed
+    std::string status; ///< what it said last by STATUS=
     std::unique_ptr<HandoffPort> handoff;
     WorkerProcess process;
 };
@@ -71,7 +70,7 @@ public:
     void change(UnitSpecPtr spec, bool restart, WishAnswer answer);
     /// Stops, and gives the sockets up; `removed` is called when nothing is left.
     void remove(std::function<void()> removed);
-    /// SIGKILL to every worker, now.
+    /// SIGKILL to every worker, now. All that a broken unit still does.
     void kill_all();
     /// The supervisor ends: sockets are given up whatever waits in them.
     void give_up_sockets() { sockets_.give_up_all(); }
@@ -107,15 +106,27 @@ private:
     [[nodiscard]] std::string reason(lifecycle::Report const& report) const;
     [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
     void follow_rollouts(lifecycle::Report const& report, std::string const& told);
+    [[nodiscard]] std::string launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const;
     void begin_rollout(lifecycle::GenerationId id);
     void finish_rollout(lifecycle::Report const& report, Verdict verdict, std::string const& told);
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
+
+    /// What somebody waits for; a restart only until its rollout has begun.
+    enum class WishKind { Start, Stop, Restart };
+    struct Waiting {
+        WishKind kind;
+        WishAnswer answer;
+    };
+    [[nodiscard]] std::vector<WishAnswer> take_waiting(WishKind kind);
+    /// Why nothing can be wished of the unit that would start it; empty when it can.
+    [[nodiscard]] std::string reason_to_refuse() const;
 
     [[nodiscard]] RunningWorker* find(lifecycle::WorkerId id);
     /// The worker that the process belongs to, by its session.
     [[nodiscard]] RunningWorker* find_by_process(pid_t pid);
     [[nodiscard]] UnitSpecPtr generation_spec(lifecycle::GenerationId id) const;
-    [[nodiscard]] UnitSpecPtr spec_of(lifecycle::SpecId id) const;
+    [[nodiscard]] UnitSpecPtr const& spec_of(lifecycle::SpecId id) const;
+    [[nodiscard]] lifecycle::Policy policy() const;
     void drop_unused_specs();
 
     struct KnownSpec {
@@ -135,13 +146,15 @@ private:
 
     Shared& shared_;
     std::uint32_t number_;
+    lifecycle::SpecId wanted_id_{1};
     bool is_broken_ = false;
+    bool is_leaving_ = false;
     bool starts_when_held_ = false;
     bool is_settling_posted_ = false;
+    Strategy strategy_of_next_{}; ///< of the restart that is being taken
     UnitSpecPtr wanted_;
-    lifecycle::Policy policy_;
     lifecycle::UnitState state_;
-    std::vector<KnownSpec> specs_; ///< the wanted one, and those that a generation still uses
+    std::vector<KnownSpec> older_specs_; ///< those that a generation still uses
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<ArmedTimer> timers_;
@@ -152,10 +165,7 @@ private:
     std::uint64_t traced_count_ = 0;
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
-    std::vector<WishAnswer> start_answers_;
-    std::vector<WishAnswer> stop_answers_;
-    std::vector<WishAnswer> restart_answers_; ///< whose rollout has not begun
-    Strategy strategy_of_next_{};             ///< of the restart that is being taken
+    std::vector<Waiting> waiting_;
     RolloutRecords rollouts_;
 };
 

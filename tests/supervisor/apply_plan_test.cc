@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an apply would do, as a table of the unit before and after.
+#include "base/text.h"
+#include "harness.h"
+#include "supervisor/apply_plan.h"
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+constexpr char const* plain = "[service]\nexec_start = [\"/bin/app\"]\n";
+constexpr char const* with_socket = "[[socket]]\nname = \"http\"\nlisten = \"127.0.0.1:80\"\n"
+                                    "[service]\nexec_start = [\"/bin/app\"]\n";
+
+struct Row {
+    char const* what;
+    std::string before;
+    std::string after;
+    UnitAction action;
+    std::vector<std::string> why; ///< each is one of the reasons
+};
+
+std::vector<Row> const table{
+    {"nothing", with_socket, with_socket, UnitAction::Keep, {}},
+    {"layout and comments", plain, std::string{"# new\n\n"} + plain, UnitAction::Keep, {}},
+    {"a default that is written out",
+     plain,
+     plain + std::string{"timeout_stop = \"30s\"\n"},
+     UnitAction::Keep,
+     {}},
+    {"another program",
+     plain,
+     "[service]\nexec_start = [\"/bin/other\"]\n",
+     UnitAction::Restart,
+     {"service.exec_start: [\"/bin/app\"] -> [\"/bin/other\"]"}},
+    {"a variable", plain, plain + std::string{"environment = { A = \"1\" }\n"}, UnitAction::Restart, {}},
+    {"a limit", plain, plain + std::string{"limits = { nofile = 100 }\n"}, UnitAction::Restart, {}},
+    {"the user", plain, plain + std::string{"user = \"www-data\"\n"}, UnitAction::Restart, {}},
+    {"the umask", plain, plain + std::string{"umask = \"027\"\n"}, UnitAction::Restart, {}},
+    {"the working directory",
+     plain,
+     plain + std::string{"working_directory = \"/srv\"\n"},
+     UnitAction::Restart,
+     {}},
+    {"the hand-off", plain, plain + std::string{"handoff = [\"scm_rights\"]\n"}, UnitAction::Restart, {}},
+    {"the type", plain, plain + std::string{"type = \"notify\"\n"}, UnitAction::Restart, {}},
+    {"a deadline",
+     plain,
+     plain + std::string{"timeout_stop = \"10s\"\n"},
+     UnitAction::Update,
+     {"service.timeout_stop: \"30s\" -> \"10s\""}},
+    {"when to restart", plain, plain + std::string{"restart = \"always\"\n"}, UnitAction::Update, {}},
+    {"the description",
+     plain,
+     std::string{"[unit]\ndescription = \"Shop\"\n"} + plain,
+     UnitAction::Update,
+     {"unit.description: "}},
+    {"the strategy",
+     plain,
+     plain + std::string{"[rollout]\nstrategy = \"replace\"\n"},
+     UnitAction::Update,
+     {}},
+    {"who may share",
+     with_socket,
+     with_socket + std::string{"[share]\nusers = [\"alice\"]\n"},
+     UnitAction::Update,
+     {}},
+    {"a listener more", plain, with_socket, UnitAction::Restart, {}},
+    {"a listener less", with_socket, plain, UnitAction::Restart, {}},
+    {"a listener more for a worker that is pushed it",
+     plain + std::string{"handoff = [\"scm_rights\"]\n"},
+     with_socket + std::string{"handoff = [\"scm_rights\"]\n"},
+     UnitAction::Update,
+     {}},
+    {"the backlog",
+     with_socket,
+     "[[socket]]\nname = \"http\"\nlisten = \"127.0.0.1:80\"\nbacklog = 10\n" + std::string{plain},
+     UnitAction::Update,
+     {}},
+    {"the name of a listener",
+     with_socket,
+     "[[socket]]\nname = \"web\"\nlisten = \"127.0.0.1:80\"\n" + std::string{plain},
+     UnitAction::Restart,
+     {}},
+    {"what a bound listener cannot take over",
+     with_socket,
+     "[[socket]]\nname = \"http\"\nlisten = \"127.0.0.1:80\"\nfree_bind = true\n" + std::string{plain},
+     UnitAction::Update,
+     {}},
+};
+
+std::string summary(ApplyPlan const& plan) {
+    std::string text;
+    for (auto const& step : plan.steps)
+        text += step.unit + " " + std::string{to_name(step.action)} + "\n";
+    return text;
+}
+
+} // namespace
+
+TEST_CASE("what has changed in a unit decides whether its workers must be replaced", "[supervisor]") {
+    for (auto const& row : table) {
+        CAPTURE(row.what);
+        LoadedUnits files;
+        files.specs["web"] = unit_of("web", row.after);
+        auto const plan = plan_apply({{"web", unit_of("web", row.before)}}, files);
+        REQUIRE(plan.steps.size() == 1);
+        auto const& step = plan.steps.front();
+        CHECK(to_name(step.action) == to_name(row.action));
+        CHECK(step.spec != nullptr);
+        for (auto const& why : row.why)
+            CHECK_THAT(join(step.why, "\n"), ContainsSubstring(why));
+        if (row.action == UnitAction::Keep)
+            CHECK(step.why.empty());
+        CHECK(plan.is_complete());
+    }
+}
+
+TEST_CASE("a unit that is kept keeps its very spec", "[supervisor]") {
+    auto const now = unit_of("web", plain);
+    LoadedUnits files;
+    files.specs["web"] = unit_of("web", plain);
+    CHECK(plan_apply({{"web", now}}, files).steps.front().spec == now);
+}
+
+TEST_CASE("new files add units, files that are gone remove them, in the order of their names",
+          "[supervisor]") {
+    auto const spec = unit_of("x", with_socket);
+    LoadedUnits files;
+    files.specs["new"] = unit_of("new", with_socket);
+    files.specs["kept"] = spec;
+    auto const plan = plan_apply({{"kept", spec}, {"old", spec}}, files);
+    CHECK(summary(plan) == "kept keep\nnew add\nold remove\n");
+    CHECK(plan.steps[1].listeners.at(0).action == ListenerAction::Add);
+    CHECK(plan.steps[2].listeners.at(0).action == ListenerAction::Remove);
+    CHECK(plan.steps[2].why == std::vector<std::string>{"its file is gone"});
+    CHECK(plan.steps[2].spec == nullptr);
+}
+
+TEST_CASE("a file with errors changes nothing, and the plan is not complete", "[supervisor]") {
+    auto const spec = unit_of("web", plain);
+    LoadedUnits files;
+    files.bad["web"] = parse_unit("web", {"web.toml", "[nonsense"}).diagnostics;
+    auto const plan = plan_apply({{"web", spec}}, files);
+    CHECK(summary(plan) == "web bad\n");
+    CHECK(plan.steps.front().diagnostics.size() == files.bad["web"].size());
+    CHECK(plan.steps.front().spec == nullptr);
+    CHECK(!plan.is_complete());
+}
+
+TEST_CASE("a folder that cannot be read removes no unit", "[supervisor]") {
+    auto const spec = unit_of("web", plain);
+    LoadedUnits files;
+    files.specs["new"] = unit_of("new", plain);
+    files.folder_errors.emplace_back();
+    auto const plan = plan_apply({{"web", spec}}, files);
+    CHECK(summary(plan) == "new add\n");
+    CHECK(plan.folder_errors.size() == 1);
+    CHECK(!plan.is_complete());
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is measured while a rollout runs.
+#include "harness.h"
+#include "supervisor/rollout_record.h"
+#include "supervisor/socket_custody.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+using namespace holdfast;
+using namespace holdfast::test;
+using lifecycle::GenerationId;
+
+namespace {
+
+struct Rollouts : Turning {
+    Rollouts() { REQUIRE(sockets.hold(spec, {})); }
+    void begin(std::uint32_t id, std::optional<std::uint32_t> previous) {
+        std::optional<GenerationId> before;
+        if (previous)
+            before = GenerationId{*previous};
+        records.begin(GenerationId{id}, "web", Strategy::Overlap, before, sockets, {});
+    }
+    UniqueFd client() {
+        auto connected = connect_to(sockets.held().front().port);
+        REQUIRE(connected.is_open());
+        return connected;
+    }
+    void accept_one() {
+        UniqueFd const accepted{
+            ::accept4(sockets.held().front().fd.raw(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+        REQUIRE(accepted.is_open());
+    }
+
+    EventLog events;
+    UnitSpecPtr spec = unit_of("web", tcp_socket("http", 0) + service(runs));
+    SocketCustody sockets{*loop, events, spec};
+    RolloutRecords records;
+};
+
+} // namespace
+
+TEST_CASE("a report says how deep the queue was before, at most and after", "[supervisor]") {
+    Rollouts test;
+    auto const one = test.client();
+    test.begin(2, 1);
+    CHECK(test.records.has(GenerationId{2}));
+    auto const two = test.client();
+    auto const three = test.client();
+    test.records.sample(test.sockets);
+    test.records.took_over(GenerationId{2});
+    for (int i = 0; i < 3; ++i)
+        test.accept_one();
+    test.records.killed_at_deadline();
+    auto const record = test.records.finish(GenerationId{2}, Verdict::Done, "", test.sockets);
+    REQUIRE(record);
+    auto const& report = record->report;
+    CHECK(report.unit == "web");
+    CHECK(report.generation == 2);
+    CHECK(report.previous_generation == 1U);
+    CHECK(report.verdict == Verdict::Done);
+    CHECK(report.killed_at_deadline == 1);
+    CHECK(report.ready_after);
+    CHECK(report.drained_after);
+    REQUIRE(report.listeners.size() == 1);
+    auto const& listener = report.listeners.front();
+    CHECK(listener.name == "http");
+    CHECK(listener.address.port == test.sockets.held().front().port);
+    CHECK(listener.queue_before == 1);
+    CHECK(listener.queue_highest == 3);
+    CHECK(listener.queue_after == 0);
+    CHECK(listener.limit == 64);
+    CHECK(listener.drops == 0U);
+    CHECK(!test.records.has(GenerationId{2}));
+}
+
+TEST_CASE("rollouts that overlap have a record each", "[supervisor]") {
+    Rollouts test;
+    test.begin(2, 1);
+    test.begin(3, 2);
+    test.records.took_over(GenerationId{3});
+    auto const failed =
+        test.records.finish(GenerationId{2}, Verdict::Superseded, "a newer one", test.sockets);
+    REQUIRE(failed);
+    CHECK(failed->report.reason == "a newer one");
+    CHECK(!failed->report.ready_after);
+    CHECK(!failed->report.drained_after);
+    CHECK(!test.records.finish(GenerationId{2}, Verdict::Done, "", test.sockets));
+    CHECK(test.records.has(GenerationId{3}));
+    CHECK(test.records.finish(GenerationId{3}, Verdict::Done, "", test.sockets)->report.ready_after);
+}
+
+TEST_CASE("what is told of a rollout that is not under way is passed over", "[supervisor]") {
+    Rollouts test;
+    test.records.took_over(GenerationId{9});
+    test.records.killed_at_deadline();
+    test.records.sample(test.sockets);
+    CHECK(!test.records.finish(GenerationId{9}, Verdict::Done, "", test.sockets));
+}
