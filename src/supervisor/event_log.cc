@@ -32,10 +32,11 @@ void EventLog::add(Event event) {
     recent_.push_back(std::move(event));
     if (recent_.size() > most_events)
         recent_.pop_front();
+    auto const& told = recent_.back(); // stays where it is when a follower adds another
     // A follower may end its own following, and only its own, while it is told: so it is called as a copy.
     for (auto next = followers_.begin(); next != followers_.end();) {
         auto const follower = *next++;
-        follower(recent_.back());
+        follower(told);
     }
 }
 

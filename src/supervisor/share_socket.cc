@@ -22,6 +22,8 @@ struct ShareSocket::Client {
 
 namespace {
 
+constexpr Duration accept_pause = std::chrono::milliseconds{100};
+
 Error not_permitted(std::string const& unit) {
     // The same words for a unit that is not there: a stranger learns nothing about it.
     return system_error(EACCES, "share the listeners of " + unit, {},
@@ -84,10 +86,19 @@ ShareSocket::~ShareSocket() {
     ::unlink(path_.c_str());
 }
 
+void ShareSocket::pause() {
+    source_.set_events(0);
+    resume_ = supervisor_.shared().loop.at(MonotonicTime::now() + accept_pause,
+                                           [this] { source_.set_events(EPOLLIN); });
+}
+
 void ShareSocket::accept() {
     UniqueFd socket{::accept4(fd_.raw(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
-    if (!socket.is_open())
+    if (!socket.is_open()) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            pause(); // no descriptor or no memory is left: the client would wake us without end
         return;
+    }
     auto peer = read_peer(socket);
     if (!peer)
         return;

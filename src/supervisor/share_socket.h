@@ -27,11 +27,13 @@ private:
     struct Client;
     ShareSocket(Supervisor& supervisor, std::string path, UniqueFd fd);
     void accept();
+    void pause();
 
     Supervisor& supervisor_;
     std::string path_;
     UniqueFd fd_;
     EventSource source_;
+    EventSource resume_;
     std::list<Client> clients_;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/view.h"
 
-#include <charconv>
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
@@ -225,9 +225,11 @@ json unit(UnitRunner const& unit, Supervisor& supervisor, bool full) {
         if (known.role == lifecycle::Role::Serving)
             generation = static_cast<std::uint32_t>(known.id);
     json last_event = nullptr;
-    for (auto const& event : supervisor.shared().events.recent())
-        if (event.unit == unit.spec().name)
-            last_event = event.text;
+    auto const& events = supervisor.shared().events.recent();
+    auto const last = std::find_if(events.rbegin(), events.rend(),
+                                   [&](Event const& event) { return event.unit == unit.spec().name; });
+    if (last != events.rend())
+        last_event = last->text;
     auto const& around = supervisor.shared().around;
     return {{"name", unit.spec().name},
             {"description", unit.spec().description},
