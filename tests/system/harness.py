@@ -393,6 +393,15 @@ def wait_gone(pid):
     wait_for("process %d (%s) to be gone" % (pid, command_of(pid)), lambda: state_of(pid) is None)
 
 
+def has_ended(pid):
+    return state_of(pid) in (None, "Z", "X")
+
+
+def wait_ended(pid):
+    """It may be somebody's zombie still."""
+    wait_for("process %d (%s) to end" % (pid, command_of(pid)), lambda: has_ended(pid))
+
+
 def http_get(target, path="/", timeout=DEADLINE):
     """(status, body) of one request; target is a port or a unix path."""
     sock = connect(target, timeout)
@@ -404,7 +413,11 @@ def http_get(target, path="/", timeout=DEADLINE):
 def connect(target, timeout=DEADLINE):
     sock = socket.socket(socket.AF_INET if isinstance(target, int) else socket.AF_UNIX)
     sock.settimeout(timeout)
-    sock.connect(("127.0.0.1", target) if isinstance(target, int) else target)
+    try:
+        sock.connect(("127.0.0.1", target) if isinstance(target, int) else target)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
@@ -484,7 +497,7 @@ class Story(unittest.TestCase):
             load.kill()
         for daemon in self.daemons:
             problems += self.end_of(daemon)
-        problems += self.end_of_children()
+        problems += [*self.left_in_folders(), *self.end_of_children()]
         if getattr(getattr(self, self._testMethodName), "is_known_bug", False):
             return
         if failed or problems:
@@ -504,10 +517,13 @@ class Story(unittest.TestCase):
             problems.append("holdfastd did not end on SIGTERM")
         finally:
             daemon.kill()
-        left = set(os.listdir(daemon.runtime)) if os.path.isdir(daemon.runtime) else set()
-        if left - {"lock", "log"}:
-            problems.append("in the runtime folder: %s" % sorted(left))
         return problems
+
+    def left_in_folders(self):
+        for folder in {daemon.runtime for daemon in self.daemons}:
+            left = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+            if left - {"lock", "log"}:
+                yield "in the runtime folder: %s" % sorted(left)
 
     def end_of_children(self):
         """What came to us because its parent is gone; zombies are only reaped."""
