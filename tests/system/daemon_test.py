@@ -57,7 +57,7 @@ class DaemonItself(Story):
 
     def test_a_unit_folder_that_is_missing_is_said_and_the_others_count(self):
         daemon = self.daemon({"web": web()}, options=["--foreground", "--unit-dir", os.path.join(self.folder, "nothere")])
-        self.assertIn("nothere", daemon.log_text())
+        daemon.wait_log("nothere")
         self.assert_says(daemon.run("plan"), 1, "nothere")
         self.assertEqual(http_get(daemon.port("web"))[0], 200)
 
@@ -70,8 +70,7 @@ class DaemonItself(Story):
         os.mkdir(secret)
         os.chmod(secret, 0)
         daemon = self.daemon(units, options=["--foreground", "--unit-dir", secret], **more)
-        self.assertIn(secret, daemon.log_text())
-        self.assertIn("Permission denied", daemon.log_text())
+        daemon.wait_log(secret + ": error: cannot open the folder: Permission denied")
         return daemon
 
     def test_a_unit_folder_that_may_not_be_read_is_said(self):
@@ -246,7 +245,7 @@ class DaemonItself(Story):
 
     def test_workers_have_its_standard_error_in_the_foreground(self):
         daemon = self.daemon({"loud": unit_text((), {"type": "exec", "exec_start": ["/bin/sh", "-c", "echo from the worker; exec sleep 1000"]})})
-        wait_for("the line", lambda: "from the worker" in daemon.log_text())
+        daemon.wait_log("from the worker")
 
     def test_closed_standard_descriptors_are_replaced(self):
         code = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"

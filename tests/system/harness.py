@@ -265,6 +265,10 @@ class Daemon:
         with open(self.log, errors="replace") as log:
             return log.read()
 
+    def wait_log(self, text):
+        """Its log is written by a thread of its own, a moment later."""
+        wait_for("`%s` in its log" % text, lambda: text in self.log_text())
+
     # ---- its units ----
 
     def write(self, unit, text):
