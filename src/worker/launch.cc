@@ -25,6 +25,22 @@ namespace {
 
 constexpr int last_signal = 64; // _NSIG - 1
 
+/// The signals that we were started with as ignored; exec(2) would hand them on. Asked once (it takes 60
+/// system calls): we ourselves never ignore one.
+std::vector<int> const& ignored_signals() {
+    static std::vector<int> const ignored = [] {
+        std::vector<int> found;
+        for (int signal = 1; signal <= last_signal; ++signal) {
+            struct sigaction now {};
+            if (::sigaction(signal, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+                now.sa_handler == SIG_IGN)
+                found.push_back(signal);
+        }
+        return found;
+    }();
+    return ignored;
+}
+
 /// The plan in the only shapes that the child may touch: plain arrays made before the fork.
 struct ChildPlan {
     std::vector<char const*> programs;
@@ -35,6 +51,8 @@ struct ChildPlan {
     std::string journal_header;
     sockaddr_un journal_address{};
     LaunchPlan const& plan;
+    std::vector<int> const& ignored = ignored_signals();
+    bool has_default_handlers = false; ///< the fork itself has reset them
     int status = -1;
 
     explicit ChildPlan(LaunchPlan const& launch) : plan{launch} {
@@ -78,10 +96,14 @@ struct ChildFailure {
     ::_exit(127);
 }
 
-ChildFailure reset_signals() noexcept {
+ChildFailure reset_signals(ChildPlan const& child) noexcept {
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
-    for (int signal = 1; signal <= last_signal; ++signal)
+    for (int const signal : child.ignored)
+        if (::sigaction(signal, &standard, nullptr) < 0)
+            return {LaunchStage::Signals, errno};
+    // exec(2) resets handlers too, but a signal may come before it.
+    for (int signal = 1; signal <= last_signal && !child.has_default_handlers; ++signal)
         if (signal != SIGKILL && signal != SIGSTOP && ::sigaction(signal, &standard, nullptr) < 0 &&
             errno != EINVAL)
             return {LaunchStage::Signals, errno};
@@ -236,7 +258,7 @@ ChildFailure execute(ChildPlan& child) noexcept {
     if (::setsid() < 0)
         failure = {LaunchStage::Session, errno};
     if (!failure.failed())
-        failure = reset_signals();
+        failure = reset_signals(child);
     if (!failure.failed())
         failure = clear_the_way(child);
     if (!failure.failed())
@@ -260,10 +282,20 @@ ChildFailure execute(ChildPlan& child) noexcept {
 
 namespace {
 
-/// fork(2) that gives a pidfd too (Linux 5.2). clone(2), not clone3(2): the seccomp filters of container
-/// engines refuse the latter. Raw, so that no at-fork handler of a library runs; the child calls nothing that
-/// would miss them.
-pid_t fork_with_pidfd(int* pidfd) {
+/// fork(2) with a pidfd and, where it can be had, with every handler reset by the kernel
+/// (CLONE_CLEAR_SIGHAND, Linux 5.5), which saves 60 system calls of a worker's start. Old kernels do not know
+/// clone3(2) and some container engines refuse it. Raw, so that no at-fork handler of a library runs; the
+/// child calls nothing that would miss them.
+pid_t fork_with_pidfd(int* pidfd, bool& has_default_handlers) {
+    clone_args arguments{};
+    arguments.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+    arguments.pidfd = reinterpret_cast<std::uint64_t>(pidfd);
+    arguments.exit_signal = SIGCHLD;
+    has_default_handlers = true;
+    auto const pid = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+    if (pid >= 0 || (errno != ENOSYS && errno != EINVAL && errno != EPERM))
+        return pid;
+    has_default_handlers = false;
     constexpr unsigned long flags = CLONE_PIDFD | SIGCHLD;
 #if defined(__s390__)
     return static_cast<pid_t>(::syscall(SYS_clone, nullptr, flags, pidfd, nullptr, nullptr));
@@ -289,7 +321,7 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     int pidfd = -1;
-    auto const pid = fork_with_pidfd(&pidfd);
+    auto const pid = fork_with_pidfd(&pidfd, child.has_default_handlers);
     int const problem = errno;
     if (pid == 0)
         run_child(child);

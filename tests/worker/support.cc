@@ -17,6 +17,8 @@
 
 namespace holdfast::test {
 
+bool const ignores_broken_pipes = ::signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+
 TempFolder::TempFolder() {
     std::string name = "/tmp/holdfast-test-XXXXXX";
     REQUIRE(::mkdtemp(name.data()) != nullptr);

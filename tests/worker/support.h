@@ -94,6 +94,8 @@ private:
 
 /// What waitpid(2) says of a child at once: "running", "exit N", "signal N", or "no child".
 [[nodiscard]] std::string look_at_child(pid_t pid);
+/// SIGPIPE is ignored from the very beginning, as in a supervisor that was started so.
+extern bool const ignores_broken_pipes;
 /// Processes that our children leave behind come to us.
 void become_reaper();
 
