@@ -79,6 +79,9 @@ Result<std::unique_ptr<ShareSocket>> ShareSocket::open(Supervisor& supervisor, s
     std::unique_ptr<ShareSocket> share{new ShareSocket{supervisor, std::move(path), std::move(fd)}};
     share->source_ = supervisor.shared().loop.watch(
         share->fd_, EPOLLIN, [raw = share.get()](std::uint32_t) { raw->accept(); }, Priority::Clients);
+    // Made now: a timer may need a descriptor, and when it rings there was none.
+    share->resume_ = supervisor.shared().loop.at(MonotonicTime::never(),
+                                                 [raw = share.get()] { raw->source_.set_events(EPOLLIN); });
     return share;
 }
 
@@ -88,8 +91,7 @@ ShareSocket::~ShareSocket() {
 
 void ShareSocket::pause() {
     source_.set_events(0);
-    resume_ = supervisor_.shared().loop.at(MonotonicTime::now() + accept_pause,
-                                           [this] { source_.set_events(EPOLLIN); });
+    resume_.rearm(MonotonicTime::now() + accept_pause);
 }
 
 void ShareSocket::accept() {

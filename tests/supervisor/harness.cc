@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "harness.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -124,11 +125,15 @@ Home::Home() {
 }
 
 Home::~Home() {
-    bool is_done = false;
-    supervisor->shut_down([&] { is_done = true; });
-    if (!until([&] { return is_done; }, 5s))
-        supervisor->shut_down({});
-    CHECK(until([&] { return is_done; }));
+    auto const is_over = [&] {
+        auto const& units = supervisor->units();
+        return std::all_of(units.begin(), units.end(),
+                           [](auto const& unit) { return unit.second->workers().empty(); });
+    };
+    supervisor->shut_down([] {});
+    if (!until(is_over, 5s))
+        supervisor->shut_down([] {});
+    CHECK(until(is_over));
 }
 
 WishResult Home::start(UnitRunner& unit) {
