@@ -4,7 +4,7 @@ import os
 import socket
 import time
 
-from harness import (FACTOR, PYTHON, Story, children_of, connect, http_get, known_bug, main, read_answer, state_of, tcp, unit_text, wait_for, wait_gone,
+from harness import (FACTOR, PYTHON, Story, children_of, connect, http_get, known_bug, main, read_answer, state_of, unit_text, wait_for, wait_gone,
                      web, worker)
 
 
@@ -124,7 +124,6 @@ class Crash(Story):
                     os.unlink(pids)
                 self.assertEqual(daemon.end(), 0)
 
-    @known_bug
     def test_mainpid_names_the_process_that_counts_and_the_group_ends_with_it(self):
         """MAINPID= of a new process broke the unit: its old pidfd was watched twice."""
         pids = os.path.join(self.folder, "pids")
@@ -140,7 +139,6 @@ class Crash(Story):
         os.kill(child, 9)
         daemon.wait_event("finished", "web")
 
-    @known_bug
     def test_after_mainpid_the_old_main_process_ends_with_the_worker(self):
         """MAINPID= of a new process broke the unit: its old pidfd was watched twice."""
         pids = os.path.join(self.folder, "pids")
