@@ -5,7 +5,7 @@
 set -euo pipefail
 
 for_build=(cmake g++ libcli11-dev libspdlog-dev libsystemd-dev libtomlplusplus-dev ninja-build nlohmann-json3-dev pkg-config catch2 python3)
-for_test=("${for_build[@]}" curl gunicorn iproute2 lighttpd procps)
+for_test=("${for_build[@]}" curl gunicorn iproute2 lighttpd mandoc procps)
 for_bench=("${for_build[@]}" libserver-starter-perl procps)
 
 case "${1:-}" in
