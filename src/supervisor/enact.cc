@@ -66,7 +66,7 @@ void UnitRunner::spawn(Spawn const& order) {
     auto const spawned = try_spawn(order, spec_of(order.spec));
     if (spawned)
         return happen(Forked{order.worker});
-    endings_.push_back({order.worker, 0, to_string(spawned.error())});
+    underway().endings.push_back({order.worker, 0, to_string(spawned.error())});
     happen(SpawnFailed{order.worker});
 }
 

@@ -25,6 +25,7 @@ struct RolloutRecord {
 
 class RolloutRecords {
 public:
+    [[nodiscard]] bool is_empty() const { return records_.empty(); }
     [[nodiscard]] bool has(lifecycle::GenerationId generation) { return find(generation) != nullptr; }
     void begin(lifecycle::GenerationId generation, std::string const& unit, Strategy strategy,
                std::optional<lifecycle::GenerationId> previous, SocketCustody const& sockets,

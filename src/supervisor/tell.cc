@@ -74,9 +74,12 @@ constexpr Meaning const& meaning_of(Happening happening) {
 } // namespace
 
 std::string UnitRunner::ending_text(WorkerId id) const {
-    auto const found = std::find_if(endings_.begin(), endings_.end(),
+    if (!underway_)
+        return "it ended";
+    auto const& endings = underway_->endings;
+    auto const found = std::find_if(endings.begin(), endings.end(),
                                     [&](Ending const& ending) { return ending.worker == id; });
-    return found == endings_.end() ? "it ended" : found->text;
+    return found == endings.end() ? "it ended" : found->text;
 }
 
 std::string UnitRunner::reason(Report const& report) const {
@@ -162,7 +165,7 @@ void UnitRunner::tell(Report const& report) {
         if (auto* const worker = find(report.worker))
             event.pid = worker->process.pid();
         else
-            for (auto const& ending : endings_)
+            for (auto const& ending : underway().endings)
                 if (ending.worker == report.worker && ending.pid != 0)
                     event.pid = ending.pid;
     }
@@ -182,19 +185,19 @@ void UnitRunner::tell(Report const& report) {
 }
 
 void UnitRunner::follow_rollouts(Report const& report, std::string const& told) {
-    rollouts_.sample(sockets_);
+    underway().rollouts.sample(sockets_);
     if (report.happening == Happening::RolloutBegan || report.happening == Happening::RolloutWaits)
         begin_rollout(report.generation);
     else if (report.happening == Happening::TookOver)
-        rollouts_.took_over(report.generation);
+        underway().rollouts.took_over(report.generation);
     else if (report.happening == Happening::DrainDeadlinePassed)
-        rollouts_.killed_at_deadline();
+        underway().rollouts.killed_at_deadline();
     else if (auto const verdict = meaning_of(report.happening).verdict)
         finish_rollout(report, *verdict, told);
 }
 
 void UnitRunner::begin_rollout(GenerationId id) {
-    if (rollouts_.has(id)) // it waited, and its answers are with it
+    if (underway().rollouts.has(id)) // it waited, and its answers are with it
         return;
     // The one that serves, or has until now: not one that failed and is still being ended.
     std::optional<GenerationId> previous;
@@ -206,20 +209,21 @@ void UnitRunner::begin_rollout(GenerationId id) {
             if (worker.was_ready && worker.generation != id && (!previous || worker.generation > *previous))
                 previous = worker.generation;
     std::vector<WishAnswer> answers;
-    auto const restart = std::find_if(waiting_.begin(), waiting_.end(), [](Waiting const& waiting) {
+    auto& wishes = underway().waiting;
+    auto const restart = std::find_if(wishes.begin(), wishes.end(), [](Waiting const& waiting) {
         return waiting.kind == WishKind::Restart;
     });
-    if (restart != waiting_.end()) {
+    if (restart != wishes.end()) {
         answers.push_back(std::move(restart->answer));
-        waiting_.erase(restart);
+        wishes.erase(restart);
     }
-    rollouts_.begin(id, wanted_->name, strategy_of_next_, previous, sockets_, std::move(answers));
+    underway().rollouts.begin(id, wanted_->name, strategy_of_next_, previous, sockets_, std::move(answers));
 }
 
 void UnitRunner::finish_rollout(Report const& report, Verdict verdict, std::string const& told) {
     auto const generation = report.generation;
-    auto record =
-        rollouts_.finish(generation, verdict, verdict == Verdict::Done ? std::string{} : told, sockets_);
+    auto record = underway().rollouts.finish(generation, verdict,
+                                             verdict == Verdict::Done ? std::string{} : told, sockets_);
     if (!record)
         return;
     auto const still_serves =
@@ -258,10 +262,11 @@ void UnitRunner::answer_wishes(Report const& report, std::string const& told) {
 
 std::vector<WishAnswer> UnitRunner::take_waiting(WishKind kind) {
     std::vector<WishAnswer> taken;
-    for (auto& waiting : waiting_)
+    auto& wishes = underway().waiting;
+    for (auto& waiting : wishes)
         if (waiting.kind == kind)
             taken.push_back(std::move(waiting.answer));
-    std::erase_if(waiting_, [&](Waiting const& waiting) { return waiting.kind == kind; });
+    std::erase_if(wishes, [&](Waiting const& waiting) { return waiting.kind == kind; });
     return taken;
 }
 

@@ -108,7 +108,7 @@ void UnitRunner::start(WishAnswer answer) {
         hold_sockets();
     if (auto reason = reason_to_refuse(); !reason.empty())
         return answer(refused(std::move(reason)));
-    waiting_.push_back({WishKind::Start, std::move(answer)});
+    underway().waiting.push_back({WishKind::Start, std::move(answer)});
     happen(StartWished{});
 }
 
@@ -118,7 +118,7 @@ void UnitRunner::stop(WishAnswer answer) {
         kill_all();
         return answer({true, "its workers are killed", std::nullopt});
     }
-    waiting_.push_back({WishKind::Stop, std::move(answer)});
+    underway().waiting.push_back({WishKind::Stop, std::move(answer)});
     happen(StopWished{});
 }
 
@@ -127,7 +127,7 @@ void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
         hold_sockets();
     if (auto reason = reason_to_refuse(); !reason.empty())
         return answer(refused(std::move(reason)));
-    waiting_.push_back({WishKind::Restart, std::move(answer)});
+    underway().waiting.push_back({WishKind::Restart, std::move(answer)});
     happen(RestartWished{strategy});
 }
 
@@ -198,7 +198,7 @@ void UnitRunner::kill_all() {
 void UnitRunner::happen(Fact fact) {
     if (is_broken_)
         return;
-    facts_.push_back(fact);
+    underway().facts.push_back(fact);
     if (std::exchange(is_settling_posted_, true))
         return;
     shared_.loop.post([shared = &shared_, number = number_] {
@@ -213,10 +213,9 @@ void UnitRunner::settle() {
     is_settling_posted_ = false;
     auto const phase_before = phase_of(state_);
     auto const rules = policy();
-    // What enacting adds is taken in the same turn, in its order. Nothing is kept for the next one: there are
-    // many units, and most have nothing to do.
-    while (!facts_.empty())
-        for (auto const& fact : std::exchange(facts_, {})) {
+    // What enacting adds is taken in the same turn, in its order.
+    while (underway_ && !underway_->facts.empty())
+        for (auto const& fact : std::exchange(underway_->facts, {})) {
             auto const now = MonotonicTime::now();
             remember(fact, now);
             if (auto const* const restart = std::get_if<RestartWished>(&fact))
@@ -224,11 +223,25 @@ void UnitRunner::settle() {
             for (auto const& order : step(state_, rules, fact, now))
                 enact(order);
         }
-    endings_ = std::vector<Ending>{};
+    drop_underway();
     drop_unused_specs();
     arm_timer();
     if (phase_of(state_) != phase_before)
         since_ = MonotonicTime::now();
+}
+
+UnitRunner::Underway& UnitRunner::underway() {
+    if (!underway_)
+        underway_ = std::make_unique<Underway>();
+    return *underway_;
+}
+
+void UnitRunner::drop_underway() {
+    if (!underway_)
+        return;
+    underway_->endings.clear();
+    if (underway_->waiting.empty() && underway_->rollouts.is_empty())
+        underway_.reset();
 }
 
 void UnitRunner::remember(Fact const& fact, MonotonicTime now) {
@@ -279,7 +292,7 @@ void UnitRunner::worker_executed(WorkerProcess& worker) {
 void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());
-    endings_.push_back({id, worker.pid(), launch_failure_text(*find(id), failure)});
+    underway().endings.push_back({id, worker.pid(), launch_failure_text(*find(id), failure)});
     forget(worker);
     happen(SpawnFailed{id});
 }
@@ -287,7 +300,7 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
 void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());
-    endings_.push_back({id, worker.pid(), to_string(status)});
+    underway().endings.push_back({id, worker.pid(), to_string(status)});
     forget(worker);
     sockets_.mend();
     happen(Exited{id, kind_of(status)});
@@ -300,7 +313,6 @@ void UnitRunner::forget(WorkerProcess const& worker) {
 
 void UnitRunner::mark_broken(std::string_view what) {
     is_broken_ = true;
-    facts_.clear();
     timers_.clear();
     timer_.reset();
     sockets_.unwatch();
@@ -309,8 +321,11 @@ void UnitRunner::mark_broken(std::string_view what) {
                        trouble_ +
                            "; its sockets and workers stay as they are, and nothing more is done for it (a "
                            "stop kills its workers)");
-    auto answers = rollouts_.abandon();
-    for (auto& waiting : std::exchange(waiting_, {}))
+    if (!underway_)
+        return;
+    auto const ended = std::move(underway_);
+    auto answers = ended->rollouts.abandon();
+    for (auto& waiting : ended->waiting)
         answers.push_back(std::move(waiting.answer));
     for (auto const& answer : answers)
         answer(refused(trouble_));

@@ -139,6 +139,16 @@ private:
         pid_t pid;
         std::string text;
     };
+    /// What a unit has only while something is under way: there are many units, and most rest.
+    struct Underway {
+        std::vector<lifecycle::Fact> facts; ///< not yet taken by step()
+        std::vector<Ending> endings;        ///< of the workers that these facts are about
+        std::vector<Waiting> waiting;
+        RolloutRecords rollouts;
+    };
+    [[nodiscard]] Underway& underway();
+    void drop_underway();
+
     struct ArmedTimer {
         lifecycle::TimerKey key;
         MonotonicTime at;
@@ -159,14 +169,11 @@ private:
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<ArmedTimer> timers_;
     EventSource timer_;
-    std::vector<lifecycle::Fact> facts_; ///< not yet taken by step()
-    std::vector<Ending> endings_;        ///< of the workers that these facts are about
-    std::vector<TracedFact> traced_;     ///< a ring
+    std::vector<TracedFact> traced_; ///< a ring
     std::uint64_t traced_count_ = 0;
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
-    std::vector<Waiting> waiting_;
-    RolloutRecords rollouts_;
+    std::unique_ptr<Underway> underway_;
 };
 
 } // namespace holdfast
