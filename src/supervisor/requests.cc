@@ -17,7 +17,8 @@ namespace {
 class EventFeed : public std::enable_shared_from_this<EventFeed> {
 public:
     EventFeed(EventLog& events, ControlReply reply) : events_{events}, reply_{std::move(reply)} {}
-    ~EventFeed() { end(); }
+    // No destructor ends the following: as long as it lasts the log holds us, so when we go, it has ended or
+    // the log itself is being destroyed, and must not be touched any more.
 
     /// `as_list`: each event as the `events` of a reply, else as its `event`.
     void begin(std::string unit, bool as_list) {

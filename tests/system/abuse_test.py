@@ -162,6 +162,8 @@ class Abuse(Story):
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def test_a_restart_without_descriptors_fails_in_words_and_the_old_worker_stays(self):
+        if FACTOR > 1:
+            self.skip("a sanitizer needs descriptors itself: without any it calls good objects bad")
         daemon = self.daemon({"web": web()})
         pid = daemon.pid_of("web")
         with daemon.control() as control:

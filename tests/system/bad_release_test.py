@@ -109,7 +109,7 @@ class BadRelease(Story):
         self.refused(web(user="no-such-user-here"), ["no-such-user-here"])
 
     def test_a_name_that_is_nowhere_on_the_path(self):
-        self.refused(unit_text([tcp()], {"type": "notify", "exec_start": ["holdfast-no-such-program"]}),
+        self.refused(unit_text([tcp()], {"type": "notify", "exec_start": ["holdfast-no-such-program"], "environment": {"PATH": "/usr/bin:/bin"}}),
                      ["holdfast-no-such-program", "on the PATH"])
 
     def test_one_that_asks_for_more_descriptors_than_it_may_have(self):

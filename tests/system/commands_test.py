@@ -104,6 +104,7 @@ class Commands(Story):
         self.assertEqual(done.returncode, 0)
 
     def test_events_follow_shows_what_happens_and_ends_with_the_daemon(self):
+        """With somebody following, the end of holdfastd freed the following twice."""
         daemon = self.daemon({"web": web(), "other": web()})
         follower, of_unit = daemon.popen("events", "--follow", "--json"), daemon.popen("events", "-f", "web")
         self.assertIn("events", json.loads(follower.stdout.readline()))
