@@ -57,7 +57,7 @@ struct StoppingSaid {
     bool operator==(StoppingSaid const&) const = default;
 };
 /// EXTEND_TIMEOUT_USEC: the running deadline (start, stop or drain) of this worker moves to now + by, never
-/// earlier.
+/// earlier. The settle time is none: it stays.
 struct TimeExtended {
     WorkerId worker{};
     Duration by{};
@@ -80,7 +80,7 @@ struct Exited {
 
 // ---- timers, armed by orders ----
 enum class TimerKind {
-    StartDeadline, ///< worker: not ready in time
+    StartDeadline, ///< worker: no sign in time; after its sign: it has settled, so it is ready
     StopDeadline,  ///< worker: told to go and still there
     RestartDelay,  ///< slot: back-off is over
     StartLimit,    ///< unit: the pause of the start limit is over

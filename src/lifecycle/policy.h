@@ -26,9 +26,11 @@ struct Policy {
     Activation activation = Activation::Eager;
     RestartWhen restart = RestartWhen::OnFailure;
     Strategy strategy = Strategy::Overlap;
-    Duration timeout_start =
-        std::chrono::seconds{90}; ///< spawn to ready; only ServiceType::Notify can miss it
-    /// Exec, Simple: how long a process of an incoming generation must have run before it counts as ready.
+    /// Spawn to the sign of its type. Exec and Simple miss it when the process hangs before it is a program
+    /// (a log FIFO that nobody reads, a mount that does not answer).
+    Duration timeout_start = std::chrono::seconds{90};
+    /// Exec, Simple: how long a process of an incoming generation must have run, from its sign on, before it
+    /// counts as ready.
     Duration settle_time{0};
     Duration timeout_stop = std::chrono::seconds{30}; ///< drain signal to SIGKILL, when the user said stop
     Duration drain_timeout =

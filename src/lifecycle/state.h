@@ -33,6 +33,7 @@ struct Worker {
     WorkerPhase phase = WorkerPhase::Starting;
     bool was_ready = false;
     bool forked = false;                             ///< the process exists, so it can be signalled
+    bool shown = false;                              ///< the sign of its type has come; Starting: it settles
     bool told = false;                               ///< the Drain order was given
     MonotonicTime since{};                           ///< when it entered its phase
     MonotonicTime ready_at{};                        ///< when it became ready, if was_ready

@@ -176,6 +176,9 @@ void UnitStep::on(TimeExtended const& fact) {
         return;
     switch (worker->phase) {
     case WorkerPhase::Starting:
+        if (worker->shown) // its start is over, and how long it has to settle is not its own to say
+            return;
+        [[fallthrough]];
     case WorkerPhase::Draining:
         worker->deadline = std::max(worker->deadline, now_ + fact.by);
         return;
@@ -223,7 +226,7 @@ void UnitStep::on(TimerExpired const& fact) {
 void UnitStep::on_start_deadline(Worker& worker) {
     switch (worker.phase) {
     case WorkerPhase::Starting: {
-        if (the(worker.generation).policy.type != ServiceType::Notify)
+        if (worker.shown)
             return become_ready(worker); // it has run for the settle time
         auto const id = worker.id;
         auto const generation = worker.generation;

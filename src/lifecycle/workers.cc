@@ -100,9 +100,7 @@ void UnitStep::spawn(Generation const& generation, Slot slot, unsigned tries) {
                   .generation = generation.id,
                   .slot = slot,
                   .tries = static_cast<std::uint16_t>(tries)};
-    bool const can_be_late = generation.policy.type == ServiceType::Notify;
-    enter(worker, WorkerPhase::Starting,
-          can_be_late ? now_ + generation.policy.timeout_start : MonotonicTime::never());
+    enter(worker, WorkerPhase::Starting, now_ + generation.policy.timeout_start);
     state_.workers.push_back(worker);
     orders_.push_back(Spawn{worker.id, generation.id, slot, generation.policy.spec});
 }
@@ -123,12 +121,13 @@ void UnitStep::fill(Generation const& generation) {
 /// generation would go for it, running must last for a moment, so that a release that crashes at once never
 /// costs the one that works (P2).
 void UnitStep::show_sign(Worker& worker) {
+    bool const is_first = !std::exchange(worker.shown, true);
     auto const& generation = the(worker.generation);
     auto const& policy = generation.policy;
     if (policy.type == ServiceType::Notify || generation.role != Role::Incoming ||
         policy.settle_time <= Duration{0})
         return become_ready(worker);
-    if (worker.deadline == MonotonicTime::never())
+    if (is_first)
         worker.deadline = now_ + policy.settle_time;
 }
 

@@ -218,7 +218,7 @@ TEST_CASE("a restart of a unit whose workers all crash starts afresh by the want
     story.policy.spec = SpecId{2};
     story.tell(RestartWished{});
     CHECK(story.all<Spawn>().front().spec == SpecId{2});
-    CHECK(story.timers.empty());
+    CHECK_FALSE(story.backs_off());
     SECTION("and is done when that is ready") {
         story.comes_up(WorkerId{2});
         CHECK(story.said(Happening::RolloutDone));

@@ -72,3 +72,46 @@ TEST_CASE("a second sign of life does not begin the settle time anew", "[lifecyc
     story.pass(50ms);
     CHECK(story.reports(Happening::TookOver).size() == 1);
 }
+
+TEST_CASE("an exec release that never becomes a program fails at timeout_start, and the old one serves on",
+          "[lifecycle]") {
+    auto story = serving_story();
+    story.policy.timeout_start = 10s;
+    story.new_chapter();
+    story.tell(RestartWished{});
+    auto const fresh = story.spawned.back();
+    story.tell(Forked{fresh});
+    story.pass(10s);
+    CHECK(story.reports(Happening::TookOver).empty());
+    REQUIRE(story.reports(Happening::RolloutFailed).size() == 1);
+    CHECK(story.reports(Happening::RolloutFailed).front().cause == Cause::StartDeadline);
+    CHECK(story.all<Drain>() == std::vector{Drain{fresh}});
+}
+
+TEST_CASE("the settle time begins with the sign, and may end after timeout_start", "[lifecycle]") {
+    auto story = serving_story();
+    story.policy.timeout_start = 10s;
+    story.new_chapter();
+    story.tell(RestartWished{});
+    auto const fresh = story.spawned.back();
+    story.tell(Forked{fresh});
+    story.pass(9900ms);
+    story.tell(Executed{fresh});
+    story.pass(249ms);
+    CHECK(story.reports(Happening::TookOver).empty());
+    CHECK(story.reports(Happening::RolloutFailed).empty());
+    story.pass(1ms);
+    CHECK(story.reports(Happening::TookOver).size() == 1);
+}
+
+TEST_CASE("a worker that settles cannot ask for more time", "[lifecycle]") {
+    auto story = serving_story();
+    story.new_chapter();
+    story.tell(RestartWished{});
+    auto const fresh = story.spawned.back();
+    story.tell(Forked{fresh});
+    story.tell(Executed{fresh});
+    story.tell(TimeExtended{fresh, 1h});
+    story.pass(250ms);
+    CHECK(story.reports(Happening::TookOver).size() == 1);
+}

@@ -139,10 +139,36 @@ TEST_CASE("a worker may ask for more time to start", "[lifecycle]") {
     CHECK(story.said(Happening::StartDeadlinePassed));
 }
 
-TEST_CASE("only notify workers can be late", "[lifecycle]") {
-    Story story{{.type = ServiceType::Exec, .timeout_start = 10s}};
+// A process that hung before its program was executed (a log FIFO that nobody read) left the start
+// unanswered.
+TEST_CASE("a worker that never becomes a program misses its start, whatever its type", "[lifecycle]") {
+    Story story{{.type = GENERATE(ServiceType::Notify, ServiceType::Exec), .timeout_start = 10s}};
+    story.policy.timeout_stop = 5s;
     story.tell(StartWished{});
-    CHECK(story.timers.empty());
+    story.tell(Forked{WorkerId{1}});
+    story.pass(10s - 1us);
+    CHECK_FALSE(story.said(Happening::StartDeadlinePassed));
+    story.pass(1us);
+    CHECK(story.said(Happening::StartDeadlinePassed));
+    CHECK(story.told_to_go(WorkerId{1}));
+    REQUIRE(story.reports(Happening::StartFailed).size() == 1);
+    CHECK(story.reports(Happening::StartFailed).front().cause == Cause::StartDeadline);
+    story.pass(5s);
+    CHECK(story.has(Kill{WorkerId{1}}));
+    story.exits(WorkerId{1}, ExitKind::UncleanSignal);
+    story.pass(100ms);
+    CHECK(story.spawned.size() == 2);
+}
+
+TEST_CASE("a worker that is not even forked in time fails the start, and is told as soon as it is",
+          "[lifecycle]") {
+    Story story{{.type = ServiceType::Simple, .timeout_start = 10s}};
+    story.tell(StartWished{});
+    story.pass(10s);
+    CHECK(story.reports(Happening::StartFailed).size() == 1);
+    CHECK_FALSE(story.told_to_go(WorkerId{1}));
+    story.tell(Forked{WorkerId{1}});
+    CHECK(story.told_to_go(WorkerId{1}));
 }
 
 TEST_CASE("a start of a unit in back-off tries at once, by the wanted spec, with its counters reset",
@@ -159,7 +185,7 @@ TEST_CASE("a start of a unit in back-off tries at once, by the wanted spec, with
     story.tell(StartWished{});
     REQUIRE(story.all<Spawn>().size() == 1);
     CHECK(story.all<Spawn>().front().spec == SpecId{2});
-    CHECK(story.timers.empty());
+    CHECK_FALSE(story.backs_off());
     story.tell(SpawnFailed{story.spawned.back()});
     CHECK(story.reports(Happening::StartFailed).size() == 1);
     CHECK(story.reports(Happening::BackingOff).back().until == story.now + 100ms); // as after the very first

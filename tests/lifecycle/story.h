@@ -92,6 +92,13 @@ public:
                 return &it;
         return nullptr;
     }
+    /// Something is promised: back-off or the pause of the start limit.
+    [[nodiscard]] bool backs_off() const {
+        for (auto const& [key, at] : timers)
+            if (key.kind == TimerKind::RestartDelay || key.kind == TimerKind::StartLimit)
+                return true;
+        return false;
+    }
     [[nodiscard]] UnitPhase phase() const { return phase_of(state); }
 
     Policy policy;

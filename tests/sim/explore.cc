@@ -82,8 +82,9 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(worker.id);
         print.add(worker.generation);
         print.add(static_cast<std::uint64_t>(worker.slot) << 32 | std::uint64_t{worker.tries} << 8 |
-                  static_cast<std::uint64_t>(worker.phase) << 3 | std::uint64_t{worker.was_ready} << 2 |
-                  std::uint64_t{worker.forked} << 1 | std::uint64_t{worker.told});
+                  static_cast<std::uint64_t>(worker.phase) << 4 | std::uint64_t{worker.shown} << 3 |
+                  std::uint64_t{worker.was_ready} << 2 | std::uint64_t{worker.forked} << 1 |
+                  std::uint64_t{worker.told});
         print.add(worker.ready_at, long_ago);
         print.add(worker.deadline);
     }
@@ -154,8 +155,7 @@ Complaints check_ends(World const& world) {
     auto calm = world;
     if (auto complaints = come_to_rest(calm); !complaints.empty())
         return complaints;
-    auto hung = world;
-    return outlast_stubborn_workers(hung);
+    return outlast_stubborn_workers(world);
 }
 
 } // namespace

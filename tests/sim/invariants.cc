@@ -247,11 +247,17 @@ std::string leaving_has_a_deadline(Scene const& scene) {
             if (!process.extended && timer->at > latest)
                 return name(process.id) + " may leave too long";
         }
-        bool const starts = process.type == ServiceType::Notify && !process.ready && !process.is_leaving();
+        bool const starts = !process.ready && !process.is_leaving();
         bool const is_told_later =
             process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining;
-        if (starts && !is_told_later && scene.after.find({TimerKind::StartDeadline, number}) == nullptr)
+        auto const* const timer = scene.after.find({TimerKind::StartDeadline, number});
+        if (starts && !is_told_later && timer == nullptr)
             return name(process.id) + " may start for ever";
+        if (starts && process.settles_since && timer->at > *process.settles_since + process.settle_time)
+            return name(process.id) + " may settle too long";
+        if (starts && !process.settles_since && !process.extended && timer != nullptr &&
+            timer->at > process.ordered_at + policy.timeout_start)
+            return name(process.id) + " may start too long";
     }
     return {};
 }
@@ -360,7 +366,7 @@ constexpr std::array all_invariants{
         "old-slots-keep-their-spec",
         "A slot is filled again from the spec of its generation; a new generation is of the wanted one.",
         old_slots_keep_their_spec},
-    Invariant{"leaving-has-a-deadline", "Whoever starts or leaves has a deadline for it.",
+    Invariant{"leaving-has-a-deadline", "Whoever starts, settles or leaves has a deadline for it.",
               leaving_has_a_deadline},
     Invariant{"no-timer-outlives-its-owner", "No timer of a dead worker or a stopped unit is armed (P5).",
               no_timer_outlives_its_owner},

@@ -67,7 +67,8 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                                               .generation = it.generation,
                                               .slot = it.slot,
                                               .type = policy.type,
-                                              .settle_time = policy.settle_time});
+                                              .settle_time = policy.settle_time,
+                                              .ordered_at = now});
                      },
                      [&](Drain const& it) {
                          if (auto* const told = process(it.worker)) {

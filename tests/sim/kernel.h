@@ -23,11 +23,12 @@ struct Process {
     ServiceType type{};     ///< how it shows that it is ready
     Duration settle_time{}; ///< how long it must run to be ready, where its type has no sign of that
     Stage stage = Stage::Ordered;
+    MonotonicTime ordered_at{};
     bool ready = false;    ///< it did what its type calls ready
     bool stopping = false; ///< it said that it goes by itself
     bool told = false;     ///< Drain
     bool killed = false;
-    bool extended = false;                      ///< it asked for more time
+    bool extended = false;                        ///< it asked for more time
     std::optional<MonotonicTime> settles_since{}; ///< it runs, and that is not enough yet
     MonotonicTime ready_at{};
     MonotonicTime leaving_since{}; ///< told, or said so itself

@@ -195,6 +195,24 @@ Orders drains_may_last_for_ever(UnitState& state, Policy const& policy, Fact con
     forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::StopDeadline; });
     return orders;
 }
+Orders only_notify_can_be_late(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_orders<Arm>(orders, [&](Arm const& arm) {
+        return arm.timer.kind == TimerKind::StartDeadline && policy.type != ServiceType::Notify;
+    });
+    return orders;
+}
+Orders settling_is_stretched(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (auto const* const extended = std::get_if<TimeExtended>(&fact))
+        for (auto& worker : state.workers)
+            if (worker.id == extended->worker && worker.phase == WorkerPhase::Starting) {
+                worker.deadline = std::max(worker.deadline, now + extended->by);
+                orders.push_back(
+                    Arm{{TimerKind::StartDeadline, static_cast<std::uint32_t>(worker.id)}, worker.deadline});
+            }
+    return orders;
+}
 Orders timers_are_left_armed(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto orders = step(state, policy, fact, now);
     forget_orders<Disarm>(orders);
@@ -252,6 +270,9 @@ constexpr std::array all_mutants{
     Mutant{"slots are filled from the wanted spec", "old-slots-keep-their-spec",
            slots_are_filled_from_the_wanted_spec},
     Mutant{"drains may last for ever", "leaving-has-a-deadline", drains_may_last_for_ever},
+    Mutant{"only notify can be late", "leaving-has-a-deadline", only_notify_can_be_late},
+    Mutant{"only notify can be late", "wishes-are-answered-once", only_notify_can_be_late},
+    Mutant{"settling is stretched", "leaving-has-a-deadline", settling_is_stretched},
     Mutant{"timers are left armed", "no-timer-outlives-its-owner", timers_are_left_armed},
     Mutant{"timers are left armed", "levels-follow-the-state", timers_are_left_armed},
     Mutant{"the watch goes on", "levels-follow-the-state", the_watch_goes_on},

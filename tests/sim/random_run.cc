@@ -25,8 +25,9 @@ enum class Temper : std::uint8_t {
     LeavesCleanly,
     SaysStopping,
     AsksForTime,
+    HangsBeforeExec,
 };
-constexpr unsigned tempers = 12;
+constexpr unsigned tempers = 13;
 
 class Life {
 public:
@@ -42,10 +43,8 @@ public:
     Run live(std::size_t length) {
         while (run_.trace.size() < length && run_.complaints.empty())
             deliver(next_line());
-        if (run_.complaints.empty()) {
-            auto hung = world_;
-            run_.complaints = outlast_stubborn_workers(hung);
-        }
+        if (run_.complaints.empty())
+            run_.complaints = outlast_stubborn_workers(world_);
         if (run_.complaints.empty())
             run_.complaints = come_to_rest(world_);
         return run_;
@@ -192,7 +191,12 @@ private:
         case Stage::Forked:
             if (temper == Temper::ExecFails)
                 return SpawnFailed{id};
-            return process.killed ? Fact{Exited{id, ExitKind::UncleanSignal}} : Fact{Executed{id}};
+            if (process.killed)
+                return Exited{id, ExitKind::UncleanSignal};
+            if (temper == Temper::HangsBeforeExec)
+                return process.told && one_in(2) ? std::optional<Fact>{Exited{id, ExitKind::Clean}}
+                                                 : std::nullopt;
+            return Executed{id};
         case Stage::Executed:
             break;
         }
@@ -231,6 +235,7 @@ private:
         case Temper::CannotFork:
         case Temper::DiesDuringDrain:
         case Temper::AsksForTime:
+        case Temper::HangsBeforeExec:
             return one_in(50) ? std::optional<Fact>{Exited{process.id, bad_end()}} : std::nullopt;
         }
         return std::nullopt;
@@ -260,8 +265,7 @@ Complaints complaints_of(Policy const& policy, std::vector<TraceLine> const& tra
     World world{.wanted = policy, .step = step, .only = only};
     if (auto complaints = replay(world, trace); !complaints.empty())
         return complaints;
-    auto hung = world;
-    if (auto complaints = outlast_stubborn_workers(hung); !complaints.empty())
+    if (auto complaints = outlast_stubborn_workers(world); !complaints.empty())
         return complaints;
     return come_to_rest(world);
 }
