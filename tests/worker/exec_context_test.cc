@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace holdfast;
@@ -213,4 +214,31 @@ TEST_CASE("what was meant for the supervisor itself does not reach its workers",
     CHECK(has("PATH"));
     for (auto const* name : {"NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"})
         CHECK(!has(name));
+}
+
+TEST_CASE("a worker with very many listeners can still open files, or is refused in words", "[worker]") {
+    // With a thousand listeners and the usual limit of 1024, it could not open its libraries.
+    std::vector<HeldListener> const many(1100, {{"http", FdRef{20}}, 8080});
+    auto around = system_mode();
+    auto spec = unit();
+    auto const limits = [&]() -> std::string {
+        auto const plan = make_launch_plan(spec, {}, many, {}, around);
+        if (!plan)
+            return to_string(plan.error());
+        auto const& last = plan->limits.back();
+        return std::to_string(last.soft) + " of " + std::to_string(last.hard);
+    };
+    around.limits = {{RLIMIT_NOFILE, 1024, 4096}};
+    CHECK(limits() == "1167 of 4096");
+    around.limits = {{RLIMIT_NOFILE, 2048, 4096}};
+    CHECK(limits() == "2048 of 4096");
+    around.limits = {{RLIMIT_NOFILE, 1024, 1110}};
+    CHECK(limits() == "1110 of 1110");
+    around.limits = {{RLIMIT_NOFILE, 1024, 1024}};
+    CHECK_THAT(limits(), ContainsSubstring("web@blue: cannot hand over 1100 descriptors: its limit of 1024"));
+    around.limits = {{RLIMIT_NOFILE, 1024, 4096}};
+    spec.service.limits = {{RLIMIT_NOFILE, 1150, 4096}}; // what the unit says is not changed
+    CHECK(limits() == "1150 of 4096");
+    spec.service.limits = {{RLIMIT_NOFILE, 1000, 4096}};
+    CHECK_THAT(limits(), ContainsSubstring("its limit of 1000 open files") && ContainsSubstring("`nofile`"));
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace holdfast;
@@ -111,6 +112,30 @@ std::vector<Failing> const failing{
      EISDIR,
      {"/usr: Is a directory"},
      [](LaunchPlan& plan, TempFolder const&) { plan.output.path = "/usr"; }},
+    // Opened, a link led root to any file, and a pipe that nobody reads kept the launch waiting for ever.
+    {"an output file that is a link",
+     LaunchStage::Output,
+     ELOOP,
+     {"must be a regular file"},
+     [](LaunchPlan& plan, TempFolder const& folder) {
+         plan.output.path = folder / "link";
+         if (::symlink((folder / "elsewhere").c_str(), plan.output.path.c_str()) < 0)
+             throw std::runtime_error{"symlink"};
+     }},
+    {"an output file that is a pipe which nobody reads",
+     LaunchStage::Output,
+     ENXIO,
+     {"must be a regular file"},
+     [](LaunchPlan& plan, TempFolder const& folder) {
+         plan.output.path = folder / "pipe";
+         if (::mkfifo(plan.output.path.c_str(), 0600) < 0)
+             throw std::runtime_error{"mkfifo"};
+     }},
+    {"an output file that is a device",
+     LaunchStage::Output,
+     EINVAL,
+     {"cannot open its output /dev/null: Invalid argument", "must be a regular file"},
+     [](LaunchPlan& plan, TempFolder const&) { plan.output.path = "/dev/null"; }},
 };
 
 } // namespace

@@ -268,3 +268,25 @@ TEST_CASE("what was said before a fork is heard before it, without the loop", "[
     hearing.socket->drain(); // nothing left: does not wait
     CHECK(hearing.heard.size() == 5);
 }
+
+TEST_CASE("a flood of messages does not keep timers from ringing", "[worker]") {
+    // Messages go before timers, so that who sent them without end had the loop for himself.
+    TempFolder const folder;
+    Watched watched;
+    std::string const path = folder / "notify";
+    constexpr int far_too_many = 50'000;
+    int heard = 0;
+    bool has_rung = false;
+    auto const socket =
+        NotifySocket::open(*watched.loop, path, [&](NotifySender const&, NotifyMessage const&) {
+            ++heard;
+            if (!has_rung && heard < far_too_many)
+                CHECK(say(path, "STATUS=again") == 0); // the queue is never empty
+        });
+    REQUIRE(socket);
+    REQUIRE(say(path, "STATUS=first") == 0);
+    auto const timer = watched.loop->at(MonotonicTime::now() + 5ms, [&] { has_rung = true; });
+    REQUIRE(watched.until([&] { return has_rung; }));
+    CHECK(heard < far_too_many / 10);
+    CHECK(heard >= 64);
+}

@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <csignal>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,11 +31,11 @@ char state_of(pid_t pid) {
 /// release() says so. Orphans come to us.
 class TwoProcesses {
 public:
-    explicit TwoProcesses(std::string const& child = "exec sleep 1000") {
+    explicit TwoProcesses(std::string const& leader_waits = "read x < $GATE; exit 7") {
         become_reaper();
         REQUIRE(::mkfifo((folder / "gate").c_str(), 0600) == 0);
-        auto const plan = shell("(" + child + ") & echo $! > '" + folder / "main" + "'; read x < '" +
-                                    folder / "gate" + "'; exit 7",
+        auto const plan = shell("GATE='" + folder / "gate" + "'; sleep 1000 & echo $! > '" + folder / "main" +
+                                    "'; " + leader_waits,
                                 folder / "out");
         leader = watched.start(plan).pid();
         REQUIRE(watched.until([&] { return pid_in(folder / "main") != 0; }));
@@ -178,7 +180,10 @@ TEST_CASE("MAINPID of a process that is not the worker's is refused and changes 
 
 TEST_CASE("MAINPID of a process that is dead already is refused", "[worker]") {
     // A process that had ended and was not yet waited for was taken, so that the worker was dead at once.
-    TwoProcesses two{"exit 0"};
+    TwoProcesses two{"exec cat $GATE"}; // which never waits for a child
+    auto const command = "/proc/" + std::to_string(two.leader) + "/comm";
+    REQUIRE(two.watched.until([&] { return read_file(command) == "cat\n"; }));
+    REQUIRE(::kill(two.main, SIGKILL) == 0);
     REQUIRE(two.watched.until([&] { return state_of(two.main) == 'Z'; }));
     CHECK(!two.watched.worker->change_main(two.main));
     CHECK(two.watched.worker->pid() == two.leader);
@@ -201,4 +206,87 @@ TEST_CASE("orphans are reaped, and none of our own workers", "[worker]") {
     CHECK(look_at_child(other) == "exit 9");
     REQUIRE(watched.until([&] { return reap_orphans(is_ours) && ::kill(orphan, 0) < 0; }));
     CHECK(look_at_child(orphan) == "no child");
+}
+
+TEST_CASE("a main process that hands over and ends at once is followed by its successor", "[worker]") {
+    // A daemon's parent says MAINPID=child and exits; its death was seen before its words, and the child
+    // killed.
+    TwoProcesses two;
+    auto& worker = *two.watched.worker;
+    int endings = 0;
+    two.watched.hear_last_words = [&](WorkerProcess& ending) {
+        CHECK(ending.pid() == two.leader);
+        CHECK(::getsid(two.leader) == two.leader); // not reaped: the sender can still be looked up
+        if (++endings == 1)
+            CHECK(ending.change_main(two.main));
+    };
+    two.release();
+    REQUIRE(two.watched.until([&] { return look_at_child(two.leader) == "no child"; }));
+    CHECK(endings == 1);
+    CHECK(two.watched.deaths == 0);
+    CHECK(worker.pid() == two.main);
+    CHECK(look_at_child(two.main) == "running");
+    two.watched.hear_last_words = {};
+    CHECK(worker.send(SIGTERM));
+    REQUIRE(two.watched.until_over());
+    CHECK(two.watched.exit.signal == SIGTERM);
+    CHECK(two.watched.deaths == 1);
+}
+
+TEST_CASE("a process that cannot be watched is killed and reaped, and told as not launched", "[worker]") {
+    // Where epoll_ctl(2) refused the watch, the process ran on and nobody knew of it.
+    TempFolder const folder;
+    Watched watched;
+    auto launched = fork_worker(shell("exec sleep 1000", folder / "out"));
+    REQUIRE(launched);
+    auto const pid = launched->pid;
+    launched->status = open_new(folder / "file"); // which epoll_ctl(2) refuses, with EPERM
+    watched.worker = std::make_unique<WorkerProcess>(*watched.loop, watched, 7U, std::move(launched).value());
+    CHECK(!watched.failure); // told from the loop, never from within the construction
+    REQUIRE(watched.until_over());
+    REQUIRE(watched.failure);
+    CHECK(look_at_child(pid) == "no child");
+    CHECK_THAT(to_string(to_error(*watched.failure, {})),
+               ContainsSubstring("cannot watch its process: Operation not permitted"));
+    CHECK(watched.executions == 0);
+    CHECK(watched.deaths == 0);
+}
+
+TEST_CASE("a process that is killed before it executes its program is not launched", "[worker]") {
+    // The launch pipe is closed by a death too, and that was told as an execution and an exit.
+    Watched watched;
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    Launched launched;
+    launched.status = UniqueFd{ends[0]};
+    launched.pid = ::fork();
+    if (launched.pid == 0)
+        for (;;)
+            ::pause();
+    ::close(ends[1]);
+    launched.pidfd = UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, launched.pid, 0))};
+    REQUIRE(launched.pidfd.is_open());
+    auto const pid = launched.pid;
+    watched.worker = std::make_unique<WorkerProcess>(*watched.loop, watched, 7U, std::move(launched));
+    REQUIRE(::kill(pid, SIGKILL) == 0);
+    REQUIRE(watched.until_over());
+    CHECK(watched.executions == 0);
+    CHECK(watched.deaths == 0);
+    REQUIRE(watched.failure);
+    auto plan = program({"/bin/app"}, "");
+    CHECK_THAT(to_string(to_error(*watched.failure, plan)),
+               ContainsSubstring("cannot execute /bin/app") && ContainsSubstring("was killed before that"));
+    CHECK(look_at_child(pid) == "no child");
+}
+
+TEST_CASE("a program that ended before anybody looked was executed", "[worker]") {
+    TempFolder const folder;
+    Watched watched;
+    auto const& worker = watched.start(program({"/bin/sh", "-c", "kill -9 $$"}, folder / "out"));
+    siginfo_t info{};
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(worker.pid()), &info, WEXITED | WNOWAIT) == 0);
+    REQUIRE(watched.until_over());
+    CHECK(watched.executions == 1);
+    CHECK(watched.exit.signal == SIGKILL);
+    CHECK(!watched.failure);
 }

@@ -71,9 +71,14 @@ public:
     int deaths = 0;
     ExitStatus exit;
     std::optional<LaunchFailure> failure;
+    std::function<void(WorkerProcess&)> hear_last_words;
 
 private:
     void worker_executed(WorkerProcess&) override { ++executions; }
+    void worker_is_ending(WorkerProcess& ending) override {
+        if (hear_last_words)
+            hear_last_words(ending);
+    }
     void worker_not_launched(WorkerProcess&, LaunchFailure why) override {
         failure = why;
         worker.reset();
