@@ -16,7 +16,8 @@ class Commands(Story):
         daemon = self.daemon({"web": web(), "down": web() + "[unit]\nstart_at_boot = false\n", "bad": BAD,
                               "busy": web("unix:/nonexistent/folder/x.sock")}, active=["web"])
         self.assert_says(daemon.run("restart", "web"), 0)
-        interface = Interface()
+        interface = Interface(daemon.call("org.varlink.service.GetInterfaceDescription", interface="io.holdfast.Manager")["description"])
+        self.assertGreater(len(interface.replies), 10)
         daemon.write("web", web(release="2"))
         daemon.write("new", web())
         cases = [("Status", 0, ["status"]), ("Status", 0, ["status", "web"]), ("Status", 3, ["status", "down"]), ("Status", 3, ["status", "bad"]),

@@ -20,7 +20,8 @@ class Control:
         self.buffer = b""
 
     def send(self, method, more=False, **parameters):
-        call = {"method": "io.holdfast.Manager." + method, "parameters": parameters, **({"more": True} if more else {})}
+        name = method if "." in method else "io.holdfast.Manager." + method
+        call = {"method": name, "parameters": parameters, **({"more": True} if more else {})}
         self.sock.sendall(json.dumps(call).encode() + b"\0")
 
     def receive(self, deadline=DEADLINE):
