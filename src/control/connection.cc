@@ -131,6 +131,7 @@ void ControlConnection::send(std::string const& message) {
 
 void ControlConnection::finish(std::string const& message) {
     answering_ = false;
+    when_gone_ = nullptr;
     if (message.empty())
         settle();
     else
@@ -141,6 +142,7 @@ void ControlConnection::finish_and_close(std::string const& message) {
     if (is_gone())
         return;
     answering_ = false;
+    when_gone_ = nullptr;
     closing_ = true;
     input_taken_ = 0;
     message_end_ = std::string::npos;
@@ -220,6 +222,8 @@ void ControlConnection::drop() {
     empty(input_);
     empty(output_);
     callbacks_.on_gone(self);
+    if (auto const told = std::exchange(when_gone_, nullptr))
+        told();
 }
 
 } // namespace holdfast

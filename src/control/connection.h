@@ -40,6 +40,8 @@ public:
     void finish_and_close(std::string const& message);
     /// Ends it now.
     void drop();
+    /// Calls `told` if the connection ends before the message under way is answered.
+    void when_gone(std::function<void()> told) { when_gone_ = std::move(told); }
 
     [[nodiscard]] bool is_gone() const { return !socket_.is_open(); }
     [[nodiscard]] Peer const& peer() const { return peer_; }
@@ -64,6 +66,7 @@ private:
     UniqueFd socket_;
     Peer peer_;
     Callbacks callbacks_;
+    std::function<void()> when_gone_;
     EventSource watch_;
     EventSource timer_;
     std::uint32_t events_ = 0;

@@ -72,6 +72,15 @@ void ControlReply::fail(std::string_view error, json const& parameters) {
     client->finish(oneway_ ? std::string{} : encode_error(name, parameters));
 }
 
+void ControlReply::on_gone(std::function<void()> told) {
+    if (!owed_)
+        return;
+    if (auto client = client_.lock(); client && !client->is_gone())
+        client->when_gone(std::move(told));
+    else
+        told();
+}
+
 bool ControlReply::is_gone() const {
     auto client = client_.lock();
     return !owed_ || !client || client->is_gone();

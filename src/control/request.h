@@ -6,6 +6,7 @@
 #include "base/peer.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,9 @@ public:
     /// ("org.varlink.service.ExpectedMore").
     void fail(std::string_view error, nlohmann::json const& parameters);
 
+    /// Calls `told` once when the client goes away before this is answered, from the loop; at once if it has
+    /// gone already; never after the answer. A second one takes the first one's place.
+    void on_gone(std::function<void()> told);
     /// The client went away (or this was answered): nobody waits.
     [[nodiscard]] bool is_gone() const;
     [[nodiscard]] bool wants_more() const { return more_; }

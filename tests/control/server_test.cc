@@ -427,3 +427,37 @@ TEST_CASE("a reply that outlives the server is harmless", "[control]") {
     CHECK(kept.is_gone());
     kept.done({{"ok", true}});
 }
+
+TEST_CASE("who keeps a reply is told once when its client goes", "[control]") {
+    // Nobody was: what was kept for a client that had gone stayed until somebody looked.
+    TestServer test;
+    RawClient client{test.path()};
+    client.call("List");
+    REQUIRE(test.until([&] { return !test.requests.empty(); }));
+    int gone = 0;
+    test.requests.front().reply.on_gone([&] { ++gone; });
+    test.settle();
+    CHECK(gone == 0);
+    client.close();
+    CHECK(test.until([&] { return gone > 0; }));
+    test.settle();
+    CHECK(gone == 1);
+    test.requests.front().reply.on_gone([&] { gone += 10; }); // it has gone already: at once
+    CHECK(gone == 11);
+    test.requests.front().reply.done(json::object());
+    CHECK(gone == 11);
+}
+
+TEST_CASE("who has answered is not told that the client goes", "[control]") {
+    TestServer test;
+    RawClient client{test.path()};
+    client.call("List");
+    REQUIRE(test.until([&] { return !test.requests.empty(); }));
+    int gone = 0;
+    test.requests.front().reply.on_gone([&] { ++gone; });
+    test.requests.front().reply.done(json::object());
+    (void)test.answer(client);
+    client.close();
+    CHECK(test.until([&] { return test.server->client_count() == 0; }));
+    CHECK(gone == 0);
+}
