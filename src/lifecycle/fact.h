@@ -71,7 +71,7 @@ constexpr auto enum_table(ExitKind) {
                       EnumName{ExitKind::UncleanSignal, "unclean-signal"},
                       EnumName{ExitKind::CoreDump, "core-dump"}};
 }
-/// The worker's process was reaped.
+/// The worker's process was reaped. If it had been given up (WorkerStuck), this is late and changes nothing.
 struct Exited {
     WorkerId worker{};
     ExitKind kind = ExitKind::Clean;
@@ -81,7 +81,7 @@ struct Exited {
 // ---- timers, armed by orders ----
 enum class TimerKind {
     StartDeadline, ///< worker: no sign in time; after its sign: it has settled, so it is ready
-    StopDeadline,  ///< worker: told to go and still there
+    StopDeadline,  ///< worker: told to go, or killed, and still there
     RestartDelay,  ///< slot: back-off is over
     StartLimit,    ///< unit: the pause of the start limit is over
 };

@@ -13,9 +13,9 @@ std::optional<TimerKind> timer_kind(WorkerPhase phase) {
     case WorkerPhase::Starting:
         return TimerKind::StartDeadline;
     case WorkerPhase::Draining:
+    case WorkerPhase::Killed:
         return TimerKind::StopDeadline;
     case WorkerPhase::Ready:
-    case WorkerPhase::Killed:
         return std::nullopt;
     }
     return std::nullopt;

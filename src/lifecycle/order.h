@@ -26,7 +26,8 @@ struct Drain {
     WorkerId worker{};
     bool operator==(Drain const&) const = default;
 };
-/// SIGKILL to its whole process group. Given at most once to a worker; answered by Exited.
+/// SIGKILL to its whole process group. Given at most once to a worker; answered by Exited,
+/// unless not even that ends it (WorkerStuck).
 struct Kill {
     WorkerId worker{};
     bool operator==(Kill const&) const = default;
@@ -64,6 +65,7 @@ enum class Happening {
                  ///< was ready
     WorkerReady, ///< a worker became ready
     WorkerGone,  ///< a worker that was told to go, or said that it goes, is gone; `exit`
+    WorkerStuck, ///< `worker` does not end even by SIGKILL; it is given up: from here on it counts as gone
     BackingOff,  ///< next try at `until`; without a generation: a lazy unit listens again then
     StartLimitHit, ///< too many starts: paused until `until`, recovers by itself
     RolloutBegan,  ///< `generation` is the incoming one
@@ -76,7 +78,7 @@ enum class Happening {
     DrainDeadlinePassed, ///< `worker` is killed
     StartDeadlinePassed, ///< `worker` is drained
     Stopping,            ///< all workers up to `generation` are told to go
-    Stopped,             ///< all workers up to `generation` are gone because the operator said stop
+    Stopped,  ///< all workers up to `generation` are gone (or given up) because the operator said stop
     Finished, ///< all workers are gone by themselves and `restart` says leave it so; a lazy unit listens
               ///< again
 };
@@ -111,6 +113,7 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::WorkerDied, "worker-died"},
                       EnumName{Happening::WorkerReady, "worker-ready"},
                       EnumName{Happening::WorkerGone, "worker-gone"},
+                      EnumName{Happening::WorkerStuck, "worker-stuck"},
                       EnumName{Happening::BackingOff, "backing-off"},
                       EnumName{Happening::StartLimitHit, "start-limit-hit"},
                       EnumName{Happening::RolloutBegan, "rollout-began"},

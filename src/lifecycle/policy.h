@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "base/words.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace holdfast::lifecycle {
@@ -45,5 +46,11 @@ struct Policy {
 
     bool operator==(Policy const&) const = default;
 };
+
+/// How long a worker may take to end by SIGKILL before it is given up: timeout_stop once more, but even where
+/// that is 0 long enough for the kernel to take a large process down.
+[[nodiscard]] constexpr Duration time_to_die(Policy const& policy) {
+    return std::max<Duration>(policy.timeout_stop, std::chrono::seconds{5});
+}
 
 } // namespace holdfast::lifecycle

@@ -18,7 +18,7 @@ enum class WorkerPhase : std::uint8_t {
     Starting, ///< ordered, forked or executed; not ready
     Ready,
     Draining, ///< told to go (or said itself that it goes), may still finish requests
-    Killed,   ///< SIGKILL is sent; only its Exited is awaited
+    Killed,   ///< SIGKILL is sent; only its Exited is awaited, and that not for ever
 };
 constexpr auto enum_table(WorkerPhase) {
     return std::array{EnumName{WorkerPhase::Starting, "starting"}, EnumName{WorkerPhase::Ready, "ready"},
@@ -96,7 +96,7 @@ struct UnitState {
     WorkerId last_worker{};
     std::optional<NextGeneration> next;
     std::vector<Generation> generations; ///< oldest first; one is dropped when its last worker is gone
-    std::vector<Worker> workers;         ///< alive or being started, in order of their ids
+    std::vector<Worker> workers;         ///< alive or being started and not given up, in order of their ids
     std::vector<Refill> refills;
     std::vector<MonotonicTime> automatic_starts; ///< those the start limit still counts, oldest first
     bool operator==(UnitState const&) const = default;

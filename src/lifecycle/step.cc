@@ -248,10 +248,11 @@ void UnitStep::on_stop_deadline(Worker& worker) {
                 .worker = worker.id,
                 .generation = worker.generation});
         orders_.push_back(Kill{worker.id});
-        return enter(worker, WorkerPhase::Killed, MonotonicTime::never());
+        return enter(worker, WorkerPhase::Killed, now_ + time_to_die(the(worker.generation).policy));
+    case WorkerPhase::Killed:
+        return give_up(worker);
     case WorkerPhase::Starting:
     case WorkerPhase::Ready:
-    case WorkerPhase::Killed:
         return;
     }
 }

@@ -65,6 +65,9 @@ private:
     void become_ready(Worker& worker);
     void send_away(Worker& worker, Duration patience);
     void lose(Worker const& gone, Cause cause, Ending ending, std::optional<ExitKind> exit);
+    void give_up(Worker const& stuck);
+    [[nodiscard]] Worker take_out(Worker const& worker);
+    void vacate(Worker const& gone, Ending ending);
     void refill(Generation const& generation, Worker const& gone, Ending ending);
     void promise(Refill refill, Policy const& policy);
     void try_now(Refill refill);

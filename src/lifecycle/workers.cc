@@ -167,8 +167,7 @@ void UnitStep::send_away(Worker& worker, Duration patience) {
 
 /// The process is gone.
 void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optional<ExitKind> exit) {
-    Worker const gone = lost;
-    std::erase_if(state_.workers, [&](Worker const& worker) { return worker.id == gone.id; });
+    Worker const gone = take_out(lost);
     bool const was_leaving = gone.phase == WorkerPhase::Draining || gone.phase == WorkerPhase::Killed;
     Report what{.worker = gone.id, .generation = gone.generation, .exit = exit};
     auto const role_before = the(gone.generation).role;
@@ -183,6 +182,25 @@ void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optiona
         }
         fail(gone.generation, gone.id, cause, exit);
     }
+    vacate(gone, ending);
+}
+
+/// SIGKILL does not end it: it hangs in the kernel (a dead disk or mount) and may do so for ever, so nobody
+/// waits for it any more. Its Exited, if it comes, is that of an unknown worker.
+void UnitStep::give_up(Worker const& stuck) {
+    Worker const gone = take_out(stuck);
+    report({.happening = Happening::WorkerStuck, .worker = gone.id, .generation = gone.generation});
+    vacate(gone, Ending::Timeout);
+}
+
+Worker UnitStep::take_out(Worker const& worker) {
+    Worker const gone = worker;
+    std::erase_if(state_.workers, [&](Worker const& other) { return other.id == gone.id; });
+    return gone;
+}
+
+/// Its slot is empty; only the serving generation keeps its slots filled.
+void UnitStep::vacate(Worker const& gone, Ending ending) {
     if (auto const& generation = the(gone.generation); generation.role == Role::Serving)
         refill(generation, gone, ending);
 }

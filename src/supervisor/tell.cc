@@ -47,6 +47,7 @@ constexpr std::array meanings{
     Meaning{Happening::WorkerDied, Weight::Warning, Trouble::Begins, {}},
     Meaning{Happening::WorkerReady, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::WorkerGone, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::WorkerStuck, Weight::Failure, Trouble::Begins, {}},
     Meaning{Happening::BackingOff, Weight::Warning, Trouble::Keeps, {}},
     Meaning{Happening::StartLimitHit, Weight::Failure, Trouble::Begins, {}},
     Meaning{Happening::RolloutBegan, Weight::Normal, Trouble::Keeps, {}},
@@ -117,6 +118,9 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::WorkerGone:
         return text(report.worker) + " of " + text(report.generation) +
                " is gone: " + ending_text(report.worker);
+    case Happening::WorkerStuck:
+        return text(report.worker) + " of " + text(report.generation) +
+               " does not end even by SIGKILL and is given up";
     case Happening::BackingOff:
         return "next try in " + until_text(report);
     case Happening::StartLimitHit:

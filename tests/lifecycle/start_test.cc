@@ -126,6 +126,16 @@ TEST_CASE("a worker that misses its start and then ignores the signal is killed,
     CHECK(story.spawned.size() == 2);
 }
 
+TEST_CASE("the slot of a worker that missed its start and that nothing ends is filled again", "[lifecycle]") {
+    Story story{{.type = ServiceType::Notify, .timeout_start = 10s, .timeout_stop = 5s}};
+    story.tell(StartWished{});
+    story.tell(Forked{WorkerId{1}});
+    story.pass(20s);
+    CHECK(story.said(Happening::WorkerStuck));
+    story.pass(100ms);
+    CHECK(story.spawned.size() == 2);
+}
+
 TEST_CASE("a worker may ask for more time to start", "[lifecycle]") {
     Story story{{.type = ServiceType::Notify, .timeout_start = 10s}};
     story.tell(StartWished{});

@@ -53,10 +53,66 @@ TEST_CASE("a worker that does not go is killed at timeout_stop, and only then", 
     story.pass(1us);
     CHECK(story.has(Kill{first}));
     CHECK(story.said(Happening::DrainDeadlinePassed));
-    CHECK(story.timers.empty());
 
     story.exits(first, ExitKind::UncleanSignal);
     CHECK(story.said(Happening::Stopped));
+    CHECK(story.timers.empty());
+}
+
+// A process that hung in the kernel made a stop wait for ever.
+TEST_CASE("a worker that not even SIGKILL ends is given up after another timeout_stop", "[lifecycle]") {
+    Story story{{.restart = RestartWhen::Always, .timeout_stop = 20s}};
+    story.tell(StartWished{});
+    story.comes_up(first);
+    story.tell(StopWished{});
+    story.pass(40s - 1us);
+    CHECK(story.has(Kill{first}));
+    CHECK_FALSE(story.said(Happening::WorkerStuck));
+    CHECK(story.phase() == UnitPhase::Stopping);
+    story.pass(1us);
+    CHECK(story.reports(Happening::WorkerStuck) ==
+          std::vector<Report>{
+              {.happening = Happening::WorkerStuck, .worker = first, .generation = GenerationId{1}}});
+    CHECK(story.said(Happening::Stopped));
+    CHECK(story.phase() == UnitPhase::Inactive);
+    CHECK(story.timers.empty());
+    CHECK(story.all<Kill>().size() == 1);
+
+    auto const before = story.state;
+    story.exits(first, ExitKind::UncleanSignal); // at last
+    CHECK(story.state == before);
+    CHECK(story.orders.empty());
+    CHECK(story.spawned.size() == 1);
+}
+
+TEST_CASE("without any timeout_stop the kernel still has a moment to end a killed worker", "[lifecycle]") {
+    Story story{{.timeout_stop = 0s}};
+    story.tell(StartWished{});
+    story.comes_up(first);
+    story.tell(StopWished{});
+    story.pass(4s);
+    CHECK(story.has(Kill{first}));
+    CHECK_FALSE(story.said(Happening::WorkerStuck));
+    story.pass(1s);
+    CHECK(story.said(Happening::WorkerStuck));
+}
+
+TEST_CASE("a rollout does not wait for ever for an old worker that nothing ends", "[lifecycle]") {
+    auto const strategy = GENERATE(Strategy::Overlap, Strategy::Replace);
+    Story story{{.strategy = strategy, .timeout_stop = 20s, .drain_timeout = 10s}};
+    story.tell(StartWished{});
+    story.comes_up(first);
+    story.tell(RestartWished{});
+    if (strategy == Strategy::Overlap)
+        story.comes_up(second);
+    story.pass(10s);
+    CHECK(story.has(Kill{first}));
+    story.pass(20s);
+    CHECK(story.said(Happening::WorkerStuck));
+    if (strategy == Strategy::Replace)
+        story.comes_up(second);
+    CHECK(story.reports(Happening::RolloutDone).size() == 1);
+    CHECK(story.phase() == UnitPhase::Active);
 }
 
 TEST_CASE("a stop that comes before the fork tells the worker as soon as it exists", "[lifecycle]") {

@@ -20,6 +20,14 @@ bool is_automatic(Scene const& scene, Spawn const& spawn) {
     return generation != nullptr && generation->slots.at(static_cast<std::size_t>(spawn.slot)).used;
 }
 
+Process const* who_left(Scene const& scene, GenerationId generation, Slot slot) {
+    for (auto const& process : scene.before.processes)
+        if (process.generation == generation && process.slot == slot &&
+            scene.after.find(process.id) == nullptr)
+            return &process;
+    return nullptr;
+}
+
 Proposal proposed(Scene const& scene) {
     Proposal proposal{scene.history.last_proposed, scene.history.strategy};
     scene.for_each<Report>([&](Report const& report) {
@@ -56,6 +64,7 @@ Answers answered_by(Happening happening) {
     case Happening::WorkerDied:
     case Happening::WorkerReady:
     case Happening::WorkerGone:
+    case Happening::WorkerStuck:
     case Happening::BackingOff:
     case Happening::StartLimitHit:
     case Happening::RolloutBegan:
@@ -134,24 +143,22 @@ void remember_wish(Scene const& scene, History& history) {
             slot.automatic_in_a_row = 0;
 }
 
-/// How the slot of one that is gone now was left.
+/// How the slots of those that are gone now were left.
 void remember_death(Scene const& scene, History& history) {
-    auto const id = worker_of(scene.fact);
-    auto const* const gone = id ? scene.before.find(*id) : nullptr;
-    if (gone == nullptr || scene.between.find(*id) != nullptr)
-        return;
-    for (auto& generation : history.generations) {
-        if (generation.id != gone->generation)
-            continue;
-        auto& slot = generation.slots.at(static_cast<std::size_t>(gone->slot));
-        slot.ended_ready = gone->ready;
-        slot.ended_at = scene.now;
-        auto const end = gone->stopping ? gone->leaving_since : scene.now;
-        auto const long_enough =
-            std::max(generation.policy.restart_delay, generation.policy.restart_max_delay);
-        if (gone->ready && end - gone->ready_at >= long_enough)
-            slot.automatic_in_a_row = 0;
-    }
+    for (auto& generation : history.generations)
+        for (std::size_t number = 0; number < generation.slots.size(); ++number) {
+            auto const* const gone = who_left(scene, generation.id, static_cast<Slot>(number));
+            if (gone == nullptr)
+                continue;
+            auto& slot = generation.slots[number];
+            slot.ended_ready = gone->ready;
+            slot.ended_at = scene.now;
+            auto const end = gone->stopping ? gone->leaving_since : scene.now;
+            auto const long_enough =
+                std::max(generation.policy.restart_delay, generation.policy.restart_max_delay);
+            if (gone->ready && end - gone->ready_at >= long_enough)
+                slot.automatic_in_a_row = 0;
+        }
 }
 
 void remember_spawn(Scene const& scene, History& history, Spawn const& spawn) {

@@ -84,6 +84,9 @@ struct Scene {
 /// Nobody wished it: the slot was filled before.
 [[nodiscard]] bool is_automatic(Scene const& scene, Spawn const& spawn);
 
+/// Who held this slot before the step and does not any more: it is dead, or given up.
+[[nodiscard]] Process const* who_left(Scene const& scene, GenerationId generation, Slot slot);
+
 /// With which strategy the newest generation that was announced is to come, this step included.
 struct Proposal {
     GenerationId generation{};

@@ -35,7 +35,7 @@ std::string last_ready_stays(Scene const& scene) {
     for (auto const& process : scene.between.processes) {
         auto const* const earlier = scene.before.find(process.id);
         auto const* const then = scene.after.find(process.id);
-        if (!earlier->serves() || !process.serves() || then->serves())
+        if (!earlier->serves() || !process.serves() || (then != nullptr && then->serves()))
             continue;
         // an incoming one that failed leaves the older one; an old one is followed by all of a newer one
         bool const is_followed = std::ranges::any_of(scene.after.processes, [&](Process const& other) {
@@ -124,7 +124,8 @@ std::string replace_is_alone(Scene const& scene) {
         if (!first || proposed(scene).strategy != Strategy::Replace)
             return;
         for (auto const& process : scene.between.processes)
-            wrong = name(process.id) + " is still there";
+            if (scene.after.find(process.id) != nullptr) // not given up in this very step
+                wrong = name(process.id) + " is still there";
     });
     return wrong;
 }
@@ -155,9 +156,8 @@ std::string restarts_back_off(Scene const& scene) {
             return;
         auto const& generation = *scene.history.find(spawn.generation);
         auto const& slot = generation.slots.at(static_cast<std::size_t>(spawn.slot));
-        auto const dead = worker_of(scene.fact); // it may have died in this very step
-        auto const* const process = dead ? scene.before.find(*dead) : nullptr;
-        bool const just_now = process != nullptr && scene.between.find(*dead) == nullptr;
+        auto const* const process = who_left(scene, spawn.generation, spawn.slot);
+        bool const just_now = process != nullptr; // in this very step
         auto const ended_at = just_now ? scene.now : slot.ended_at;
         bool const may_be_at_once = just_now ? process->ready : slot.ended_ready;
         auto const served_until = just_now && process->stopping ? process->leaving_since : scene.now;
@@ -199,6 +199,25 @@ std::string told_once(Scene const& scene) {
         if (auto const* const process = scene.between.find(kill.worker);
             process != nullptr && !process->is_leaving())
             wrong = name(kill.worker) + " is killed without being asked";
+    });
+    return wrong;
+}
+
+std::string given_up_last(Scene const& scene) {
+    std::string wrong;
+    std::set<WorkerId> known;
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.happening != Happening::WorkerStuck)
+            return;
+        auto const* const process = scene.between.find(report.worker);
+        auto const* const memory = scene.history.find(report.generation);
+        auto const& policy = memory != nullptr ? memory->policy : scene.wanted;
+        if (process == nullptr || !known.insert(report.worker).second)
+            wrong = name(report.worker) + " is not there any more";
+        else if (!process->killed)
+            wrong = name(report.worker) + " was not killed before";
+        else if (scene.now < process->killed_at + time_to_die(policy))
+            wrong = name(report.worker) + " is given up too soon";
     });
     return wrong;
 }
@@ -246,6 +265,11 @@ std::string leaving_has_a_deadline(Scene const& scene) {
                 return name(process.id) + " may leave for ever";
             if (!process.extended && timer->at > latest)
                 return name(process.id) + " may leave too long";
+        }
+        if (process.killed) {
+            auto const* const timer = scene.after.find({TimerKind::StopDeadline, number});
+            if (timer == nullptr || timer->at > process.killed_at + time_to_die(policy))
+                return name(process.id) + " may take too long to die";
         }
         bool const starts = !process.ready && !process.is_leaving();
         bool const is_told_later =
@@ -360,20 +384,24 @@ constexpr std::array all_invariants{
     Invariant{"told-once",
               "Drain and Kill are given once, to a process that exists; Kill only to one that is leaving.",
               told_once},
+    Invariant{"given-up-last",
+              "A worker is given up once, and only when SIGKILL has had timeout_stop and did not end it.",
+              given_up_last},
     Invariant{"one-worker-per-slot", "A slot of a generation has one worker at a time.", one_worker_per_slot},
     Invariant{"ids-are-fresh", "No id of a worker or a generation comes twice.", ids_are_fresh},
     Invariant{
         "old-slots-keep-their-spec",
         "A slot is filled again from the spec of its generation; a new generation is of the wanted one.",
         old_slots_keep_their_spec},
-    Invariant{"leaving-has-a-deadline", "Whoever starts, settles or leaves has a deadline for it.",
+    Invariant{"leaving-has-a-deadline", "Whoever starts, settles, leaves or is killed has a deadline for it.",
               leaving_has_a_deadline},
     Invariant{"no-timer-outlives-its-owner", "No timer of a dead worker or a stopped unit is armed (P5).",
               no_timer_outlives_its_owner},
     Invariant{"levels-follow-the-state",
               "What is armed and watched is wanted(state), nothing more and nothing less.",
               levels_follow_the_state},
-    Invariant{"workers-are-the-processes", "The state knows every living process, as it is.",
+    Invariant{"workers-are-the-processes",
+              "The state knows every living process that is not given up, as it is.",
               workers_are_the_processes},
     Invariant{"state-is-well-formed",
               "At most one generation serves and one comes; a unit that is down wants nothing.",

@@ -62,38 +62,43 @@ ArmedTimer const* Kernel::earliest_timer() const {
 
 void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) {
     auto const process = [&](WorkerId id) { return const_cast<Process*>(find(id)); };
-    std::visit(Cases{[&](Spawn const& it) {
-                         processes.push_back({.id = it.worker,
-                                              .generation = it.generation,
-                                              .slot = it.slot,
-                                              .type = policy.type,
-                                              .settle_time = policy.settle_time,
-                                              .ordered_at = now});
-                     },
-                     [&](Drain const& it) {
-                         if (auto* const told = process(it.worker)) {
-                             told->told = true;
-                             told->leaving_since = now;
-                         }
-                     },
-                     [&](Kill const& it) {
-                         if (auto* const killed = process(it.worker))
-                             killed->killed = true;
-                     },
-                     [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
-                     [&](Arm const& it) {
-                         auto const place = place_of(timers, it.timer);
-                         if (place != timers.end() && place->key == it.timer)
-                             place->at = it.at;
-                         else
-                             timers.insert(place, {it.timer, it.at});
-                     },
-                     [&](Disarm const& it) {
-                         std::erase_if(timers,
-                                       [&](ArmedTimer const& timer) { return timer.key == it.timer; });
-                     },
-                     [](Report const&) {}},
-               order);
+    std::visit(
+        Cases{[&](Spawn const& it) {
+                  processes.push_back({.id = it.worker,
+                                       .generation = it.generation,
+                                       .slot = it.slot,
+                                       .type = policy.type,
+                                       .settle_time = policy.settle_time,
+                                       .ordered_at = now});
+              },
+              [&](Drain const& it) {
+                  if (auto* const told = process(it.worker)) {
+                      told->told = true;
+                      told->leaving_since = now;
+                  }
+              },
+              [&](Kill const& it) {
+                  if (auto* const killed = process(it.worker)) {
+                      killed->killed = true;
+                      killed->killed_at = now;
+                  }
+              },
+              [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
+              [&](Arm const& it) {
+                  auto const place = place_of(timers, it.timer);
+                  if (place != timers.end() && place->key == it.timer)
+                      place->at = it.at;
+                  else
+                      timers.insert(place, {it.timer, it.at});
+              },
+              [&](Disarm const& it) {
+                  std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == it.timer; });
+              },
+              [&](Report const& it) {
+                  if (it.happening == Happening::WorkerStuck)
+                      std::erase_if(processes, [&](Process const& stuck) { return stuck.id == it.worker; });
+              }},
+        order);
 }
 
 bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {

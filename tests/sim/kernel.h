@@ -15,7 +15,7 @@ using namespace lifecycle;
 
 enum class Stage : std::uint8_t { Ordered, Forked, Executed };
 
-/// A living process, or one that is ordered.
+/// A living process, or one that is ordered. One that is given up is nobody's any more, dead or alive.
 struct Process {
     WorkerId id{};
     GenerationId generation{};
@@ -28,6 +28,7 @@ struct Process {
     bool stopping = false; ///< it said that it goes by itself
     bool told = false;     ///< Drain
     bool killed = false;
+    MonotonicTime killed_at{};
     bool extended = false;                        ///< it asked for more time
     std::optional<MonotonicTime> settles_since{}; ///< it runs, and that is not enough yet
     MonotonicTime ready_at{};

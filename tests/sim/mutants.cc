@@ -195,6 +195,30 @@ Orders drains_may_last_for_ever(UnitState& state, Policy const& policy, Fact con
     forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::StopDeadline; });
     return orders;
 }
+template <class T>
+bool has_order(Orders const& orders) {
+    return std::ranges::any_of(orders, [](Order const& order) { return std::holds_alternative<T>(order); });
+}
+Orders the_killed_may_take_for_ever(UnitState& state, Policy const& policy, Fact const& fact,
+                                    MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (has_order<Kill>(orders))
+        forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::StopDeadline; });
+    return orders;
+}
+Orders the_killed_are_given_up_at_once(UnitState& state, Policy const& policy, Fact const& fact,
+                                       MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& worker : state.workers)
+        if (worker.phase == WorkerPhase::Killed && worker.since == now)
+            worker.deadline = now;
+    if (has_order<Kill>(orders))
+        for (auto& order : orders)
+            if (auto* const arm = std::get_if<Arm>(&order);
+                arm != nullptr && arm->timer.kind == TimerKind::StopDeadline)
+                arm->at = now;
+    return orders;
+}
 Orders only_notify_can_be_late(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto orders = step(state, policy, fact, now);
     forget_orders<Arm>(orders, [&](Arm const& arm) {
@@ -270,6 +294,9 @@ constexpr std::array all_mutants{
     Mutant{"slots are filled from the wanted spec", "old-slots-keep-their-spec",
            slots_are_filled_from_the_wanted_spec},
     Mutant{"drains may last for ever", "leaving-has-a-deadline", drains_may_last_for_ever},
+    Mutant{"the killed may take for ever", "leaving-has-a-deadline", the_killed_may_take_for_ever},
+    Mutant{"the killed may take for ever", "wishes-are-answered-once", the_killed_may_take_for_ever},
+    Mutant{"the killed are given up at once", "given-up-last", the_killed_are_given_up_at_once},
     Mutant{"only notify can be late", "leaving-has-a-deadline", only_notify_can_be_late},
     Mutant{"only notify can be late", "wishes-are-answered-once", only_notify_can_be_late},
     Mutant{"settling is stretched", "leaving-has-a-deadline", settling_is_stretched},

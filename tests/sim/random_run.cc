@@ -26,8 +26,9 @@ enum class Temper : std::uint8_t {
     SaysStopping,
     AsksForTime,
     HangsBeforeExec,
+    Unkillable,
 };
-constexpr unsigned tempers = 13;
+constexpr unsigned tempers = 14;
 
 class Life {
 public:
@@ -183,6 +184,8 @@ private:
     std::optional<Fact> next_of(Process const& process) {
         auto const id = process.id;
         auto const temper = temper_of(id);
+        if (process.killed && temper == Temper::Unkillable && !one_in(10))
+            return std::nullopt;
         switch (process.stage) {
         case Stage::Ordered:
             if (temper == Temper::CannotFork)
@@ -236,13 +239,14 @@ private:
         case Temper::DiesDuringDrain:
         case Temper::AsksForTime:
         case Temper::HangsBeforeExec:
+        case Temper::Unkillable:
             return one_in(50) ? std::optional<Fact>{Exited{process.id, bad_end()}} : std::nullopt;
         }
         return std::nullopt;
     }
 
     std::optional<Fact> next_of_leaving(Process const& process, Temper temper) {
-        if (temper == Temper::IgnoresTerm || one_in(4))
+        if (temper == Temper::IgnoresTerm || temper == Temper::Unkillable || one_in(4))
             return std::nullopt;
         if (temper == Temper::AsksForTime && one_in(2))
             return TimeExtended{process.id, 7s};

@@ -96,6 +96,11 @@ std::optional<Fact> unexecuted_next(Process const& process) {
     return stubborn_next(process);
 }
 
+/// As that, and not even SIGKILL ends it.
+std::optional<Fact> immortal_next(Process const& process) {
+    return process.killed ? std::nullopt : stubborn_next(process);
+}
+
 std::optional<TraceLine> next_line(World const& world, std::optional<Fact> (*next)(Process const&)) {
     for (auto const& process : world.kernel.processes)
         if (auto const fact = next(process))
@@ -132,7 +137,7 @@ Complaints come_to_rest(World& world) {
 }
 
 Complaints outlast_stubborn_workers(World const& world) {
-    for (auto const next : {stubborn_next, unexecuted_next}) {
+    for (auto const next : {stubborn_next, unexecuted_next, immortal_next}) {
         if (is_settled(world.history))
             return {};
         auto hung = world;

@@ -35,8 +35,8 @@ struct World {
 /// Everybody behaves well from now on, until nothing moves any more. Complains when that takes too long, or
 /// when a wish is without its answer then.
 [[nodiscard]] Complaints come_to_rest(World& world);
-/// From now on no worker says anything or goes unless it is killed, and it hangs before or after it became a
-/// program. Complains when wishes are not answered even so.
+/// From now on no worker says anything or goes unless it is killed (or not even then), and it hangs before or
+/// after it became a program. Complains when wishes are not answered even so.
 [[nodiscard]] Complaints outlast_stubborn_workers(World const& world);
 
 /// All wishes are answered.
