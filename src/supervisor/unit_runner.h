@@ -83,6 +83,10 @@ public:
 private:
     // WorkerObserver
     void worker_executed(WorkerProcess& worker) override;
+    void worker_is_ending(WorkerProcess&) override {
+        if (shared_.notify)
+            shared_.notify->drain();
+    }
     void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) override;
     void worker_died(WorkerProcess& worker, ExitStatus status) override;
 

@@ -20,7 +20,7 @@
 
 namespace holdfast {
 
-/// The steps of a launch that may fail in the child, in their order.
+/// The steps of a launch that may fail, in their order: in the child, and last the parent's own.
 enum class LaunchStage : unsigned char {
     Session,
     Signals,
@@ -33,6 +33,7 @@ enum class LaunchStage : unsigned char {
     User,
     WorkingDirectory,
     Execute,
+    Watch,
 };
 constexpr auto enum_table(LaunchStage) {
     return std::array{
@@ -47,6 +48,7 @@ constexpr auto enum_table(LaunchStage) {
         EnumName{LaunchStage::User, "change to its user"},
         EnumName{LaunchStage::WorkingDirectory, "change to its working directory"},
         EnumName{LaunchStage::Execute, "execute"},
+        EnumName{LaunchStage::Watch, "watch its process"},
     };
 }
 

@@ -53,6 +53,10 @@ Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
         if (failure.code == EPERM)
             advice = "the hard limit is lower than `limits` asks for, and raising it needs CAP_SYS_RESOURCE";
         break;
+    case LaunchStage::Watch:
+        if (failure.code == ENOSPC)
+            advice = "raise fs.epoll.max_user_watches (sysctl)";
+        break;
     case LaunchStage::Session:
     case LaunchStage::Signals:
     case LaunchStage::Input:

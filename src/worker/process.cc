@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <system_error>
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -33,6 +34,17 @@ bool is_dead(FdRef pidfd) {
     return ::poll(&seen, 1, 0) != 0;
 }
 
+/// The kernel refuses a watch when it is out of memory or the user has too many (fs.epoll.max_user_watches):
+/// no fault of ours, so it does not go to the loop's trampoline as one.
+Result<EventSource> try_watch(EventLoop& loop, FdRef fd, std::function<void()> on_ready, Priority priority) {
+    try {
+        return loop.watch(
+            fd, EPOLLIN, [call = std::move(on_ready)](std::uint32_t) { call(); }, priority);
+    } catch (std::system_error const& refused) {
+        return system_error(refused.code().value(), "watch a process");
+    }
+}
+
 } // namespace
 
 std::string to_string(ExitStatus const& status) {
@@ -46,10 +58,32 @@ std::string to_string(ExitStatus const& status) {
 WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, Launched launched)
     : loop_{loop}, observer_{observer}, id_{id}, leader_{launched.pid}, main_{launched.pid},
       pidfd_{std::move(launched.pidfd)}, status_{std::move(launched.status)} {
-    death_ = loop_.watch(
-        pidfd_, EPOLLIN, [this](std::uint32_t) { see_death(); }, Priority::Deaths);
-    launch_ = loop_.watch(
-        status_, EPOLLIN, [this](std::uint32_t) { look_at_launch(); }, Priority::Messages);
+    auto death = watch_end_of(main_, pidfd_);
+    auto launch = try_watch(
+        loop_, status_, [this] { look_at_launch(); }, Priority::Messages);
+    if (!death || !launch) {
+        give_up((death ? launch : death).error().code);
+        return;
+    }
+    death_ = std::move(death).value();
+    launch_ = std::move(launch).value();
+}
+
+Result<EventSource> WorkerProcess::watch_end_of(pid_t pid, FdRef pidfd) {
+    return try_watch(
+        loop_, pidfd, [this, pid] { see_end_of(pid); }, Priority::Deaths);
+}
+
+/// A process that nothing would tell us of is not left to run on. A timer needs no watch of its own.
+void WorkerProcess::give_up(int problem) {
+    kill_group();
+    status_.reset();
+    failure_ = LaunchFailure{LaunchStage::Watch, problem};
+    death_ = loop_.at(MonotonicTime::now(), [this] {
+        if (is_dead(pidfd_))
+            return see_death();
+        death_.rearm(MonotonicTime::now() + std::chrono::milliseconds{5});
+    });
 }
 
 void WorkerProcess::look_at_launch() {
@@ -61,16 +95,29 @@ void WorkerProcess::look_at_launch() {
 void WorkerProcess::decide_launch(LaunchStatus status) {
     launch_.reset();
     status_.reset();
+    // Told when the process is reaped.
     if (status.state == LaunchStatus::State::Failed)
-        failure_ = status.failure; // told when the process is reaped
+        failure_ = status.failure;
     else
         observer_.worker_executed(*this);
 }
 
+void WorkerProcess::see_end_of(pid_t pid) {
+    if (pid == main_) {
+        // What the launch pipe says comes first: the same death is "not launched" or "died" by it.
+        if (status_.is_open())
+            decide_launch(read_launch_status(status_));
+        // A daemon's parent says "READY=1\nMAINPID=child" and ends at once.
+        if (!failure_)
+            observer_.worker_is_ending(*this);
+    }
+    if (pid == main_)
+        see_death();
+    else if (pid == leader_)
+        reap_leader();
+}
+
 void WorkerProcess::see_death() {
-    // What the launch pipe says comes first: the same death is "not launched" or "died" by it.
-    if (status_.is_open())
-        decide_launch(read_launch_status(status_));
     kill_group();
     death_.reset();
     auto const exit = wait_for(pidfd_, 0).value_or(ExitStatus{false, 0, 0, false});
@@ -112,19 +159,23 @@ Outcome WorkerProcess::change_main(pid_t pid) {
     // Asked after the pidfd is held and while it is alive, so that the answer is about this very process.
     if (::getsid(pid) != leader_ || is_dead(pidfd))
         return plain_error("cannot " + doing + ": it is not of the worker's session");
-    death_.reset(); // before the descriptor is watched as another's: epoll(7) takes each only once
-    if (main_ == leader_) {
-        leader_pidfd_ = std::move(pidfd_);
-        leader_death_ = loop_.watch(
-            leader_pidfd_, EPOLLIN, [this](std::uint32_t) { reap_leader(); }, Priority::Deaths);
-    } else if (pid == leader_) { // back again: one watch for it, or its status would be gone with the other
-        leader_death_.reset();
-        leader_pidfd_.reset();
+    // The leader has one watch for all its life, which goes along; two would both reap it.
+    if (pid == leader_) {
+        death_ = std::move(leader_death_);
+        pidfd_ = std::move(leader_pidfd_);
+        main_ = pid;
+        return {};
     }
+    auto death = watch_end_of(pid, pidfd);
+    if (!death)
+        return system_error(death.error().code, doing);
+    if (main_ == leader_) {
+        leader_death_ = std::move(death_);
+        leader_pidfd_ = std::move(pidfd_);
+    }
+    death_ = std::move(death).value();
     pidfd_ = std::move(pidfd);
     main_ = pid;
-    death_ = loop_.watch(
-        pidfd_, EPOLLIN, [this](std::uint32_t) { see_death(); }, Priority::Deaths);
     return {};
 }
 

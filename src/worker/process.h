@@ -31,6 +31,9 @@ class WorkerProcess;
 class WorkerObserver {
 public:
     virtual void worker_executed(WorkerProcess& worker) = 0;
+    /// The main process has ended and is not yet reaped, so that what it said last can still be traced to it:
+    /// to be heard now. Where that names another main process (change_main), no death is told.
+    virtual void worker_is_ending(WorkerProcess& worker) = 0;
     /// The program was never executed, and the process is reaped. The worker may be destroyed.
     virtual void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) = 0;
     /// The process is reaped. The worker may be destroyed.
@@ -42,7 +45,8 @@ protected:
 
 class WorkerProcess {
 public:
-    /// Takes over a process that fork_worker() made. `id` is the observer's, opaque here.
+    /// Takes over a process that fork_worker() made. `id` is the observer's, opaque here. A process that
+    /// cannot be watched is killed, and told as not launched from the loop.
     WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, Launched launched);
     WorkerProcess(WorkerProcess const&) = delete;
     WorkerProcess& operator=(WorkerProcess const&) = delete;
@@ -57,14 +61,19 @@ public:
     Outcome send(int signal);
     /// SIGKILL to the whole process group.
     void kill_group();
-    /// MAINPID=: `pid` is the main process from now on. Refused unless it is of the worker's own session.
+    /// MAINPID=: `pid` is the main process from now on. Refused unless it is of the worker's own session;
+    /// nothing has changed then.
     [[nodiscard]] Outcome change_main(pid_t pid);
 
 private:
     void look_at_launch();
     void decide_launch(LaunchStatus status);
+    /// Of the main process or the leader, by what `pid` is when it is seen.
+    [[nodiscard]] Result<EventSource> watch_end_of(pid_t pid, FdRef pidfd);
+    void see_end_of(pid_t pid);
     void see_death();
     void reap_leader();
+    void give_up(int problem);
 
     EventLoop& loop_;
     WorkerObserver& observer_;
