@@ -29,6 +29,8 @@ Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
             advice = "make it executable (chmod +x), and its folders accessible to the service's user";
         else if (failure.code == ENOEXEC)
             advice = "it is no program of this machine; a script must begin with #!";
+        else if (failure.code == ECANCELED) // not execve(2)'s: WorkerProcess says it of a death before that
+            advice = "its process was killed before that, by somebody or for want of memory";
         break;
     case LaunchStage::WorkingDirectory:
         doing += " " + plan.working_directory;

@@ -5,8 +5,11 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <system_error>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -43,6 +46,23 @@ Result<EventSource> try_watch(EventLoop& loop, FdRef fd, std::function<void()> o
     } catch (std::system_error const& refused) {
         return system_error(refused.code().value(), "watch a process");
     }
+}
+
+/// False when it surely never called execve(2): the launch pipe is closed by a death too. The kernel has a
+/// flag for that (PF_FORKNOEXEC; proc(5), field 9 of stat), also of a process that is dead and not reaped.
+/// Where /proc cannot be read, it is taken to be executed.
+bool has_executed(pid_t pid) {
+    constexpr unsigned forked_and_not_executed = 0x40;
+    UniqueFd const file{::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC)};
+    char text[512]{};
+    if (!file.is_open() || ::read(file.raw(), text, sizeof text - 1) <= 0)
+        return true;
+    unsigned flags = 0;
+    // Behind the last ')': the name before it may hold anything.
+    char const* const rest = std::strrchr(text, ')');
+    if (rest == nullptr || std::sscanf(rest, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+        return true;
+    return (flags & forked_and_not_executed) == 0;
 }
 
 } // namespace
@@ -98,6 +118,8 @@ void WorkerProcess::decide_launch(LaunchStatus status) {
     // Told when the process is reaped.
     if (status.state == LaunchStatus::State::Failed)
         failure_ = status.failure;
+    else if (!has_executed(leader_))
+        failure_ = LaunchFailure{LaunchStage::Execute, ECANCELED};
     else
         observer_.worker_executed(*this);
 }
