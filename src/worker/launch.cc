@@ -159,22 +159,47 @@ ChildFailure let_output_through() noexcept {
     return {};
 }
 
+/// Opened without waiting (a pipe that nobody reads would never open) and without following a link that
+/// somebody may have put there; then written to as any file is.
+int open_log_file(char const* path) noexcept {
+    int const fd =
+        ::open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK, 0640);
+    struct stat node {};
+    if (fd < 0 || ::fstat(fd, &node) < 0)
+        return -1;
+    if (!S_ISREG(node.st_mode)) {
+        errno = EINVAL;
+        return -1;
+    }
+    return ::fcntl(fd, F_SETFL, O_APPEND) < 0 ? -1 : fd;
+}
+
+/// Less than 0 when it does not answer at once: a journal that is dead, or so busy that connect(2) would wait
+/// for it, does not keep a worker from its work.
+int open_journal(ChildPlan const& child) noexcept {
+    int const fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    auto const size = child.journal_header.size();
+    if (fd < 0 ||
+        ::connect(fd, reinterpret_cast<sockaddr const*>(&child.journal_address),
+                  sizeof child.journal_address) < 0 ||
+        ::send(fd, child.journal_header.data(), size, MSG_NOSIGNAL) != static_cast<ssize_t>(size) ||
+        ::fcntl(fd, F_SETFL, 0) < 0)
+        return -1;
+    return fd;
+}
+
 ChildFailure open_output(ChildPlan const& child) noexcept {
     int fd = -1;
     switch (child.plan.output.kind) {
     case Output::Kind::Through:
         return let_output_through();
     case Output::Kind::File:
-        fd = ::open(child.plan.output.path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
-                    0640);
+        fd = open_log_file(child.plan.output.path.c_str());
         break;
     case Output::Kind::Journal:
-        fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0 ||
-            ::connect(fd, reinterpret_cast<sockaddr const*>(&child.journal_address),
-                      sizeof child.journal_address) < 0 ||
-            ::write(fd, child.journal_header.data(), child.journal_header.size()) < 0)
-            return {LaunchStage::Output, errno};
+        fd = open_journal(child);
+        if (fd < 0)
+            return let_output_through();
         break;
     }
     if (fd < 0 || !put(fd, STDOUT_FILENO) || !put(fd, STDERR_FILENO))

@@ -57,12 +57,12 @@ struct LaunchFailure {
     int code = 0; ///< errno value
 };
 
-/// Where a worker's standard output and error go. Opened by the worker's own process, so that a full disk or
-/// a stuck journal is in nobody else's way.
+/// Where a worker's standard output and error go. Opened by the worker's own process, so that a full disk is
+/// in nobody else's way. Without a journal that answers at once, its output is let through.
 struct Output {
     enum class Kind { Through, File, Journal };
     Kind kind = Kind::Through;
-    std::string path;       ///< File: opened for appending, mode 0640
+    std::string path;       ///< File: opened for appending, mode 0640; a regular file, and no link
     std::string identifier; ///< Journal: SYSLOG_IDENTIFIER
 };
 

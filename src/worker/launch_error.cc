@@ -39,6 +39,8 @@ Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
     case LaunchStage::Output:
         if (plan.output.kind == Output::Kind::File)
             doing += " " + plan.output.path;
+        if (failure.code == ELOOP || failure.code == EINVAL || failure.code == ENXIO)
+            advice = "a log must be a regular file, not a link, a pipe or a device: remove what is there";
         break;
     case LaunchStage::Groups:
         advice = advice_on_users(failure.code);
