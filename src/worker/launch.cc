@@ -207,14 +207,28 @@ ChildFailure open_output(ChildPlan const& child) noexcept {
     return {};
 }
 
+/// All of ours are close-on-exec already; this is for what we ourselves inherited.
+void keep_from_worker(int first) noexcept {
+    if (::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    // Before Linux 5.11, or refused by a container engine: one by one. Higher ones than our own limit may
+    // exist, from before it was lowered, but not usually.
+    constexpr rlim_t most = 65536;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > most)
+        limit.rlim_cur = most;
+    for (int fd = first; fd < static_cast<int>(limit.rlim_cur); ++fd)
+        if (int const flags = ::fcntl(fd, F_GETFD); flags >= 0 && (flags & FD_CLOEXEC) == 0)
+            (void)::fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
 /// The descriptors become 3, 4, …; clear_the_way() has moved them behind these places.
 ChildFailure place_descriptors(ChildPlan const& child) noexcept {
     int place = first_handed_fd;
     for (int const fd : child.descriptors)
         if (::dup2(fd, place++) < 0)
             return {LaunchStage::Descriptors, errno};
-    // All of ours are close-on-exec already; this is for what we ourselves inherited. Linux 5.11.
-    (void)::syscall(SYS_close_range, static_cast<unsigned>(place), ~0U, CLOSE_RANGE_CLOEXEC);
+    keep_from_worker(place);
     return {};
 }
 
