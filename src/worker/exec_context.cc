@@ -9,6 +9,7 @@
 #include <array>
 #include <string_view>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -107,6 +108,32 @@ bool mentions_descriptor(UnitSpec const& spec) {
                        [&](auto const& variable) { return mentions(variable.second); });
 }
 
+/// What a worker gets must leave it room to open files of its own, beginning with its libraries: where the
+/// unit does not say otherwise, its soft limit on descriptors is raised as far as the hard one lets.
+Outcome make_room_for_descriptors(LaunchPlan& plan, UnitSpec const& spec) {
+    constexpr std::uint64_t room = 64;
+    auto const end = first_handed_fd + plan.listeners.size() + plan.others.size();
+    auto const is_descriptors = [](LimitSpec const& limit) { return limit.resource == RLIMIT_NOFILE; };
+    auto const& own = spec.service.limits;
+    auto const last = std::find_if(plan.limits.rbegin(), plan.limits.rend(), is_descriptors);
+    LimitSpec limit{RLIMIT_NOFILE, 0, 0};
+    rlimit ours{};
+    if (last != plan.limits.rend())
+        limit = *last;
+    else if (::getrlimit(RLIMIT_NOFILE, &ours) == 0)
+        limit = {RLIMIT_NOFILE, ours.rlim_cur, ours.rlim_max};
+    if (std::none_of(own.begin(), own.end(), is_descriptors) && limit.soft < end + room) {
+        limit.soft = std::min<std::uint64_t>(end + room, limit.hard);
+        plan.limits.push_back(limit);
+    }
+    if (limit.soft > end)
+        return {};
+    return plain_error("cannot hand over " + std::to_string(end - first_handed_fd) +
+                           " descriptors: its limit of " + std::to_string(limit.soft) +
+                           " open files leaves no room for its program",
+                       spec.name, "raise `nofile` in `limits`, and the hard limit of holdfastd itself");
+}
+
 } // namespace
 
 std::vector<std::string> inherited_environment() {
@@ -192,6 +219,8 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     plan.umask = service.umask;
     plan.limits = around.limits;
     plan.limits.insert(plan.limits.end(), service.limits.begin(), service.limits.end());
+    if (auto const room = make_room_for_descriptors(plan, spec); !room)
+        return room.error();
     return plan;
 }
 
