@@ -18,7 +18,8 @@ namespace holdfast {
 namespace {
 
 constexpr std::size_t longest_status = 256;
-constexpr unsigned messages_per_dispatch = 64; // then the others get their turn
+constexpr unsigned messages_per_turn = 64;
+constexpr Duration pause_after_full_turn = std::chrono::milliseconds{1};
 constexpr int receive_buffer = 8 * 1024 * 1024;
 
 template <class Number>
@@ -148,8 +149,9 @@ Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::s
 
     std::unique_ptr<NotifySocket> socket{new NotifySocket{std::move(path), std::move(heard), std::move(fd)}};
     socket->source_ = loop.watch(
-        socket->fd_, EPOLLIN, [raw = socket.get()](std::uint32_t) { raw->drain(messages_per_dispatch); },
-        Priority::Messages);
+        socket->fd_, EPOLLIN, [raw = socket.get()](std::uint32_t) { raw->take_turn(); }, Priority::Messages);
+    socket->pause_ =
+        loop.at(MonotonicTime::never(), [raw = socket.get()] { raw->source_.set_events(EPOLLIN); });
     return socket;
 }
 
@@ -157,9 +159,20 @@ NotifySocket::~NotifySocket() {
     ::unlink(path_.c_str());
 }
 
-void NotifySocket::drain(unsigned most) {
-    for (unsigned i = 0; i < most && receive_one(); ++i) {
-    }
+/// Messages go before timers and clients, and anybody may send them: who has more than a turn's worth waits a
+/// moment (in the kernel's queue, where nothing is lost), or he could keep all others from theirs.
+void NotifySocket::take_turn() {
+    if (drain(messages_per_turn) < messages_per_turn)
+        return;
+    pause_.rearm(MonotonicTime::now() + pause_after_full_turn);
+    source_.set_events(0);
+}
+
+unsigned NotifySocket::drain(unsigned most) {
+    unsigned count = 0;
+    while (count < most && receive_one())
+        ++count;
+    return count;
 }
 
 bool NotifySocket::receive_one() {

@@ -55,17 +55,20 @@ public:
     [[nodiscard]] std::string const& path() const { return path_; }
     /// Reads what is there now, at most `most` messages; called by the loop, and before each fork, so that a
     /// message of a dead process can never be taken for one of a new process with the same pid.
-    void drain(unsigned most = 1000);
+    /// Returns how many it has read.
+    unsigned drain(unsigned most = 1000);
 
 private:
     NotifySocket(std::string path, Heard heard, UniqueFd fd)
         : path_{std::move(path)}, heard_{std::move(heard)}, fd_{std::move(fd)} {}
     bool receive_one();
+    void take_turn();
 
     std::string path_;
     Heard heard_;
     UniqueFd fd_;
     EventSource source_;
+    EventSource pause_;
 };
 
 } // namespace holdfast
