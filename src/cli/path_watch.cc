@@ -83,6 +83,15 @@ Outcome PathWatch::add_tree(std::string const& folder) {
     return {};
 }
 
+/// The change itself is told whatever comes of this.
+void PathWatch::add_new_tree(std::string const& folder) {
+    auto const added = add_tree(folder);
+    // One that is gone already, or that we may not read, is none of our business.
+    bool const is_limit = !added && (added.error().code == 0 || added.error().code == ENOSPC);
+    if (is_limit && !std::exchange(has_warned_, true) && blind_)
+        blind_(added.error());
+}
+
 void PathWatch::read_events() {
     alignas(inotify_event) char buffer[16 * 1024];
     auto const size = ::read(inotify_.raw(), buffer, sizeof buffer);
@@ -99,6 +108,10 @@ void PathWatch::see(int watch, std::uint32_t mask, std::string const& name) {
     auto const known = watched_.find(watch);
     if (known == watched_.end() && (mask & IN_Q_OVERFLOW) == 0)
         return;
+    if ((mask & IN_IGNORED) != 0) { // its folder is gone, and the kernel has dropped the watch
+        watched_.erase(known);
+        return;
+    }
     if (known != watched_.end()) {
         auto const& [folder, names] = known->second;
         bool const is_meant =
@@ -107,8 +120,7 @@ void PathWatch::see(int watch, std::uint32_t mask, std::string const& name) {
             return;
         last_ = folder + "/" + name;
         if ((mask & IN_ISDIR) != 0 && (mask & (IN_CREATE | IN_MOVED_TO)) != 0)
-            (void)add_tree(
-                last_); // beyond the limit, or gone already: the change itself is told all the same
+            add_new_tree(last_);
     }
     auto const when = MonotonicTime::now() + settle_time;
     if (quiet_)

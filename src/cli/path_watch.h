@@ -22,8 +22,10 @@ public:
     /// Folders below a watched one, at most; hidden ones are passed over.
     static constexpr std::size_t most_folders = 1000;
 
-    PathWatch(EventLoop& loop, std::function<void(std::string const& path)> changed)
-        : loop_{loop}, changed_{std::move(changed)} {}
+    /// `blind` is called once, when a new folder cannot be watched for one of the limits.
+    PathWatch(EventLoop& loop, std::function<void(std::string const& path)> changed,
+              std::function<void(Error const&)> blind = {})
+        : loop_{loop}, changed_{std::move(changed)}, blind_{std::move(blind)} {}
     /// Errors: the path does not exist, cannot be read, or has too many folders; the user's inotify limits.
     [[nodiscard]] Outcome add(std::string const& path);
 
@@ -35,16 +37,19 @@ private:
     [[nodiscard]] Outcome open();
     [[nodiscard]] Outcome add_folder(std::string const& folder, std::string const& name);
     [[nodiscard]] Outcome add_tree(std::string const& folder);
+    void add_new_tree(std::string const& folder);
     void read_events();
     void see(int watch, std::uint32_t mask, std::string const& name);
 
     EventLoop& loop_;
     std::function<void(std::string const&)> changed_;
+    std::function<void(Error const&)> blind_;
     UniqueFd inotify_;
     EventSource source_;
     EventSource quiet_;
     std::map<int, Watched> watched_;
-    std::string last_; ///< the path of the last change seen
+    bool has_warned_ = false; ///< `blind` was called
+    std::string last_;        ///< the path of the last change seen
 };
 
 } // namespace holdfast::cli

@@ -18,6 +18,7 @@ struct Scene {
     fs::path folder;
     std::unique_ptr<EventLoop> loop;
     std::vector<std::string> told;
+    int blind = 0; ///< how often it was said that something is not seen
     std::unique_ptr<PathWatch> watch;
 
     Scene() {
@@ -27,7 +28,9 @@ struct Scene {
         auto made = EventLoop::create();
         REQUIRE(made);
         loop = std::move(made).value();
-        watch = std::make_unique<PathWatch>(*loop, [this](std::string const& path) { told.push_back(path); });
+        watch = std::make_unique<PathWatch>(
+            *loop, [this](std::string const& path) { told.push_back(path); },
+            [this](Error const&) { ++blind; });
     }
     ~Scene() {
         watch.reset();
@@ -93,4 +96,37 @@ TEST_CASE("a path that does not exist cannot be watched", "[cli]") {
     auto const added = scene.watch->add((scene.folder / "nothing").string());
     REQUIRE_FALSE(added);
     CHECK(added.error().code == ENOENT);
+}
+
+TEST_CASE("folders that come and go do not use up the places of those that stay", "[cli]") {
+    // The watches of removed folders were kept: after a thousand of them no new folder was seen, in silence.
+    Scene scene;
+    REQUIRE(scene.watch->add(scene.folder.string()));
+    for (std::size_t i = 0; i < PathWatch::most_folders + 10; ++i) {
+        auto const folder = scene.folder / ("build" + std::to_string(i));
+        fs::create_directory(folder);
+        while (scene.loop->run_once(0ms)) {
+        }
+        fs::remove(folder);
+        while (scene.loop->run_once(0ms)) {
+        }
+    }
+    CHECK(scene.hears());
+    CHECK(scene.blind == 0);
+    fs::create_directory(scene.folder / "last");
+    CHECK(scene.hears());
+    scene.write("last/file");
+    CHECK(scene.hears());
+}
+
+TEST_CASE("past the limit of folders it is said once that new ones are not seen", "[cli]") {
+    Scene scene;
+    for (std::size_t i = 1; i < PathWatch::most_folders; ++i)
+        fs::create_directory(scene.folder / std::to_string(i));
+    REQUIRE(scene.watch->add(scene.folder.string()));
+    fs::create_directory(scene.folder / "more");
+    CHECK(scene.hears());
+    fs::create_directory(scene.folder / "and more");
+    CHECK(scene.hears());
+    CHECK(scene.blind == 1);
 }
