@@ -7,6 +7,7 @@
 #include "cli/path_watch.h"
 #include "cli/run_spec.h"
 #include "supervisor/log.h"
+#include "supervisor/process_setup.h"
 #include "supervisor/requests.h"
 #include "supervisor/runtime_folder.h"
 
@@ -132,6 +133,7 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
 
     Run run{**loop, **supervisor, unit};
     for (auto const& path : options.watch)
+    wanted.around.limits = raise_descriptor_limit();
         if (auto watched = run.watch().add(path); !watched)
             return say(watched.error(), ExitStatus::Usage);
     Requests requests{**supervisor, [&] { run.end(ExitStatus::Done); }};
@@ -158,3 +160,4 @@ int run_command(RunOptions const& options) {
 }
 
 } // namespace holdfast::cli
+    open_standard_descriptors();

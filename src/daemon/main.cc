@@ -3,6 +3,7 @@
 // serve, end.
 #include "daemon/options.h"
 #include "supervisor/log.h"
+#include "supervisor/process_setup.h"
 #include "supervisor/requests.h"
 #include "supervisor/runtime_folder.h"
 #include "supervisor/share_socket.h"
@@ -11,9 +12,7 @@
 #include <cstdio>
 #include <string>
 
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -26,40 +25,17 @@ int refuse(Error const& error) {
     return 1;
 }
 
-/// Descriptors 0, 1 and 2 exist from here on, so that no socket of ours is ever taken for one of them.
-void open_standard_descriptors() {
-    int fd = -1;
-    do
-        fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd > STDERR_FILENO)
-        ::close(fd);
-    for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; ++standard)
-        ::fcntl(standard, F_SETFD, 0);
-}
-
-std::string log_folder(Options const& options) {
+Result<std::string> log_folder(Options const& options) {
     if (options.runtime_folder_given)
         return options.runtime_folder + "/log";
     if (options.mode == RunMode::System)
-        return "/var/log/holdfast";
+        return std::string{"/var/log/holdfast"};
     if (char const* state = ::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/')
         return std::string{state} + "/holdfast/log";
-    char const* home = ::getenv("HOME");
-    return std::string{home != nullptr ? home : "/tmp"} + "/.local/state/holdfast/log";
-}
-
-/// Ten thousand listeners are ten thousand descriptors: the soft limit is for programs that use select(2), which we do not. The workers
-/// start with what we were given.
-std::vector<LimitSpec> raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
-        return {};
-    LimitSpec const given{RLIMIT_NOFILE, limit.rlim_cur, limit.rlim_max};
-    limit.rlim_cur = limit.rlim_max;
-    if (::setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return {};
-    return {given};
+    if (char const* home = ::getenv("HOME"); home != nullptr && home[0] == '/')
+        return std::string{home} + "/.local/state/holdfast/log";
+    return plain_error("there is no place for the workers' output: HOME is not set", {},
+                       "set HOME, or give --runtime-dir");
 }
 
 Result<Surroundings> find_surroundings(Options const& options) {
@@ -68,15 +44,18 @@ Result<Surroundings> find_surroundings(Options const& options) {
     around.limits = raise_descriptor_limit();
     if (options.mode == RunMode::User)
         around.environment = inherited_environment();
-    around.log_folder = log_folder(options);
     if (options.foreground)
         around.output = Output::Kind::Through;
     else if (::access("/run/systemd/journal/stdout", W_OK) == 0)
         around.output = Output::Kind::Journal;
     else {
         around.output = Output::Kind::File;
-        if (auto made = make_folders(around.log_folder, 0750); !made)
-            return std::move(made).error();
+        auto folder = log_folder(options);
+        if (!folder)
+            return std::move(folder).error();
+        around.log_folder = std::move(folder).value();
+        if (auto opened = open_own_folder(around.log_folder, 0750, "log folder"); !opened)
+            return std::move(opened).error();
     }
     return around;
 }
@@ -151,7 +130,7 @@ int main(int argc, char** argv) {
     if (!parsed.options)
         return parsed.exit_status;
     try {
-        open_standard_descriptors();
+        holdfast::open_standard_descriptors();
         int const status = serve(*parsed.options);
         holdfast::close_log();
         return status;

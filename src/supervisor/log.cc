@@ -81,7 +81,6 @@ void open_log(LogOptions options) {
     logger->set_level(options.quiet     ? spdlog::level::warn
                       : options.verbose ? spdlog::level::debug
                                         : spdlog::level::info);
-    logger->flush_on(spdlog::level::err);
     spdlog::set_default_logger(std::move(logger));
 }
 

@@ -10,6 +10,8 @@
 
 namespace holdfast {
 
+namespace {
+
 Outcome make_folders(std::string const& path, unsigned mode) {
     for (auto slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
         auto const part = path.substr(0, slash);
@@ -20,24 +22,35 @@ Outcome make_folders(std::string const& path, unsigned mode) {
     }
 }
 
-Result<UniqueFd> take_runtime_folder(std::string const& path) {
+} // namespace
+
+Result<UniqueFd> open_own_folder(std::string const& path, unsigned mode, std::string_view what) {
     auto const advice = "choose another folder by --runtime-dir";
-    if (auto made = make_folders(path, 0755); !made)
+    auto const named = "the " + std::string{what} + " " + path;
+    if (auto made = make_folders(path, mode); !made)
         return system_error(made.error().code, made.error().doing, {}, advice);
-    UniqueFd const folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    UniqueFd folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     struct stat seen {};
     if (!folder.is_open() || ::fstat(folder.raw(), &seen) < 0)
-        return system_error(errno, "open the runtime folder " + path, {}, advice);
+        return system_error(errno, "open " + named, {}, advice);
     if (seen.st_uid != ::geteuid())
-        return plain_error("the runtime folder " + path + " belongs to user " + std::to_string(seen.st_uid) +
-                               ", and we are user " + std::to_string(::geteuid()),
+        return plain_error(named + " belongs to user " + std::to_string(seen.st_uid) + ", and we are user " +
+                               std::to_string(::geteuid()),
                            {}, advice);
     if ((seen.st_mode & 0022) != 0)
-        return plain_error("the runtime folder " + path + " can be written by others", {},
+        return plain_error(named + " can be written by others", {},
                            "run chmod go-w on it, or choose another folder by --runtime-dir");
-    UniqueFd lock{::openat(folder.raw(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644)};
-    if (!lock.is_open())
-        return system_error(errno, "open " + path + "/lock", {}, advice);
+    return folder;
+}
+
+Result<UniqueFd> take_runtime_folder(std::string const& path) {
+    auto folder = open_own_folder(path, 0755, "runtime folder");
+    if (!folder)
+        return std::move(folder).error();
+    // Nobody else may open it: who can open it can lock it, and keep us from starting for ever.
+    UniqueFd lock{::openat(folder->raw(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!lock.is_open() || ::fchmod(lock.raw(), 0600) < 0)
+        return system_error(errno, "open " + path + "/lock", {}, "choose another folder by --runtime-dir");
     if (::flock(lock.raw(), LOCK_EX | LOCK_NB) < 0) {
         int const code = errno;
         char text[32] = {};

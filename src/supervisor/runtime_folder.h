@@ -6,6 +6,7 @@
 #include "base/result.h"
 
 #include <string>
+#include <string_view>
 
 namespace holdfast {
 
@@ -14,7 +15,8 @@ namespace holdfast {
 /// returned: flock(2). Errors name the process that holds it already.
 [[nodiscard]] Result<UniqueFd> take_runtime_folder(std::string const& path);
 
-/// Makes a folder and its parents; fine if it is there.
-[[nodiscard]] Outcome make_folders(std::string const& path, unsigned mode);
+/// Makes the folder and its parents where they are missing, and opens it; refused when it is not ours or can
+/// be written by others. `what` it is, in words: "log folder".
+[[nodiscard]] Result<UniqueFd> open_own_folder(std::string const& path, unsigned mode, std::string_view what);
 
 } // namespace holdfast
