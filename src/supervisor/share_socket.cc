@@ -3,6 +3,7 @@
 
 #include "base/peer.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -16,6 +17,7 @@ namespace holdfast {
 
 /// One program that asks. It has a while to do so, and a place among not too many.
 struct ShareSocket::Client {
+    uid_t user = 0;
     std::unique_ptr<HandoffPort> port;
     EventSource deadline;
 };
@@ -105,7 +107,10 @@ void ShareSocket::accept() {
     if (!peer)
         return;
     auto& loop = supervisor_.shared().loop;
+    auto const user = peer->uid;
+    make_room(user);
     auto const client = clients_.emplace(clients_.end());
+    client->user = user;
     auto const leave = [this, client] { clients_.erase(client); };
     client->port = std::make_unique<HandoffPort>(
         loop, std::move(socket), RequestScope::AnyUnit,
@@ -114,7 +119,15 @@ void ShareSocket::accept() {
         },
         leave);
     client->deadline = loop.at(MonotonicTime::now() + longest_visit, leave);
-    if (clients_.size() > most_clients) // the one that has been here longest has had its turn
+}
+
+/// The one that has been here longest has had its turn: of the user himself if he has many, else of all.
+void ShareSocket::make_room(uid_t user) {
+    auto const is_his = [user](Client const& client) { return client.user == user; };
+    auto const his = std::count_if(clients_.begin(), clients_.end(), is_his);
+    if (his >= static_cast<std::ptrdiff_t>(most_clients_of_one))
+        clients_.erase(std::find_if(clients_.begin(), clients_.end(), is_his));
+    else if (clients_.size() >= most_clients)
         clients_.pop_front();
 }
 

@@ -9,6 +9,8 @@
 #include <list>
 #include <memory>
 
+#include <sys/types.h>
+
 namespace holdfast {
 
 class ShareSocket {
@@ -21,12 +23,15 @@ public:
     ~ShareSocket();
 
     static constexpr std::size_t most_clients = 64;
+    /// Of these, for one user: nobody can take all the places. Beyond, his own first one goes.
+    static constexpr std::size_t most_clients_of_one = 16;
     static constexpr Duration longest_visit = std::chrono::seconds{30};
 
 private:
     struct Client;
     ShareSocket(Supervisor& supervisor, std::string path, UniqueFd fd);
     void accept();
+    void make_room(uid_t user);
     void pause();
 
     Supervisor& supervisor_;

@@ -148,6 +148,43 @@ TEST_CASE("one client too many sends the oldest away", "[supervisor]") {
     CHECK(test.answer(clients.back()) == "fds 1 0\nweb/http");
 }
 
+TEST_CASE("many clients of one user do not push out those of another", "[supervisor]") {
+    // 64 idle connections of anybody sent everybody else away.
+    if (::geteuid() != 0) {
+        WARN("skipped: only root may change users");
+        return;
+    }
+    Sharing test;
+    test.add("web", tcp_socket("http", 0) + service(runs));
+    auto const ours = connect_to_path(test.path);
+    REQUIRE(ours.is_open());
+    test.settle();
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    UniqueFd const read_end{ends[0]};
+    UniqueFd write_end{ends[1]};
+    auto const child = ::fork();
+    if (child == 0) {
+        std::vector<UniqueFd> clients;
+        if (::setgroups(0, nullptr) == 0 && ::setgid(stranger) == 0 && ::setuid(stranger) == 0)
+            for (std::size_t i = 0; i < 2 * ShareSocket::most_clients; ++i)
+                clients.push_back(connect_to_path(test.path));
+        bool const all = !clients.empty() && clients.back().is_open();
+        (void)!::write(write_end.raw(), all ? "y" : "n", 1);
+        ::pause();
+        ::_exit(0);
+    }
+    REQUIRE(child > 0);
+    char said = 0;
+    CHECK(test.until([&] { return ::read(read_end.raw(), &said, 1) == 1; }));
+    CHECK(said == 'y');
+    test.settle();
+    REQUIRE(send_frame(ours, "get web"));
+    CHECK(test.answer(ours) == "fds 1 0\nweb/http");
+    ::kill(child, SIGKILL); // reaped as an orphan by the supervisor, or here
+    (void)::waitpid(child, nullptr, 0);
+}
+
 TEST_CASE("without a free descriptor the share socket rests, and serves again when there is one",
           "[supervisor]") {
     // It was told of the waiting client again and again, and the loop never slept.
