@@ -63,12 +63,18 @@ Outcome take_folder(RunFolder& folder, std::string const& given) {
 /// The run itself, once everything is open: what signals, changed files and the program's end lead to.
 class Run {
 public:
-    Run(EventLoop& loop, Supervisor& supervisor, UnitRunner& unit)
-        : loop_{loop}, supervisor_{supervisor}, unit_{unit}, watch_{loop, [this](std::string const& path) {
-                                                                        spdlog::info("{} has changed", path);
-                                                                        restart();
-                                                                    }} {
-        (void)supervisor_.shared().events.follow([this](Event const& event) {
+    Run(EventLoop& loop, Supervisor& supervisor, std::string unit)
+        : loop_{loop}, supervisor_{supervisor}, unit_{std::move(unit)},
+          watch_{loop,
+                 [this](std::string const& path) {
+                     spdlog::info("{} has changed", path);
+                     restart();
+                 },
+                 [](Error const& error) {
+                     spdlog::warn("{}; changes there, and in further new folders, are not seen",
+                                  to_string(error));
+                 }} {
+        following_ = supervisor_.shared().events.follow([this](Event const& event) {
             // It ended by itself, and `restart` says leave it so: there is nothing left to hold sockets for.
             if (event.kind == to_name(lifecycle::Happening::Finished))
                 end(ExitStatus::Done);
@@ -81,10 +87,11 @@ public:
     [[nodiscard]] PathWatch& watch() { return watch_; }
 
     void begin() {
-        unit_.start([this](WishResult const& result) {
-            if (!result.ok)
-                end(ExitStatus::Failed);
-        });
+        if (auto* const unit = supervisor_.find(unit_))
+            unit->start([this](WishResult const& result) {
+                if (!result.ok)
+                    end(ExitStatus::Failed);
+            });
     }
     void end(ExitStatus status) {
         if (!supervisor_.is_shutting_down())
@@ -96,12 +103,14 @@ private:
     void restart() {
         if (supervisor_.is_shutting_down())
             return;
-        unit_.restart(std::nullopt, [](WishResult const&) {}); // the log says how it went
+        if (auto* const unit = supervisor_.find(unit_))
+            unit->restart(std::nullopt, [](WishResult const&) {}); // the log says how it went
     }
 
     EventLoop& loop_;
     Supervisor& supervisor_;
-    UnitRunner& unit_;
+    std::string unit_; ///< its name
+    EventLog::Following following_;
     PathWatch watch_;
     ExitStatus status_ = ExitStatus::Done;
     EventSource term_;
@@ -124,6 +133,7 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
     wanted.runtime_folder = folder.path;
     wanted.around.mode = RunMode::User; // the program keeps our folder and our environment
     wanted.around.environment = inherited_environment();
+    wanted.around.limits = raise_descriptor_limit();
     auto supervisor = Supervisor::create(**loop, std::move(wanted));
     if (!supervisor)
         return say(supervisor.error(), ExitStatus::Failed);
@@ -131,9 +141,8 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
     if (!unit.sockets().is_complete())
         return say(unit.sockets().failed().front().error, ExitStatus::Failed);
 
-    Run run{**loop, **supervisor, unit};
+    Run run{**loop, **supervisor, unit.spec().name};
     for (auto const& path : options.watch)
-    wanted.around.limits = raise_descriptor_limit();
         if (auto watched = run.watch().add(path); !watched)
             return say(watched.error(), ExitStatus::Usage);
     Requests requests{**supervisor, [&] { run.end(ExitStatus::Done); }};
@@ -153,6 +162,7 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
 } // namespace
 
 int run_command(RunOptions const& options) {
+    open_standard_descriptors();
     auto spec = make_run_spec(options);
     if (!spec)
         return say(spec.error(), ExitStatus::Usage);
@@ -160,4 +170,3 @@ int run_command(RunOptions const& options) {
 }
 
 } // namespace holdfast::cli
-    open_standard_descriptors();

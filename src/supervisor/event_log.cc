@@ -33,10 +33,12 @@ void EventLog::add(Event event) {
     if (recent_.size() > most_events)
         recent_.pop_front();
     auto const& told = recent_.back(); // stays where it is when a follower adds another
-    // A follower may end its own following, and only its own, while it is told: so it is called as a copy.
-    for (auto next = followers_.begin(); next != followers_.end();) {
-        auto const follower = *next++;
+    // A follower may end any following while it is told, also its own: so it is called as a copy, and the
+    // next is looked for afterwards.
+    for (auto next = followers_->begin(); next != followers_->end();) {
+        auto const [number, follower] = *next;
         follower(told);
+        next = followers_->upper_bound(number);
     }
 }
 
@@ -50,11 +52,24 @@ void EventLog::say(Weight weight, std::string_view kind, std::string unit, std::
 }
 
 EventLog::Following EventLog::follow(Follower follower) {
-    return followers_.insert(followers_.end(), std::move(follower));
+    followers_->emplace(++last_follower_, std::move(follower));
+    return {followers_, last_follower_};
 }
 
-void EventLog::unfollow(Following following) {
-    followers_.erase(following);
+EventLog::Following& EventLog::Following::operator=(Following&& other) noexcept {
+    if (this != &other) {
+        end();
+        followers_ = std::move(other.followers_);
+        number_ = std::exchange(other.number_, 0);
+    }
+    return *this;
+}
+
+void EventLog::Following::end() {
+    auto const followers = std::exchange(followers_, {}).lock();
+    // Taken out first and destroyed afterwards: the follower may own what else follows.
+    if (followers)
+        auto const taken = followers->extract(std::exchange(number_, 0));
 }
 
 } // namespace holdfast

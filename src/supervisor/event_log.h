@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <sys/types.h>
 
@@ -35,7 +37,7 @@ struct Event {
 class EventLog {
 public:
     using Follower = std::function<void(Event const&)>;
-    using Following = std::list<Follower>::iterator;
+    class Following;
 
     /// Stamps the event, keeps it, logs it, and tells the followers.
     void add(Event event);
@@ -43,14 +45,35 @@ public:
     void say(Weight weight, std::string_view kind, std::string unit, std::string text);
 
     [[nodiscard]] std::deque<Event> const& recent() const { return recent_; }
+    /// `follower` hears every further event until what is returned goes.
     [[nodiscard]] Following follow(Follower follower);
-    void unfollow(Following following);
+    [[nodiscard]] std::size_t followers() const { return followers_->size(); }
 
 private:
+    using Followers = std::map<std::uint64_t, Follower>; ///< in the order in which they came
     static constexpr std::size_t most_events = 1000;
     std::deque<Event> recent_;
-    std::list<Follower> followers_;
+    std::shared_ptr<Followers> followers_ = std::make_shared<Followers>();
     std::uint64_t last_number_ = 0;
+    std::uint64_t last_follower_ = 0;
+};
+
+/// That somebody follows: ends with this. May outlive the log, and be held by the very follower.
+class EventLog::Following {
+public:
+    Following() = default;
+    Following(Following&& other) noexcept
+        : followers_{std::move(other.followers_)}, number_{std::exchange(other.number_, 0)} {}
+    Following& operator=(Following&& other) noexcept;
+    ~Following() { end(); }
+    void end();
+
+private:
+    friend class EventLog;
+    Following(std::weak_ptr<Followers> followers, std::uint64_t number)
+        : followers_{std::move(followers)}, number_{number} {}
+    std::weak_ptr<Followers> followers_;
+    std::uint64_t number_ = 0;
 };
 
 } // namespace holdfast

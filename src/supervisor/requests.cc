@@ -17,35 +17,31 @@ namespace {
 class EventFeed : public std::enable_shared_from_this<EventFeed> {
 public:
     EventFeed(EventLog& events, ControlReply reply) : events_{events}, reply_{std::move(reply)} {}
-    // No destructor ends the following: as long as it lasts the log holds us, so when we go, it has ended or
-    // the log itself is being destroyed, and must not be touched any more.
 
     /// `as_list`: each event as the `events` of a reply, else as its `event`.
     void begin(std::string unit, bool as_list) {
-        // The feed lives as long as it follows: a client that went away is noticed at the next event.
+        // The feed lives as long as it follows, and it follows as long as the client is there.
         following_ =
             events_.follow([self = shared_from_this(), unit = std::move(unit), as_list](Event const& event) {
-                if (self->reply_.is_gone())
-                    return self->end();
                 if (unit.empty() || event.unit == unit)
                     self->reply_.progress(as_list ? json{{"events", json::array({view::of(event)})}}
                                                   : json{{"event", view::of(event)}});
             });
-    }
-    void end() {
-        if (following_)
-            events_.unfollow(*std::exchange(following_, std::nullopt));
+        reply_.on_gone([weak = weak_from_this()] {
+            if (auto const self = weak.lock())
+                self->following_.end();
+        });
     }
     void done(json const& parameters) {
         reply_.done(parameters);
-        end();
+        following_.end();
     }
     [[nodiscard]] ControlReply& reply() { return reply_; }
 
 private:
     EventLog& events_;
     ControlReply reply_;
-    std::optional<EventLog::Following> following_;
+    EventLog::Following following_;
 };
 
 } // namespace

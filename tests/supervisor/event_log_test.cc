@@ -35,12 +35,12 @@ TEST_CASE("a follower hears every event until it ends, which it may do while it 
     first = log.follow([&](Event const& event) {
         heard.push_back("first " + event.text);
         if (event.text == "b")
-            log.unfollow(first);
+            first.end();
     });
-    auto const second = log.follow([&](Event const& event) { heard.push_back("second " + event.text); });
+    auto second = log.follow([&](Event const& event) { heard.push_back("second " + event.text); });
     for (auto const* text : {"a", "b", "c"})
         log.say_one(text);
-    log.unfollow(second);
+    second.end();
     log.say_one("d");
     CHECK(heard == std::vector<std::string>{"first a", "second a", "first b", "second b", "second c"});
 }
@@ -56,21 +56,47 @@ TEST_CASE("a follower that adds an event does not change the one being told", "[
     auto const hearing = log.follow([&](Event const& event) { heard.push_back(event.text); });
     log.say_one("a");
     CHECK(heard == std::vector<std::string>{"b", "a"});
-    log.unfollow(adding);
-    log.unfollow(hearing);
 }
 
 TEST_CASE("a follower that comes while one is told hears from the next on", "[supervisor]") {
     Log log;
     int late = 0;
     bool has_come = false;
-    (void)log.follow([&](Event const&) {
+    EventLog::Following second;
+    auto const first = log.follow([&](Event const&) {
         if (!std::exchange(has_come, true))
-            (void)log.follow([&](Event const& event) { late += static_cast<int>(event.number); });
+            second = log.follow([&](Event const& event) { late += static_cast<int>(event.number); });
     });
     log.say_one("a");
     auto const after_first = late;
     log.say_one("b");
     CHECK(after_first <= 1); // told of it or not, but nothing before
     CHECK(late - after_first == 2);
+}
+
+TEST_CASE("a follower that holds its own following goes with the log", "[supervisor]") {
+    // The following was ended from within the list of followers while that was being destroyed.
+    auto token = std::make_shared<EventLog::Following>();
+    std::weak_ptr<EventLog::Following> const seen = token;
+    EventLog::Following outlives;
+    {
+        Log log;
+        *token = log.follow([token](Event const&) {});
+        outlives = log.follow([](Event const&) {});
+        token.reset();
+        CHECK_FALSE(seen.expired());
+    }
+    CHECK(seen.expired());
+    outlives.end(); // harmless
+}
+
+TEST_CASE("a follower may end another's following while it is told", "[supervisor]") {
+    Log log;
+    int heard = 0;
+    EventLog::Following second;
+    auto const first = log.follow([&](Event const&) { second.end(); });
+    second = log.follow([&](Event const&) { ++heard; });
+    auto const third = log.follow([&](Event const&) { heard += 10; });
+    log.say_one("a");
+    CHECK(heard == 10);
 }
