@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/requests.h"
 
+#include "lifecycle/trace.h"
 #include "supervisor/view.h"
 
 #include <algorithm>
@@ -223,9 +224,10 @@ void Requests::trace(ControlRequest request) {
     if (unit == nullptr)
         return;
     json facts = json::array();
-    for (auto const& traced : unit->trace())
-        facts.push_back(std::to_string(traced.at.since_boot().count()) + " " +
-                        lifecycle::to_string(traced.fact));
+    auto const since = trace.empty() ? MonotonicTime::now() : trace.front().at;
+    facts.push_back(lifecycle::to_string(lifecycle::TraceLine{since, unit->policy()}));
+    for (auto const& traced : trace)
+        facts.push_back(lifecycle::to_string(lifecycle::TraceLine{traced.at, traced.fact}));
     request.reply.done({{"facts", std::move(facts)}, {"dropped", unit->forgotten_facts()}});
 }
 

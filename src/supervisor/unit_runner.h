@@ -56,6 +56,7 @@ public:
     };
     [[nodiscard]] std::vector<TracedFact> trace() const;
     [[nodiscard]] std::uint64_t forgotten_facts() const;
+    [[nodiscard]] lifecycle::Policy policy() const; ///< of the wanted spec
 
     // ---- wishes ----
     /// Binds the sockets; what fails is tried again by itself.
@@ -130,7 +131,6 @@ private:
     [[nodiscard]] RunningWorker* find_by_process(pid_t pid);
     [[nodiscard]] UnitSpecPtr generation_spec(lifecycle::GenerationId id) const;
     [[nodiscard]] UnitSpecPtr const& spec_of(lifecycle::SpecId id) const;
-    [[nodiscard]] lifecycle::Policy policy() const;
     void drop_unused_specs();
 
     struct KnownSpec {

@@ -3,6 +3,7 @@
 #include "control/client.h"
 #include "control/server.h"
 #include "harness.h"
+#include "lifecycle/trace.h"
 #include "supervisor/requests.h"
 
 #include <future>
@@ -136,11 +137,36 @@ TEST_CASE("sockets, the unit's text, the trace and the version can be looked at"
     CHECK_THAT(test.done("Show", {{"unit", "web"}})["toml"].get<std::string>(),
                ContainsSubstring("timeout_stop = \"30s\""));
     auto const trace = test.done("Trace", {{"unit", "web"}});
-    CHECK(trace["facts"].size() == unit.trace().size());
+    CHECK(trace["facts"].size() == unit.trace().size() + 1);
     CHECK(trace["dropped"] == 0);
     auto const version = test.done("Version");
     CHECK(version["pid"] == ::getpid());
     CHECK(version["mode"] == "user");
+}
+
+TEST_CASE("a trace is what the tests of the lifecycle replay", "[supervisor]") {
+    // Its lines had another form than parse_trace_line() reads, and said nothing of the policy.
+    Controlled test;
+    auto& unit = test.add("web", tcp_socket("http", 0) + service(runs));
+    REQUIRE(test.start(unit).ok);
+    REQUIRE(test.stop(unit).ok);
+    lifecycle::UnitState state;
+    std::optional<lifecycle::Policy> policy;
+    auto const facts = test.done("Trace", {{"unit", "web"}})["facts"];
+    CHECK(facts.size() >= 4); // policy, start, executed, stop, exited at least
+    for (auto const& fact : facts) {
+        CAPTURE(fact);
+        auto const line = lifecycle::parse_trace_line(fact.get<std::string>());
+        REQUIRE(line);
+        if (auto const* const said = std::get_if<lifecycle::Policy>(&line->what)) {
+            policy = *said;
+            continue;
+        }
+        REQUIRE(policy);
+        (void)lifecycle::step(state, *policy, std::get<lifecycle::Fact>(line->what), line->at);
+    }
+    CHECK(lifecycle::phase_of(state) == lifecycle::phase_of(unit.state()));
+    CHECK(state.workers.empty());
 }
 
 TEST_CASE("plan shows what apply then does", "[supervisor]") {
