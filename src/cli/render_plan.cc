@@ -12,30 +12,32 @@ using nlohmann::json;
 
 namespace {
 
-/// What each action of a unit reads as, before it is done and after.
+/// What each action of a unit reads as: before it is done, after, and when it did not work out.
 struct ActionRow {
     std::string_view action;
     std::string_view will;
     std::string_view was;
+    std::string_view failed;
     Colour colour;
 };
 constexpr ActionRow unit_actions[] = {
-    {"keep", "stays as it is", "stayed as it is", Colour::Plain},
-    {"add", "is new", "was added", Colour::Good},
+    {"keep", "stays as it is", "stayed as it is", "stayed as it is", Colour::Plain},
+    {"add", "is new", "was added", "is new, and failed", Colour::Good},
     {"remove", "goes: it would be stopped and its sockets closed", "was stopped and its sockets closed",
-     Colour::Bad},
+     "is to go, and failed to", Colour::Bad},
     {"restart", "changes: its service would be restarted", "was changed and its service restarted",
-     Colour::Warning},
-    {"update", "changes: taken over without a restart", "was changed, without a restart", Colour::Warning},
+     "has changed, and the restart of its service failed", Colour::Warning},
+    {"update", "changes: taken over without a restart", "was changed, without a restart",
+     "has changed, and this could not be taken over", Colour::Warning},
     {"bad", "has errors in its file: what runs goes on", "has errors in its file: what runs goes on",
-     Colour::Bad},
+     "has errors in its file: what runs goes on", Colour::Bad},
 };
 
 ActionRow row_of(std::string const& action) {
     for (auto const& row : unit_actions)
         if (row.action == action)
             return row;
-    return {action, action, action, Colour::Plain};
+    return {action, action, action, action, Colour::Plain};
 }
 
 std::vector<std::string> texts_of(json const& object, char const* name) {
@@ -78,8 +80,13 @@ bool changes_nothing(json const& step) {
 
 std::string unit_lines(json const& step, bool was_done, Screen const& screen) {
     auto const row = row_of(text_of(step, "action"));
+    bool const has_failed = was_done && !flag_of(step, "ok").value_or(true);
+    auto const words = has_failed ? row.failed : was_done ? row.was : row.will;
     std::string text = paint(harmless(text_of(step, "unit")), Colour::Bold, screen) + " " +
-                       paint(harmless(was_done ? row.was : row.will), row.colour, screen) + "\n";
+                       paint(harmless(words), has_failed ? Colour::Bad : row.colour, screen);
+    if (std::string const message = text_of(step, "message"); has_failed && !message.empty())
+        text += ": " + harmless(message);
+    text += "\n";
     for (auto const& why : texts_of(step, "why"))
         text += "  " + why + "\n";
     for (auto const& listener : list_of(step, "listeners"))
@@ -109,9 +116,11 @@ std::string render_diagnostic(json const& diagnostic, Screen const& screen) {
 }
 
 std::string render_plan(json const& plan, bool was_done, Screen const& screen) {
+    std::string problems;
+    for (auto const* const list : {"folder_errors", "warnings"})
+        for (auto const& diagnostic : list_of(plan, list))
+            problems += render_diagnostic(diagnostic, screen);
     std::string text;
-    for (auto const& diagnostic : list_of(plan, "folder_errors"))
-        text += render_diagnostic(diagnostic, screen);
     std::size_t unchanged = 0;
     for (auto const& step : list_of(plan, "units")) {
         if (changes_nothing(step))
@@ -119,8 +128,9 @@ std::string render_plan(json const& plan, bool was_done, Screen const& screen) {
         else
             text += unit_lines(step, was_done, screen);
     }
-    if (text.empty())
-        return was_done ? "Nothing was changed.\n" : "Nothing would change.\n";
+    if (text.empty() && list_of(plan, "folder_errors").empty())
+        return problems + (was_done ? "Nothing was changed.\n" : "Nothing would change.\n");
+    text = problems + text;
     if (unchanged > 0)
         text += std::to_string(unchanged) + (unchanged == 1 ? " unit" : " units") +
                 (was_done ? " stayed as before.\n" : " without a change.\n");

@@ -73,6 +73,14 @@ bool needs_restart(UnitSpec const& now, UnitSpec const& wanted, std::vector<List
     });
 }
 
+/// Settings that a generation keeps from its start to its end: a change reaches the next one.
+bool is_kept_by_generation(std::string_view why) {
+    constexpr std::string_view kept[] = {"service.restart", "service.start_limit_", "service.timeout_",
+                                         "service.drain_signal", "rollout.drain_"};
+    return std::any_of(std::begin(kept), std::end(kept),
+                       [&](auto prefix) { return why.starts_with(prefix); });
+}
+
 UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted) {
     UnitStep step;
     step.unit = wanted->name;
@@ -87,6 +95,10 @@ UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted) {
         step.action = UnitAction::Keep;
     else
         step.action = needs_restart(*now, *wanted, step.listeners) ? UnitAction::Restart : UnitAction::Update;
+    if (step.action == UnitAction::Update)
+        for (auto& why : step.why)
+            if (is_kept_by_generation(why))
+                why += " (from the next start on)";
     return step;
 }
 
@@ -101,25 +113,37 @@ bool ApplyPlan::is_complete() const {
 ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files) {
     ApplyPlan plan;
     plan.folder_errors = files.folder_errors;
+    plan.warnings = files.warnings;
     std::map<std::string, UnitStep> steps;
+    auto const begin = [&](std::string const& name, UnitAction action) -> UnitStep& {
+        auto& step = steps[name];
+        step.unit = name;
+        step.action = action;
+        return step;
+    };
     for (auto const& [name, spec] : files.specs) {
         auto const known = now.find(name);
-        if (known == now.end())
-            steps[name] = {name, UnitAction::Add, {}, plan_listeners({}, spec->sockets), {}, spec};
-        else if (known->second == spec || *known->second == *spec)
-            steps[name] = {name, UnitAction::Keep, {}, plan_listeners(spec->sockets, spec->sockets),
-                           {},   known->second};
-        else
+        if (known == now.end()) {
+            auto& step = begin(name, UnitAction::Add);
+            step.listeners = plan_listeners({}, spec->sockets);
+            step.spec = spec;
+        } else if (known->second == spec || *known->second == *spec) {
+            auto& step = begin(name, UnitAction::Keep);
+            step.listeners = plan_listeners(spec->sockets, spec->sockets);
+            step.spec = known->second;
+        } else {
             steps[name] = plan_change(known->second, spec);
+        }
     }
     for (auto const& [name, diagnostics] : files.bad)
-        steps[name] = {name, UnitAction::Bad, {}, {}, diagnostics, nullptr};
+        begin(name, UnitAction::Bad).diagnostics = diagnostics;
     // A folder that cannot be read says nothing about its units: they are not gone.
     for (auto const& [name, spec] : now)
-        if (!steps.contains(name) && files.folder_errors.empty())
-            steps[name] = {
-                name,   UnitAction::Remove, {"its file is gone"}, plan_listeners(spec->sockets, {}), {},
-                nullptr};
+        if (!steps.contains(name) && files.folder_errors.empty() && !spec->path.empty()) {
+            auto& step = begin(name, UnitAction::Remove);
+            step.why = {"its file is gone"};
+            step.listeners = plan_listeners(spec->sockets, {});
+        }
     for (auto& [name, step] : steps)
         plan.steps.push_back(std::move(step));
     return plan;

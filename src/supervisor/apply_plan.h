@@ -8,6 +8,7 @@
 #include "unit/load.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,14 +28,19 @@ struct UnitStep {
     std::vector<ListenerStep> listeners;
     std::vector<Diagnostic> diagnostics;
     UnitSpecPtr spec; ///< the new one; null for Remove and Bad
+    // What came of it, once it is applied; nothing for Keep and Bad.
+    std::optional<bool> ok;
+    std::string message;
 };
 
 struct ApplyPlan {
     std::vector<UnitStep> steps; ///< by name
     std::vector<Diagnostic> folder_errors;
+    std::vector<Diagnostic> warnings; ///< of good units and of folders; they stop nothing
     [[nodiscard]] bool is_complete() const;
 };
 
+/// A unit that is and has no file of its own (of `holdfast run`) is passed over: its file cannot be gone.
 [[nodiscard]] ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files);
 
 } // namespace holdfast

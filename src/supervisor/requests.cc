@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include <malloc.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -45,7 +46,24 @@ private:
     EventLog::Following following_;
 };
 
+json shape_of(ApplyPlan const& plan) {
+    json units = json::array();
+    for (auto const& step : plan.steps)
+        units.push_back(view::of(step));
+    return {{"units", std::move(units)},
+            {"folder_errors", view::of(plan.folder_errors)},
+            {"warnings", view::of(plan.warnings)},
+            {"complete", plan.is_complete()}};
+}
+
 } // namespace
+
+/// What a long reply was made of is in many pieces that the allocator keeps: with 1000 units, 17 MiB.
+void Requests::give_back_memory(std::size_t shown) {
+    constexpr std::size_t many = 500;
+    if (shown > many)
+        supervisor_.shared().loop.post([] { ::malloc_trim(0); });
+}
 
 void Requests::handle(ControlRequest request) {
     using Method = void (Requests::*)(ControlRequest);
@@ -136,7 +154,9 @@ void Requests::list(ControlRequest request) {
     for (auto const& [name, diagnostics] : supervisor_.bad_units())
         if (supervisor_.find(name) == nullptr)
             units.push_back(view::bad_unit(name, diagnostics));
+    auto const shown = units.size();
     request.reply.done({{"units", std::move(units)}});
+    give_back_memory(shown);
 }
 
 void Requests::sockets(ControlRequest request) {
@@ -154,7 +174,9 @@ void Requests::sockets(ControlRequest request) {
         for (auto const& [name, unit] : supervisor_.units())
             append(*unit);
     }
+    auto const shown = sockets.size();
     request.reply.done({{"sockets", std::move(sockets)}});
+    give_back_memory(shown);
 }
 
 void Requests::show(ControlRequest request) {
@@ -170,12 +192,8 @@ void Requests::show(ControlRequest request) {
 
 void Requests::plan(ControlRequest request) {
     auto const plan = supervisor_.plan();
-    json units = json::array();
-    for (auto const& step : plan.steps)
-        units.push_back(view::of(step));
-    request.reply.done({{"units", std::move(units)},
-                        {"folder_errors", view::of(plan.folder_errors)},
-                        {"complete", plan.is_complete()}});
+    request.reply.done(shape_of(plan));
+    give_back_memory(plan.steps.size());
 }
 
 void Requests::apply(ControlRequest request) {
@@ -183,15 +201,11 @@ void Requests::apply(ControlRequest request) {
     if (request.more)
         feed->begin({}, false);
     supervisor_.apply([feed](Supervisor::Applied const& applied) {
-        json units = json::array();
-        for (auto const& step : applied.plan.steps)
-            units.push_back(view::of(step));
-        feed->done({{"event", nullptr},
-                    {"units", std::move(units)},
-                    {"folder_errors", view::of(applied.plan.folder_errors)},
-                    {"complete", applied.plan.is_complete()},
-                    {"ok", applied.ok},
-                    {"message", applied.message}});
+        auto shape = shape_of(applied.plan);
+        shape["event"] = nullptr;
+        shape["ok"] = applied.ok;
+        shape["message"] = applied.message;
+        feed->done(shape);
     });
 }
 
@@ -223,6 +237,7 @@ void Requests::trace(ControlRequest request) {
     auto* const unit = named_unit(request);
     if (unit == nullptr)
         return;
+    auto const trace = unit->trace();
     json facts = json::array();
     auto const since = trace.empty() ? MonotonicTime::now() : trace.front().at;
     facts.push_back(lifecycle::to_string(lifecycle::TraceLine{since, unit->policy()}));

@@ -34,6 +34,7 @@ private:
 
     /// The unit that the request names; answers with an error itself when there is none.
     [[nodiscard]] UnitRunner* named_unit(ControlRequest& request);
+    void give_back_memory(std::size_t shown);
     void no_such_unit(ControlRequest& request, std::string const& name);
 
     Supervisor& supervisor_;

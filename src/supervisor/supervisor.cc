@@ -74,9 +74,7 @@ UnitRunner& Supervisor::add(UnitSpecPtr spec) {
 std::vector<UnitSpecPtr> Supervisor::read_units() {
     auto const files = load_units(options_.unit_folders, options_.unit_folders_must_exist);
     auto const plan = plan_apply({}, files);
-    tell_bad(plan.steps, plan.folder_errors);
-    for (auto const& warning : files.warnings)
-        shared_.events.say(Weight::Warning, "unit-warning", "", to_string(warning));
+    tell_bad(plan);
     std::vector<UnitSpecPtr> specs;
     for (auto const& step : plan.steps)
         if (step.spec)
@@ -94,11 +92,13 @@ void Supervisor::boot() {
             unit->start_when_held();
 }
 
-void Supervisor::tell_bad(std::vector<UnitStep> const& steps, std::vector<Diagnostic> const& folder_errors) {
-    for (auto const& error : folder_errors)
+void Supervisor::tell_bad(ApplyPlan const& plan) {
+    for (auto const& error : plan.folder_errors)
         shared_.events.say(Weight::Failure, "folder-unreadable", "", to_string(error));
+    for (auto const& warning : plan.warnings)
+        shared_.events.say(Weight::Warning, "unit-warning", "", to_string(warning));
     bad_.clear();
-    for (auto const& step : steps)
+    for (auto const& step : plan.steps)
         if (step.action == UnitAction::Bad) {
             bad_[step.unit] = step.diagnostics;
             shared_.events.say(Weight::Failure, "unit-bad", step.unit,
@@ -128,23 +128,35 @@ struct Supervisor::Applying {
         if (--open == 0)
             done(result);
     }
-    void fail(std::string const& unit, std::string const& why) {
-        result.ok = false;
-        if (!result.message.empty())
-            result.message += "; ";
-        result.message += unit + ": " + why;
+    /// One step has ended, as `came`.
+    void close(std::string const& unit, WishResult const& came) {
+        for (auto& step : result.plan.steps)
+            if (step.unit == unit) {
+                step.ok = came.ok;
+                step.message = came.message;
+            }
+        if (!came.ok) {
+            result.ok = false;
+            result.message += (result.message.empty() ? "" : "; ") + unit + ": " + came.message;
+        }
+        close_one();
     }
 };
 
 void Supervisor::apply(std::function<void(Applied const&)> done) {
     auto const applying = std::make_shared<Applying>();
     applying->done = std::move(done);
+    if (shuts_down_) {
+        applying->result.message = "holdfastd is shutting down";
+        applying->open = 1;
+        return shared_.loop.post([applying] { applying->close_one(); });
+    }
     applying->result.plan = plan();
-    auto const& plan = applying->result.plan;
+    auto const plan = applying->result.plan; // a copy: what comes of a step is written into the other
     applying->result.ok = plan.is_complete();
     if (!applying->result.ok)
         applying->result.message = "some unit files have errors and were left out";
-    tell_bad(plan.steps, plan.folder_errors);
+    tell_bad(plan);
     applying->open = 1; // ours, so that it cannot end before it is all begun
     for (auto const& step : plan.steps)
         perform(step, applying);
@@ -153,9 +165,7 @@ void Supervisor::apply(std::function<void(Applied const&)> done) {
 
 void Supervisor::perform(UnitStep const& step, std::shared_ptr<Applying> const& applying) {
     auto const closing = [applying, name = step.unit](WishResult const& result) {
-        if (!result.ok)
-            applying->fail(name, result.message);
-        applying->close_one();
+        applying->close(name, result);
     };
     if (leaving_.contains(step.unit) && step.action != UnitAction::Remove) {
         ++applying->open;

@@ -43,7 +43,8 @@ public:
         bool ok = false;
         std::string message;
     };
-    /// Does what plan() says; `done` is called when all that it started has ended (rollouts, drains).
+    /// Does what plan() says; `done` is called when all that it started has ended (rollouts, drains), with
+    /// what came of each step. Refused while shutting down: what it started nobody would stop.
     void apply(std::function<void(Applied const&)> done);
 
     /// Stops every unit, then calls `done`. Called twice, it kills what is left at once.
@@ -65,7 +66,7 @@ private:
     void hear(NotifySender const& sender, NotifyMessage const& message);
     void reap();
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
-    void tell_bad(std::vector<UnitStep> const& steps, std::vector<Diagnostic> const& folder_errors);
+    void tell_bad(ApplyPlan const& plan);
     void perform(UnitStep const& step, std::shared_ptr<Applying> const& applying);
     void erase_later(std::string const& name);
 

@@ -184,7 +184,9 @@ json of(UnitStep const& step) {
             {"action", std::string{to_name(step.action)}},
             {"why", step.why},
             {"listeners", std::move(listeners)},
-            {"diagnostics", of(step.diagnostics)}};
+            {"diagnostics", of(step.diagnostics)},
+            {"ok", optional(step.ok)},
+            {"message", optional(step.message)}};
 }
 
 json of(WishResult const& result) {

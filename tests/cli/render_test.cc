@@ -237,6 +237,17 @@ TEST_CASE("a plan lists what changes, and counts what does not", "[cli]") {
     CHECK_THAT(render_plan(plan, true, pipe_screen),
                ContainsSubstring("web was changed and its service restarted"));
     CHECK(render_plan({{"units", json::array({keep})}}, false, pipe_screen) == "Nothing would change.\n");
+    // A warning is shown, and changes nothing.
+    json const warning{{"severity", "warning"}, {"text", "/u/db.toml:1:1: warning: this is odd\n"}};
+    CHECK(render_plan({{"units", json::array({keep})}, {"warnings", json::array({warning})}}, false,
+                      pipe_screen) == "/u/db.toml:1:1: warning: this is odd\nNothing would change.\n");
+    // What was planned and did not work out is not said to have been done.
+    json failed = change;
+    failed["ok"] = false;
+    failed["message"] = "the new worker ended with status 1";
+    CHECK_THAT(render_plan({{"units", json::array({failed})}}, true, pipe_screen),
+               ContainsSubstring("web has changed, and the restart of its service failed: the new worker "
+                                 "ended with status 1\n"));
     CHECK(render_plan({{"units", json::array()}}, true, pipe_screen) == "Nothing was changed.\n");
 }
 
