@@ -25,14 +25,6 @@ std::vector<Listing> list_all(std::vector<SocketSpec> const& sockets) {
     return listings;
 }
 
-struct HashAddress {
-    std::size_t operator()(ListenAddress const& address) const {
-        std::size_t const rest =
-            static_cast<std::size_t>(address.port) << 8 | static_cast<std::size_t>(address.transport);
-        return std::hash<std::string>{}(address.host) ^ std::hash<std::size_t>{}(rest)*0x9e3779b97f4a7c15U;
-    }
-};
-
 std::string octal(mode_t mode) {
     std::array<char, 16> text{};
     std::snprintf(text.data(), text.size(), "%04o", static_cast<unsigned>(mode));
@@ -79,7 +71,7 @@ ListenerStep step_of(ListenerAction action, Listing const& listing) {
 std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,
                                          std::vector<SocketSpec> const& wanted) {
     std::vector<Listing> old = list_all(now);
-    std::unordered_multimap<ListenAddress, Listing*, HashAddress> unmatched;
+    std::unordered_multimap<ListenAddress, Listing*, AddressHash> unmatched;
     unmatched.reserve(old.size());
     for (Listing& listing : old)
         unmatched.emplace(*listing.address, &listing);

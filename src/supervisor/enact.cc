@@ -34,11 +34,7 @@ void UnitRunner::enact(Order const& order) {
     std::visit(
         Match{
             [&](Spawn const& what) { spawn(what); },
-            [&](Drain const& what) {
-                if (auto* const worker = find(what.worker))
-                    // A failure means that it is dead already; its death is about to be told.
-                    (void)worker->process.send(worker->spec->service.drain_signal);
-            },
+            [&](Drain const& what) { drain(what.worker); },
             [&](Kill const& what) {
                 if (auto* const worker = find(what.worker))
                     worker->process.kill_group();

@@ -4,6 +4,8 @@
 #include "socket/retire.h"
 
 #include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,7 +18,8 @@ namespace {
 
 constexpr Duration first_retry = 1s;
 constexpr Duration longest_retry = 30s;
-constexpr Duration leaving_look = 10ms;
+constexpr Duration first_look = 5ms; // at a queue that is being emptied; then less and less often
+constexpr Duration longest_look = 200ms;
 
 /// Calls `visit(SocketSpec, ListenAddress)` for every address of the unit, in order.
 template <class Visit>
@@ -24,6 +27,23 @@ void each_address(UnitSpec const& spec, Visit visit) {
     for (auto const& socket : spec.sockets)
         for (auto const& address : socket.listen)
             visit(socket, address);
+}
+
+using Addresses = std::unordered_set<ListenAddress, AddressHash>;
+
+Addresses addresses_of(std::vector<Listener> const& listeners) {
+    Addresses addresses;
+    for (auto const& listener : listeners)
+        addresses.insert(listener.wanted);
+    return addresses;
+}
+
+/// The sockets of a unit by address.
+std::unordered_map<ListenAddress, SocketSpec const*, AddressHash> sockets_by_address(UnitSpec const& spec) {
+    std::unordered_map<ListenAddress, SocketSpec const*, AddressHash> sockets;
+    each_address(spec,
+                 [&](SocketSpec const& socket, ListenAddress const& address) { sockets[address] = &socket; });
+    return sockets;
 }
 
 SocketSpec const* find_socket(UnitSpec const& spec, ListenAddress const& wanted) {
@@ -39,9 +59,13 @@ SocketSpec const* find_socket(UnitSpec const& spec, ListenAddress const& wanted)
 
 /// Listeners that are no longer wanted and still have clients in them.
 struct SocketCustody::Leaving {
-    std::vector<Listener> listeners;
+    struct One {
+        Listener listener;
+        MonotonicTime deadline;
+    };
+    std::vector<One> listeners;
     std::vector<std::function<void()>> retired;
-    MonotonicTime deadline;
+    Duration pause = first_look;
     EventSource timer;
 };
 
@@ -75,10 +99,10 @@ Result<Listener> SocketCustody::bind(SocketSpec const& socket, ListenAddress con
 bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     spec_ = std::move(spec);
     auto const failed_before = std::exchange(failed_, {});
+    auto const held_before = addresses_of(held_);
     each_address(*spec_, [&](SocketSpec const& socket, ListenAddress const& address) {
         auto const is_it = [&](auto const& other) { return other.address == address; };
-        if (std::any_of(held_.begin(), held_.end(),
-                        [&](Listener const& held) { return held.wanted == address; }))
+        if (held_before.contains(address))
             return;
         auto bound = bind(socket, address);
         if (bound) {
@@ -115,14 +139,13 @@ void SocketCustody::try_again() {
         then();
 }
 
-Outcome SocketCustody::change(UnitSpecPtr spec, bool is_served, Duration deadline,
-                              std::function<void()> retired) {
+Outcome SocketCustody::take_over(UnitSpecPtr spec) {
     std::vector<Listener> added;
     std::optional<Error> problem;
+    auto const held_before = addresses_of(held_);
     // What is new is bound before anything else is touched, so that a refusal changes nothing.
     each_address(*spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        if (problem || std::any_of(held_.begin(), held_.end(),
-                                   [&](Listener const& held) { return held.wanted == address; }))
+        if (problem || held_before.contains(address))
             return;
         auto bound = bind(socket, address);
         if (bound)
@@ -135,36 +158,29 @@ Outcome SocketCustody::change(UnitSpecPtr spec, bool is_served, Duration deadlin
             give_up(std::move(listener));
         return std::move(*problem);
     }
-    auto leaving = drop_unlisted(*spec);
+    auto const sockets = sockets_by_address(*spec);
+    for (auto& held : held_)
+        if (auto const wanted = sockets.find(held.wanted); wanted != sockets.end())
+            if (auto const changed = change_in_place(held, *wanted->second); !changed)
+                events_.say(Weight::Warning, "socket-unchanged", spec_->name, to_string(changed.error()));
     std::move(added.begin(), added.end(), std::back_inserter(held_));
     watch_held();
     spec_ = std::move(spec);
     failed_.clear();
     retrying_.reset();
-    retire(std::move(leaving), is_served, deadline, std::move(retired));
     return {};
 }
 
-std::vector<Listener> SocketCustody::drop_unlisted(UnitSpec const& spec) {
+void SocketCustody::retire_unlisted(UnitSpec const& spec, bool is_served, Duration deadline,
+                                    std::function<void()> retired) {
+    auto const sockets = sockets_by_address(spec);
     std::vector<Listener> leaving;
     std::vector<Listener> staying;
-    for (auto& held : held_) {
-        auto const* const wanted = find_socket(spec, held.wanted);
-        if (wanted == nullptr) {
-            leaving.push_back(std::move(held));
-            continue;
-        }
-        if (auto const changed = change_in_place(held, *wanted); !changed)
-            events_.say(Weight::Warning, "socket-unchanged", spec_->name, to_string(changed.error()));
-        staying.push_back(std::move(held));
-    }
+    for (auto& held : held_)
+        (sockets.contains(held.wanted) ? staying : leaving).push_back(std::move(held));
     held_ = std::move(staying);
     watch_held();
-    return leaving;
-}
-
-void SocketCustody::forget_unlisted(UnitSpec const& spec) {
-    retire(drop_unlisted(spec), false, Duration{0}, {});
+    retire(std::move(leaving), is_served, deadline, std::move(retired));
 }
 
 void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<void()> retired) {
@@ -176,6 +192,9 @@ void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<
 
 void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
                            std::function<void()> retired) {
+    if (!is_served)
+        for (auto& listener : std::exchange(leaving, {}))
+            close(std::move(listener));
     if (leaving.empty() && !leaving_) {
         if (retired)
             loop_.post(std::move(retired)); // never from within the call, so that the caller is done first
@@ -186,39 +205,44 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
     for (auto& listener : leaving) {
         if (auto const closed = turn_clients_away(listener); !closed)
             events_.say(Weight::Warning, "socket-open", spec_->name, to_string(closed.error()));
-        leaving_->listeners.push_back(std::move(listener));
+        leaving_->listeners.push_back({std::move(listener), MonotonicTime::now() + deadline});
     }
     if (retired)
         leaving_->retired.push_back(std::move(retired));
-    // Where nobody accepts, waiting empties no queue.
-    leaving_->deadline = MonotonicTime::now() + (is_served ? deadline : Duration{0});
+    leaving_->pause = first_look;
     leaving_->timer = loop_.at(MonotonicTime::now(), [this] { look_at_leaving(); });
+}
+
+void SocketCustody::close(Listener listener) {
+    auto const waiting = count_waiting(listener);
+    auto const address = to_string(listener.bound());
+    if (waiting && *waiting == 0)
+        events_.say(Weight::Normal, "socket-closed", spec_->name,
+                    address + " is closed, nobody was waiting in it");
+    else
+        events_.say(Weight::Warning, "socket-closed", spec_->name,
+                    address + " is closed with " +
+                        (waiting ? std::to_string(*waiting) : "an unknown number of") +
+                        " connections still waiting in it, which are reset");
+    give_up(std::move(listener));
 }
 
 void SocketCustody::look_at_leaving() {
     auto const now = MonotonicTime::now();
     auto& listeners = leaving_->listeners;
-    for (auto listener = listeners.begin(); listener != listeners.end();) {
-        auto const waiting = count_waiting(*listener);
+    for (auto one = listeners.begin(); one != listeners.end();) {
+        auto const waiting = count_waiting(one->listener);
         bool const is_empty = waiting && *waiting == 0;
-        if (!is_empty && now < leaving_->deadline) {
-            ++listener;
+        if (!is_empty && now < one->deadline) {
+            ++one;
             continue;
         }
-        auto const address = to_string(listener->bound());
-        if (is_empty)
-            events_.say(Weight::Normal, "socket-closed", spec_->name,
-                        address + " is closed, nobody was waiting in it");
-        else
-            events_.say(Weight::Warning, "socket-closed", spec_->name,
-                        address + " is closed with " +
-                            (waiting ? std::to_string(*waiting) : "an unknown number of") +
-                            " connections still waiting in it, which are reset");
-        give_up(std::move(*listener));
-        listener = listeners.erase(listener);
+        close(std::move(one->listener));
+        one = listeners.erase(one);
     }
     if (!listeners.empty()) {
-        leaving_->timer.rearm(now + leaving_look);
+        leaving_->timer.rearm(now + leaving_->pause);
+        leaving_->pause = std::min(leaving_->pause * 2, longest_look);
         return;
     }
     auto const leaving = std::move(leaving_);
@@ -229,9 +253,9 @@ void SocketCustody::look_at_leaving() {
 void SocketCustody::give_up_all() {
     unwatch();
     retrying_.reset();
-    if (leaving_)
-        std::move(leaving_->listeners.begin(), leaving_->listeners.end(), std::back_inserter(held_));
-    leaving_.reset();
+    if (auto const leaving = std::move(leaving_))
+        for (auto& one : leaving->listeners)
+            give_up(std::move(one.listener));
     for (auto& listener : held_)
         give_up(std::move(listener));
     held_.clear();
@@ -255,11 +279,16 @@ void SocketCustody::mend() {
 }
 
 std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
+    std::unordered_map<ListenAddress, Listener const*, AddressHash> listeners;
+    for (auto const& held : held_)
+        listeners[held.wanted] = &held;
+    if (leaving_)
+        for (auto const& one : leaving_->listeners)
+            listeners[one.listener.wanted] = &one.listener;
     std::vector<HeldListener> handed;
     each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        for (auto const& held : held_)
-            if (held.wanted == address)
-                handed.push_back({{socket.name, held.fd}, held.port});
+        if (auto const found = listeners.find(address); found != listeners.end())
+            handed.push_back({{socket.name, found->second->fd}, found->second->port});
     });
     return handed;
 }

@@ -36,23 +36,26 @@ public:
     bool hold(UnitSpecPtr spec, std::function<void()> all_held);
 
     /// Takes over a changed spec, all or nothing: binds what is new first, and when one of these fails
-    /// nothing has changed and the error is returned. Then changes in place what can be, and starts to retire
-    /// what is no longer listed; `retired` is called, from the loop, when all of that is closed. `is_served`:
-    /// somebody accepts from the listeners, so waiting for their queues makes sense.
-    [[nodiscard]] Outcome change(UnitSpecPtr spec, bool is_served, Duration deadline,
-                                 std::function<void()> retired);
+    /// nothing has changed and the error is returned. Then changes in place what can be. What is no longer
+    /// listed stays held, for those who still serve it, until retire_unlisted().
+    [[nodiscard]] Outcome take_over(UnitSpecPtr spec);
 
-    /// Closes what `spec` does not list, without waiting: for a unit that nobody serves.
-    void forget_unlisted(UnitSpec const& spec);
-    /// Retires everything: the unit is removed.
+    /// Gives up what `spec` does not list: lets nobody new in, waits until those who wait are through or the
+    /// deadline has passed, and closes. `retired` is called, from the loop, when all of that is closed. Where
+    /// it is not served, that is somebody accepts from it, waiting would help nobody: it is closed at once.
+    void retire_unlisted(UnitSpec const& spec, bool is_served, Duration deadline,
+                         std::function<void()> retired);
+    /// The same with everything: the unit is removed.
     void retire_all(bool is_served, Duration deadline, std::function<void()> retired);
+    [[nodiscard]] bool is_retiring() const { return leaving_ != nullptr; }
     /// Closes everything at once, whatever waits: the supervisor ends.
     void give_up_all();
 
     [[nodiscard]] bool is_complete() const { return failed_.empty(); }
     [[nodiscard]] std::vector<FailedSocket> const& failed() const { return failed_; }
     [[nodiscard]] std::vector<Listener> const& held() const { return held_; }
-    /// Those that `spec` lists and that are held, in its order and under its names.
+    /// Those that `spec` lists and that are held, or still served while they are given up, in its order and
+    /// under its names.
     [[nodiscard]] std::vector<HeldListener> hand_out(UnitSpec const& spec) const;
 
     /// A worker that calls shutdown(2) on its listener ends it for all who share it: makes such a one listen
@@ -73,10 +76,9 @@ private:
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     [[nodiscard]] Result<Listener> bind(SocketSpec const& socket, ListenAddress const& address);
-    /// Changes in place what `spec` lists, and takes out what it does not.
-    [[nodiscard]] std::vector<Listener> drop_unlisted(UnitSpec const& spec);
     void retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
                 std::function<void()> retired);
+    void close(Listener listener);
     void look_at_leaving();
 
     EventLoop& loop_;

@@ -192,8 +192,11 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     underway().rollouts.sample(sockets_);
     if (report.happening == Happening::RolloutBegan || report.happening == Happening::RolloutWaits)
         begin_rollout(report.generation);
-    else if (report.happening == Happening::TookOver)
+    else if (report.happening == Happening::TookOver) {
         underway().rollouts.took_over(report.generation);
+        retire_unlisted(true); // before the old workers are told to go: only they serve it
+    } else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
+        retire_unlisted(is_running());
     else if (report.happening == Happening::DrainDeadlinePassed)
         underway().rollouts.killed_at_deadline();
     else if (auto const verdict = meaning_of(report.happening).verdict)

@@ -108,6 +108,7 @@ void UnitRunner::start(WishAnswer answer) {
         hold_sockets();
     if (auto reason = reason_to_refuse(); !reason.empty())
         return answer(refused(std::move(reason)));
+    starts_when_held_ = false;
     underway().waiting.push_back({WishKind::Start, std::move(answer)});
     happen(StartWished{});
 }
@@ -118,6 +119,7 @@ void UnitRunner::stop(WishAnswer answer) {
         kill_all();
         return answer({true, "its workers are killed", std::nullopt});
     }
+    send_postponed_drains();
     underway().waiting.push_back({WishKind::Stop, std::move(answer)});
     happen(StopWished{});
 }
@@ -127,65 +129,9 @@ void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
         hold_sockets();
     if (auto reason = reason_to_refuse(); !reason.empty())
         return answer(refused(std::move(reason)));
+    starts_when_held_ = false;
     underway().waiting.push_back({WishKind::Restart, std::move(answer)});
     happen(RestartWished{strategy});
-}
-
-void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
-    if (is_broken_)
-        return answer(refused(trouble_));
-    auto const take_over = [this, spec] {
-        older_specs_.push_back({wanted_id_, std::exchange(wanted_, spec)});
-        wanted_id_ = SpecId{static_cast<std::uint32_t>(wanted_id_) + 1};
-        drop_unused_specs();
-    };
-    if (!is_running()) {
-        // Nothing is served, so nothing can be lost: the sockets follow the file, and what fails is tried
-        // again.
-        sockets_.forget_unlisted(*spec);
-        take_over();
-        if (hold_sockets() && state_.goal == Goal::Up && restart)
-            return this->restart(std::nullopt, std::move(answer));
-        if (auto reason = reason_to_refuse(); !reason.empty())
-            return answer(refused(std::move(reason)));
-        return answer({true, "changed", std::nullopt});
-    }
-    std::vector<ListenAddress> known;
-    for (auto const& held : sockets_.held())
-        known.push_back(held.wanted);
-    // The old workers serve what is leaving until it is empty; only then is the new generation started.
-    auto const then = [this, restart, answer] {
-        if (restart)
-            return this->restart(std::nullopt, answer);
-        answer({true, "changed without a restart", std::nullopt});
-    };
-    auto changed = sockets_.change(spec, is_running(), wanted_->drain_timeout(), then);
-    if (!changed)
-        return answer(refused(to_string(changed.error()) + "; nothing is changed, what runs goes on"));
-    take_over();
-    push_fresh(known);
-}
-
-void UnitRunner::push_fresh(std::vector<ListenAddress> const& known) {
-    std::vector<NamedFd> fresh;
-    for (auto const& held : sockets_.held())
-        if (std::find(known.begin(), known.end(), held.wanted) == known.end())
-            fresh.push_back({held.name, held.fd});
-    if (fresh.empty())
-        return;
-    for (auto const& worker : workers_)
-        if (worker->handoff)
-            worker->handoff->push(fresh);
-}
-
-void UnitRunner::remove(std::function<void()> removed) {
-    starts_when_held_ = false;
-    is_leaving_ = true;
-    bool const is_served = is_running();
-    // As for a listener that is no longer listed: its clients are served first, then the workers go.
-    sockets_.retire_all(is_served, wanted_->drain_timeout(), [this, removed = std::move(removed)] {
-        stop([removed](WishResult const&) { removed(); });
-    });
 }
 
 void UnitRunner::kill_all() {
@@ -240,7 +186,7 @@ void UnitRunner::drop_underway() {
     if (!underway_)
         return;
     underway_->endings.clear();
-    if (underway_->waiting.empty() && underway_->rollouts.is_empty())
+    if (underway_->waiting.empty() && underway_->rollouts.is_empty() && underway_->postponed_drains.empty())
         underway_.reset();
 }
 

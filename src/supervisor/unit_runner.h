@@ -66,8 +66,8 @@ public:
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
-    /// Takes over a changed spec. `restart`: what runs is replaced by it. Refused (with nothing changed) when
-    /// a new socket cannot be bound.
+    /// Takes over a changed spec. `restart`: what runs is replaced by it. Where something runs, it is all or
+    /// nothing: when a new socket cannot be bound or the rollout fails, the unit is what it was.
     void change(UnitSpecPtr spec, bool restart, WishAnswer answer);
     /// Stops, and gives the sockets up; `removed` is called when nothing is left.
     void remove(std::function<void()> removed);
@@ -94,7 +94,20 @@ private:
     void happen(lifecycle::Fact fact);
     void settle();
     void remember(lifecycle::Fact const& fact, MonotonicTime now);
+
+    // a changed or removed spec (change.cc)
+    void change_at_rest(UnitSpecPtr spec, bool restart, WishAnswer answer);
+    /// The wanted spec is another one; returns the one before.
+    UnitSpecPtr want(UnitSpecPtr spec);
+    void go_back_to(UnitSpecPtr const& before);
     void push_fresh(std::vector<ListenAddress> const& known);
+    /// Gives up the listeners that the wanted spec does not list. While they are still emptied, workers that
+    /// are to go serve on.
+    void retire_unlisted(bool is_served);
+    void drain(lifecycle::WorkerId id);
+    void send_postponed_drains();
+    /// Up, also by the wishes that are not taken yet.
+    [[nodiscard]] bool is_wanted_up() const;
 
     // orders (enact.cc)
     void enact(lifecycle::Order const& order);
@@ -149,6 +162,8 @@ private:
         std::vector<Ending> endings;        ///< of the workers that these facts are about
         std::vector<Waiting> waiting;
         RolloutRecords rollouts;
+        /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.
+        std::vector<lifecycle::WorkerId> postponed_drains;
     };
     [[nodiscard]] Underway& underway();
     void drop_underway();

@@ -24,7 +24,11 @@ struct Custody : Turning {
         return sockets.hold(spec, [this] { ++all_held; });
     }
     Outcome change(std::string const& to, bool is_served = true, Duration deadline = 10s) {
-        return sockets.change(spec_with(to), is_served, deadline, [this] { ++retired; });
+        auto const changed = spec_with(to);
+        auto taken = sockets.take_over(changed);
+        if (taken)
+            sockets.retire_unlisted(*changed, is_served, deadline, [this] { ++retired; });
+        return taken;
     }
     [[nodiscard]] std::string told(std::string const& kind) const {
         std::string texts;
@@ -217,10 +221,11 @@ TEST_CASE("listeners that come while the unit is watched are watched too", "[sup
     reserved.reset();
     auto const changed = spec_with(tcp_socket("b", port));
     SECTION("by a change") {
-        REQUIRE(custody.sockets.change(changed, false, 0s, {}));
+        REQUIRE(custody.sockets.take_over(changed));
+        custody.sockets.retire_unlisted(*changed, false, 0s, {});
     }
     SECTION("by a new binding") {
-        custody.sockets.forget_unlisted(*changed);
+        custody.sockets.retire_unlisted(*changed, false, 0s, {});
         REQUIRE(custody.sockets.hold(changed, {}));
     }
     custody.settle();

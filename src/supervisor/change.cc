@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// A unit whose file has changed or is gone. What runs is never worse off: new sockets are bound first, the
+// old generation keeps all it was started with until the new one has taken over, and then serves who still
+// waits in what is no longer listed.
+#include "supervisor/unit_runner.h"
+
+#include <algorithm>
+
+namespace holdfast {
+
+using namespace lifecycle;
+
+void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
+    if (is_broken_)
+        return answer({false, trouble_, std::nullopt});
+    if (!is_running())
+        return change_at_rest(std::move(spec), restart, std::move(answer));
+    std::vector<ListenAddress> known;
+    for (auto const& held : sockets_.held())
+        known.push_back(held.wanted);
+    if (auto taken = sockets_.take_over(spec); !taken)
+        return answer(
+            {false, to_string(taken.error()) + "; nothing is changed, what runs goes on", std::nullopt});
+    auto const before = want(std::move(spec));
+    push_fresh(known);
+    if (!restart || !is_wanted_up()) {
+        retire_unlisted(true);
+        return answer(
+            {true,
+             restart ? "changed; it is being stopped, so nothing is restarted" : "changed without a restart",
+             std::nullopt});
+    }
+    if (wanted_->rollout.strategy == Strategy::Replace)
+        retire_unlisted(true); // else when the new generation has taken over
+    this->restart(
+        std::nullopt, [shared = &shared_, number = number_, before, answer](WishResult const& result) {
+            auto told = result;
+            auto const unit = shared->units.find(number);
+            bool const has_failed = result.report && result.report->verdict == Verdict::Failed;
+            if (unit != shared->units.end() && has_failed && result.report->strategy == Strategy::Overlap) {
+                unit->second->go_back_to(before);
+                told.message += "; the unit stays what it was";
+            }
+            answer(told);
+        });
+}
+
+/// Nothing runs, so nothing served can be lost: the sockets follow the file, and what fails is tried again.
+void UnitRunner::change_at_rest(UnitSpecPtr spec, bool restart, WishAnswer answer) {
+    sockets_.retire_unlisted(*spec, false, Duration{0}, {});
+    want(std::move(spec));
+    bool const is_held = hold_sockets();
+    if (auto reason = reason_to_refuse(); !reason.empty())
+        return answer({false, "changed, but " + reason, std::nullopt});
+    if (is_held && std::exchange(starts_when_held_, false))
+        return start(std::move(answer)); // the change has brought what it waited for
+    if (restart && is_wanted_up())
+        return this->restart(std::nullopt, std::move(answer));
+    answer({true, "changed", std::nullopt});
+}
+
+UnitSpecPtr UnitRunner::want(UnitSpecPtr spec) {
+    auto before = std::exchange(wanted_, std::move(spec));
+    older_specs_.push_back({wanted_id_, before});
+    wanted_id_ = SpecId{static_cast<std::uint32_t>(wanted_id_) + 1};
+    drop_unused_specs();
+    return before;
+}
+
+/// The rollout of the changed spec has failed: the file says one thing and the unit is another, which is what
+/// `plan` is to show.
+void UnitRunner::go_back_to(UnitSpecPtr const& before) {
+    bool const serves_new =
+        std::any_of(state_.generations.begin(), state_.generations.end(), [&](auto const& generation) {
+            return generation.role == Role::Serving && generation.policy.spec == wanted_id_;
+        });
+    if (serves_new || !sockets_.take_over(before))
+        return;
+    want(before);
+    // Nobody serves what only the failed release would have.
+    sockets_.retire_unlisted(*wanted_, false, Duration{0}, {});
+}
+
+void UnitRunner::push_fresh(std::vector<ListenAddress> const& known) {
+    std::vector<NamedFd> fresh;
+    for (auto const& held : sockets_.held())
+        if (std::find(known.begin(), known.end(), held.wanted) == known.end())
+            fresh.push_back({held.name, held.fd});
+    if (fresh.empty())
+        return;
+    for (auto const& worker : workers_)
+        if (worker->handoff)
+            worker->handoff->push(fresh);
+}
+
+void UnitRunner::retire_unlisted(bool is_served) {
+    // Half of the time that the old workers have is for the clients in the queue, the rest for what they
+    // hold.
+    sockets_.retire_unlisted(
+        *wanted_, is_served, wanted_->drain_timeout() / 2, [shared = &shared_, number = number_] {
+            if (auto const unit = shared->units.find(number); unit != shared->units.end())
+                unit->second->send_postponed_drains();
+        });
+}
+
+void UnitRunner::drain(WorkerId id) {
+    if (sockets_.is_retiring())
+        return underway().postponed_drains.push_back(id);
+    if (auto* const worker = find(id))
+        // A failure means that it is dead already; its death is about to be told.
+        (void)worker->process.send(worker->spec->service.drain_signal);
+}
+
+void UnitRunner::send_postponed_drains() {
+    if (!underway_)
+        return;
+    for (auto const id : std::exchange(underway_->postponed_drains, {}))
+        if (auto* const worker = find(id))
+            (void)worker->process.send(worker->spec->service.drain_signal);
+    drop_underway();
+}
+
+void UnitRunner::remove(std::function<void()> removed) {
+    starts_when_held_ = false;
+    is_leaving_ = true;
+    // As for a listener that is no longer listed: its clients are served first, then the workers go.
+    sockets_.retire_all(is_running(), wanted_->drain_timeout(), [this, removed = std::move(removed)] {
+        stop([removed](WishResult const&) { removed(); });
+    });
+}
+
+bool UnitRunner::is_wanted_up() const {
+    bool is_up = state_.goal == Goal::Up;
+    if (underway_)
+        for (auto const& fact : underway_->facts) {
+            if (std::holds_alternative<StopWished>(fact))
+                is_up = false;
+            else if (std::holds_alternative<StartWished>(fact) || std::holds_alternative<RestartWished>(fact))
+                is_up = true;
+        }
+    return is_up;
+}
+
+} // namespace holdfast
