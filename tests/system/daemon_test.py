@@ -69,6 +69,7 @@ class DaemonItself(Story):
         secret = os.path.join(self.folder, "secret")
         os.mkdir(secret)
         os.chmod(secret, 0)
+        self.addCleanup(os.chmod, secret, 0o700)  # so that an ordinary user can remove it
         daemon = self.daemon(units, options=["--foreground", "--unit-dir", secret], **more)
         daemon.wait_log(secret + ": error: cannot open the folder: Permission denied")
         return daemon

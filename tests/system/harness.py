@@ -207,16 +207,14 @@ class Story(unittest.TestCase):
     def end_of_children(self):
         """What came to us because its parent is gone; zombies are only reaped."""
         problems = []
-        for pid in set(children_of(os.getpid())) - self.children_before:
-            try:  # one that was killed may still be on its way out
-                wait_for("its end", lambda p=pid: state_of(p) in ("Z", None), 1)
-            except AssertionError:
-                problems.append("process %d: %s" % (pid, command_of(pid)))
-                os.kill(pid, signal.SIGKILL)
-            try:
+        while left := set(children_of(os.getpid())) - self.children_before:  # what one leaves behind comes to us when it ends
+            for pid in left:
+                try:  # one that was killed may still be on its way out
+                    wait_for("its end", lambda p=pid: has_ended(p), 1)
+                except AssertionError:
+                    problems.append("process %d: %s" % (pid, command_of(pid)))
+                    os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-            except ChildProcessError:
-                pass
         return problems
 
     def load(self, target, **more):
