@@ -27,6 +27,11 @@ struct RestartWished {
     bool operator==(RestartWished const&) const = default;
 };
 
+/// The wanted policy has changed in what only says how workers are treated: what serves or comes takes it over.
+struct PolicyChanged {
+    bool operator==(PolicyChanged const&) const = default;
+};
+
 // ---- what the kernel and the workers say ----
 /// A connection or datagram waits on a watched listener.
 struct TrafficArrived {
@@ -102,7 +107,7 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact = std::variant<StartWished, StopWished, RestartWished, TrafficArrived, Forked, Executed,
+using Fact = std::variant<StartWished, StopWished, RestartWished, PolicyChanged, TrafficArrived, Forked, Executed,
                           SpawnFailed, ReadySaid, StoppingSaid, TimeExtended, Exited, TimerExpired>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.

@@ -17,6 +17,7 @@ namespace holdfast::lifecycle::text {
 constexpr std::string_view name_of(StartWished const&) { return "start"; }
 constexpr std::string_view name_of(StopWished const&) { return "stop"; }
 constexpr std::string_view name_of(RestartWished const&) { return "restart"; }
+constexpr std::string_view name_of(PolicyChanged const&) { return "policy-changed"; }
 constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
 constexpr std::string_view name_of(Forked const&) { return "forked"; }
 constexpr std::string_view name_of(Executed const&) { return "executed"; }
@@ -42,6 +43,7 @@ template <class A, class T> concept Of = std::same_as<std::remove_const_t<A>, T>
 void describe(auto&, Of<StartWished> auto&) {}
 void describe(auto&, Of<StopWished> auto&) {}
 void describe(auto& field, Of<RestartWished> auto& it) { field("strategy", it.strategy); }
+void describe(auto&, Of<PolicyChanged> auto&) {}
 void describe(auto&, Of<TrafficArrived> auto&) {}
 void describe(auto& field, Of<Forked> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Executed> auto& it) { field("worker", it.worker); }

@@ -99,6 +99,21 @@ void UnitStep::on(RestartWished const& wish) {
     propose({.id = id, .strategy = strategy, .is_rollout = true});
 }
 
+/// What a generation was made of stays: its text, its slots, how it shows that it is ready and what starts
+/// it.
+void UnitStep::on(PolicyChanged const&) {
+    for (auto& generation : state_.generations) {
+        if (generation.role == Role::Outgoing)
+            continue;
+        auto const before = std::exchange(generation.policy, wanted_);
+        generation.policy.spec = before.spec;
+        generation.policy.workers = before.workers;
+        generation.policy.type = before.type;
+        generation.policy.activation = before.activation;
+        generation.policy.settle_time = before.settle_time;
+    }
+}
+
 // ---- traffic ----
 
 void UnitStep::on(TrafficArrived const&) {

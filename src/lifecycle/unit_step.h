@@ -20,6 +20,7 @@ public:
     void on(StartWished const&);
     void on(StopWished const&);
     void on(RestartWished const&);
+    void on(PolicyChanged const&);
     void on(TrafficArrived const&);
     void on(Forked const&);
     void on(Executed const&);

@@ -71,14 +71,14 @@ ListenerStep step_of(ListenerAction action, Listing const& listing) {
 std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,
                                          std::vector<SocketSpec> const& wanted) {
     std::vector<Listing> old = list_all(now);
-    std::unordered_multimap<ListenAddress, Listing*, AddressHash> unmatched;
+    std::unordered_multimap<ListenerIdentity, Listing*, IdentityHash> unmatched;
     unmatched.reserve(old.size());
     for (Listing& listing : old)
-        unmatched.emplace(*listing.address, &listing);
+        unmatched.emplace(ListenerIdentity{listing.socket->name, *listing.address}, &listing);
 
     std::vector<ListenerStep> steps;
     for (Listing const& listing : list_all(wanted)) {
-        auto const match = unmatched.find(*listing.address);
+        auto const match = unmatched.find({listing.socket->name, *listing.address});
         if (match == unmatched.end()) {
             steps.push_back(step_of(ListenerAction::Add, listing));
             continue;

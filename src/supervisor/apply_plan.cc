@@ -73,13 +73,7 @@ bool needs_restart(UnitSpec const& now, UnitSpec const& wanted, std::vector<List
     });
 }
 
-/// Settings that a generation keeps from its start to its end: a change reaches the next one.
-bool is_kept_by_generation(std::string_view why) {
-    constexpr std::string_view kept[] = {"service.restart", "service.start_limit_", "service.timeout_",
-                                         "service.drain_signal", "rollout.drain_"};
-    return std::any_of(std::begin(kept), std::end(kept),
-                       [&](auto prefix) { return why.starts_with(prefix); });
-}
+} // namespace
 
 UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted) {
     UnitStep step;
@@ -95,14 +89,8 @@ UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted) {
         step.action = UnitAction::Keep;
     else
         step.action = needs_restart(*now, *wanted, step.listeners) ? UnitAction::Restart : UnitAction::Update;
-    if (step.action == UnitAction::Update)
-        for (auto& why : step.why)
-            if (is_kept_by_generation(why))
-                why += " (from the next start on)";
     return step;
 }
-
-} // namespace
 
 bool ApplyPlan::is_complete() const {
     return folder_errors.empty() && std::none_of(steps.begin(), steps.end(), [](UnitStep const& step) {

@@ -41,6 +41,9 @@ struct ApplyPlan {
 };
 
 /// A unit that is and has no file of its own (of `holdfast run`) is passed over: its file cannot be gone.
+/// The step of one unit that is and stays.
+[[nodiscard]] UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted);
+
 [[nodiscard]] ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files);
 
 } // namespace holdfast

@@ -15,9 +15,10 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
         return answer({false, trouble_, std::nullopt});
     if (!is_running())
         return change_at_rest(std::move(spec), restart, std::move(answer));
-    std::vector<ListenAddress> known;
+    std::vector<int> known;
     for (auto const& held : sockets_.held())
-        known.push_back(held.wanted);
+        known.push_back(held.fd.raw());
+    std::sort(known.begin(), known.end());
     if (auto taken = sockets_.take_over(spec); !taken)
         return answer(
             {false, to_string(taken.error()) + "; nothing is changed, what runs goes on", std::nullopt});
@@ -25,6 +26,10 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
     push_fresh(known);
     if (!restart || !is_wanted_up()) {
         retire_unlisted(true);
+        for (auto const& worker : workers_)
+            if (worker->spec == before)
+                worker->spec = wanted_; // by its rules it is treated from now on
+        happen(PolicyChanged{});
         return answer(
             {true,
              restart ? "changed; it is being stopped, so nothing is restarted" : "changed without a restart",
@@ -32,17 +37,9 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
     }
     if (wanted_->rollout.strategy == Strategy::Replace)
         retire_unlisted(true); // else when the new generation has taken over
-    this->restart(
-        std::nullopt, [shared = &shared_, number = number_, before, answer](WishResult const& result) {
-            auto told = result;
-            auto const unit = shared->units.find(number);
-            bool const has_failed = result.report && result.report->verdict == Verdict::Failed;
-            if (unit != shared->units.end() && has_failed && result.report->strategy == Strategy::Overlap) {
-                unit->second->go_back_to(before);
-                told.message += "; the unit stays what it was";
-            }
-            answer(told);
-        });
+    // If it fails, the old generation goes on with its own spec and all its listeners, and plan shows the
+    // difference.
+    this->restart(std::nullopt, std::move(answer));
 }
 
 /// Nothing runs, so nothing served can be lost: the sockets follow the file, and what fails is tried again.
@@ -67,24 +64,17 @@ UnitSpecPtr UnitRunner::want(UnitSpecPtr spec) {
     return before;
 }
 
-/// The rollout of the changed spec has failed: the file says one thing and the unit is another, which is what
-/// `plan` is to show.
-void UnitRunner::go_back_to(UnitSpecPtr const& before) {
-    bool const serves_new =
-        std::any_of(state_.generations.begin(), state_.generations.end(), [&](auto const& generation) {
-            return generation.role == Role::Serving && generation.policy.spec == wanted_id_;
-        });
-    if (serves_new || !sockets_.take_over(before))
-        return;
-    want(before);
-    // Nobody serves what only the failed release would have.
-    sockets_.retire_unlisted(*wanted_, false, Duration{0}, {});
+UnitSpecPtr UnitRunner::serving_spec() const {
+    for (auto const& generation : state_.generations)
+        if (generation.role == Role::Serving)
+            return spec_of(generation.policy.spec);
+    return nullptr;
 }
 
-void UnitRunner::push_fresh(std::vector<ListenAddress> const& known) {
+void UnitRunner::push_fresh(std::vector<int> const& known) {
     std::vector<NamedFd> fresh;
     for (auto const& held : sockets_.held())
-        if (std::find(known.begin(), known.end(), held.wanted) == known.end())
+        if (!std::binary_search(known.begin(), known.end(), held.fd.raw()))
             fresh.push_back({held.name, held.fd});
     if (fresh.empty())
         return;

@@ -29,30 +29,26 @@ void each_address(UnitSpec const& spec, Visit visit) {
             visit(socket, address);
 }
 
-using Addresses = std::unordered_set<ListenAddress, AddressHash>;
+ListenerIdentity identity_of(Listener const& listener) {
+    return {listener.name, listener.wanted};
+}
 
-Addresses addresses_of(std::vector<Listener> const& listeners) {
-    Addresses addresses;
+using Identities = std::unordered_set<ListenerIdentity, IdentityHash>;
+
+Identities identities_of(std::vector<Listener> const& listeners) {
+    Identities identities;
     for (auto const& listener : listeners)
-        addresses.insert(listener.wanted);
-    return addresses;
+        identities.insert(identity_of(listener));
+    return identities;
 }
 
-/// The sockets of a unit by address.
-std::unordered_map<ListenAddress, SocketSpec const*, AddressHash> sockets_by_address(UnitSpec const& spec) {
-    std::unordered_map<ListenAddress, SocketSpec const*, AddressHash> sockets;
-    each_address(spec,
-                 [&](SocketSpec const& socket, ListenAddress const& address) { sockets[address] = &socket; });
-    return sockets;
-}
-
-SocketSpec const* find_socket(UnitSpec const& spec, ListenAddress const& wanted) {
-    SocketSpec const* found = nullptr;
+/// The sockets of a unit by the listeners that they make.
+std::unordered_map<ListenerIdentity, SocketSpec const*, IdentityHash> sockets_of(UnitSpec const& spec) {
+    std::unordered_map<ListenerIdentity, SocketSpec const*, IdentityHash> sockets;
     each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        if (address == wanted)
-            found = &socket;
+        sockets.emplace(ListenerIdentity{socket.name, address}, &socket);
     });
-    return found;
+    return sockets;
 }
 
 } // namespace
@@ -99,10 +95,12 @@ Result<Listener> SocketCustody::bind(SocketSpec const& socket, ListenAddress con
 bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     spec_ = std::move(spec);
     auto const failed_before = std::exchange(failed_, {});
-    auto const held_before = addresses_of(held_);
+    auto const held_before = identities_of(held_);
     each_address(*spec_, [&](SocketSpec const& socket, ListenAddress const& address) {
-        auto const is_it = [&](auto const& other) { return other.address == address; };
-        if (held_before.contains(address))
+        auto const is_it = [&](FailedSocket const& other) {
+            return other.address == address && other.name == socket.name;
+        };
+        if (held_before.contains({socket.name, address}))
             return;
         auto bound = bind(socket, address);
         if (bound) {
@@ -142,10 +140,10 @@ void SocketCustody::try_again() {
 Outcome SocketCustody::take_over(UnitSpecPtr spec) {
     std::vector<Listener> added;
     std::optional<Error> problem;
-    auto const held_before = addresses_of(held_);
+    auto const held_before = identities_of(held_);
     // What is new is bound before anything else is touched, so that a refusal changes nothing.
     each_address(*spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        if (problem || held_before.contains(address))
+        if (problem || held_before.contains({socket.name, address}))
             return;
         auto bound = bind(socket, address);
         if (bound)
@@ -158,9 +156,9 @@ Outcome SocketCustody::take_over(UnitSpecPtr spec) {
             give_up(std::move(listener));
         return std::move(*problem);
     }
-    auto const sockets = sockets_by_address(*spec);
+    auto const sockets = sockets_of(*spec);
     for (auto& held : held_)
-        if (auto const wanted = sockets.find(held.wanted); wanted != sockets.end())
+        if (auto const wanted = sockets.find(identity_of(held)); wanted != sockets.end())
             if (auto const changed = change_in_place(held, *wanted->second); !changed)
                 events_.say(Weight::Warning, "socket-unchanged", spec_->name, to_string(changed.error()));
     std::move(added.begin(), added.end(), std::back_inserter(held_));
@@ -173,11 +171,11 @@ Outcome SocketCustody::take_over(UnitSpecPtr spec) {
 
 void SocketCustody::retire_unlisted(UnitSpec const& spec, bool is_served, Duration deadline,
                                     std::function<void()> retired) {
-    auto const sockets = sockets_by_address(spec);
+    auto const sockets = sockets_of(spec);
     std::vector<Listener> leaving;
     std::vector<Listener> staying;
     for (auto& held : held_)
-        (sockets.contains(held.wanted) ? staying : leaving).push_back(std::move(held));
+        (sockets.contains(identity_of(held)) ? staying : leaving).push_back(std::move(held));
     held_ = std::move(staying);
     watch_held();
     retire(std::move(leaving), is_served, deadline, std::move(retired));
@@ -265,9 +263,11 @@ void SocketCustody::mend() {
     // A unix socket that is mended is another one, so nothing is watched meanwhile.
     auto on_traffic = watching_ ? std::move(watching_->on_traffic) : std::function<void()>{};
     unwatch();
+    auto const sockets = sockets_of(*spec_);
     for (auto& held : held_) {
-        auto const* const socket = find_socket(*spec_, held.wanted);
-        auto const mended = keep_listening(held, socket != nullptr ? socket->backlog : SOMAXCONN);
+        auto const socket = sockets.find(identity_of(held));
+        auto const mended =
+            keep_listening(held, socket != sockets.end() ? socket->second->backlog : SOMAXCONN);
         if (!mended)
             events_.say(Weight::Failure, "socket-broken", spec_->name, to_string(mended.error()));
         else if (*mended)
@@ -279,15 +279,15 @@ void SocketCustody::mend() {
 }
 
 std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
-    std::unordered_map<ListenAddress, Listener const*, AddressHash> listeners;
+    std::unordered_map<ListenerIdentity, Listener const*, IdentityHash> listeners;
     for (auto const& held : held_)
-        listeners[held.wanted] = &held;
+        listeners.emplace(identity_of(held), &held);
     if (leaving_)
         for (auto const& one : leaving_->listeners)
-            listeners[one.listener.wanted] = &one.listener;
+            listeners.emplace(identity_of(one.listener), &one.listener);
     std::vector<HeldListener> handed;
     each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        if (auto const found = listeners.find(address); found != listeners.end())
+        if (auto const found = listeners.find({socket.name, address}); found != listeners.end())
             handed.push_back({{socket.name, found->second->fd}, found->second->port});
     });
     return handed;

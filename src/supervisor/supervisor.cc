@@ -115,7 +115,14 @@ ApplyPlan Supervisor::plan() const {
     std::map<std::string, UnitSpecPtr> now;
     for (auto const& [name, unit] : units_)
         now[name] = unit->spec_ptr();
-    return plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist));
+    auto plan = plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist));
+    // After a failed rollout the file and the wanted spec are the same, and what serves is another.
+    for (auto& step : plan.steps)
+        if (step.action == UnitAction::Keep)
+            if (auto const serving = units_.at(step.unit)->serving_spec(); serving && serving != step.spec)
+                if (auto again = plan_change(serving, step.spec); again.action == UnitAction::Restart)
+                    step = std::move(again);
+    return plan;
 }
 
 /// An apply that is under way: how much of it is still to end.

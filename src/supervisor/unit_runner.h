@@ -49,6 +49,9 @@ public:
     [[nodiscard]] std::string const& trouble() const { return trouble_; }
     [[nodiscard]] bool is_broken() const { return is_broken_; }
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
+    /// What the generation that serves was started from; null when none does. Another than spec() after a
+    /// failed rollout.
+    [[nodiscard]] UnitSpecPtr serving_spec() const;
     /// The recent facts, oldest first, each with its time; and how many older ones are forgotten.
     struct TracedFact {
         MonotonicTime at;
@@ -66,8 +69,9 @@ public:
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
-    /// Takes over a changed spec. `restart`: what runs is replaced by it. Where something runs, it is all or
-    /// nothing: when a new socket cannot be bound or the rollout fails, the unit is what it was.
+    /// Takes over a changed spec. `restart`: what runs is replaced by it. Where something runs, a new socket
+    /// that cannot be bound refuses it with nothing changed, and a rollout that fails leaves the old
+    /// generation with all it had.
     void change(UnitSpecPtr spec, bool restart, WishAnswer answer);
     /// Stops, and gives the sockets up; `removed` is called when nothing is left.
     void remove(std::function<void()> removed);
@@ -99,8 +103,7 @@ private:
     void change_at_rest(UnitSpecPtr spec, bool restart, WishAnswer answer);
     /// The wanted spec is another one; returns the one before.
     UnitSpecPtr want(UnitSpecPtr spec);
-    void go_back_to(UnitSpecPtr const& before);
-    void push_fresh(std::vector<ListenAddress> const& known);
+    void push_fresh(std::vector<int> const& known);
     /// Gives up the listeners that the wanted spec does not list. While they are still emptied, workers that
     /// are to go serve on.
     void retire_unlisted(bool is_served);

@@ -6,7 +6,6 @@
 #include "base/result.h"
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -31,15 +30,6 @@ struct ListenAddress {
     [[nodiscard]] bool is_abstract() const { return is_unix() && !host.empty() && host.front() == '@'; }
     [[nodiscard]] bool is_ipv6() const;
     bool operator==(ListenAddress const&) const = default;
-};
-
-/// For containers that look listeners up by their address.
-struct AddressHash {
-    [[nodiscard]] std::size_t operator()(ListenAddress const& address) const {
-        std::size_t const rest =
-            static_cast<std::size_t>(address.port) << 8 | static_cast<std::size_t>(address.transport);
-        return std::hash<std::string>{}(address.host) ^ std::hash<std::size_t>{}(rest)*0x9e3779b97f4a7c15U;
-    }
 };
 
 /// Reads "80", "127.0.0.1:80", "[::]:443", "tcp://…", "udp://…", "unix:/path", "unix:@name", and "/path" and

@@ -86,9 +86,13 @@ private:
         for (std::size_t i = 0; i < spec_.sockets.size(); ++i) {
             for (std::size_t j = 0; j < spec_.sockets[i].listen.size(); ++j) {
                 auto const& address = spec_.sockets[i].listen[j];
-                if (!address.is_unix() && address.port == 0)
-                    continue;
                 auto const text = to_string(address);
+                if (!address.is_unix() && address.port == 0) { // each socket gets a port of its own
+                    if (!known.insert(text + " " + spec_.sockets[i].name).second)
+                        report_.error(address_place(i, j), "the address " + quoted(text) + " is listed twice",
+                                      "for two ports, make two [[socket]] tables with names of their own");
+                    continue;
+                }
                 if (!known.insert(text).second)
                     report_.error(address_place(i, j), "the address " + quoted(text) + " is listed twice");
                 else if (auto const other = covering(address, known); !other.empty())

@@ -193,19 +193,21 @@ std::vector<std::string> user_unit_folders() {
 LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist) {
     LoadedUnits loaded;
     std::map<std::string, std::string> found; // file name → path, of the first folder that has it
+    std::vector<std::string> readable;        // one that is not says nothing of the units of the others
     for (auto const& folder : folders) {
         auto const names = toml_files_in(folder);
         if (!names && (must_exist || names.error().code != ENOENT))
             loaded.folder_errors.push_back(unreadable(folder, names.error()));
         if (!names)
             continue;
+        readable.push_back(folder);
         for (auto const& name : *names)
             found.emplace(name, folder + "/" + name);
     }
     for (auto const& [file, path] : found) {
         if (is_masked(path))
             continue;
-        auto unit = load_unit(path, file, folders);
+        auto unit = load_unit(path, file, readable);
         auto const name = file.substr(0, file.size() - suffix.size());
         if (!unit.spec) {
             loaded.bad.emplace(name, std::move(unit.diagnostics));

@@ -9,6 +9,7 @@
 #include "unit/address.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,27 @@ struct SocketSpec {
     bool free_bind = false;    ///< IP_FREEBIND
     bool non_blocking = false; ///< O_NONBLOCK left on for the workers
     bool operator==(SocketSpec const&) const = default;
+};
+
+/// What tells a listener from any other: its address, and where the kernel chooses the port also the name of
+/// its socket, so that two sockets may have any port and get one each.
+struct ListenerIdentity {
+    ListenerIdentity(std::string const& socket_name, ListenAddress const& at)
+        : address{at}, name{!at.is_unix() && at.port == 0 ? socket_name : std::string{}} {}
+    bool operator==(ListenerIdentity const&) const = default;
+
+    ListenAddress address;
+    std::string name;
+};
+
+struct IdentityHash {
+    [[nodiscard]] std::size_t operator()(ListenerIdentity const& identity) const {
+        auto const& address = identity.address;
+        std::size_t const rest =
+            static_cast<std::size_t>(address.port) << 8 | static_cast<std::size_t>(address.transport);
+        return std::hash<std::string>{}(address.host) ^ std::hash<std::string>{}(identity.name) << 1 ^
+               std::hash<std::size_t>{}(rest)*0x9e3779b97f4a7c15U;
+    }
 };
 
 /// One row of `limits`: setrlimit(2).

@@ -14,6 +14,24 @@ constexpr WorkerId second{2};
 
 } // namespace
 
+TEST_CASE("a changed policy holds for what runs, but leaves what it is made of", "[lifecycle]") {
+    // A changed timeout_stop was in force only after the next restart.
+    Story story;
+    story.policy.timeout_stop = 30s;
+    story.tell(StartWished{});
+    story.comes_up(WorkerId{1});
+    story.policy.spec = SpecId{2};
+    story.policy.timeout_stop = 2s;
+    story.policy.workers = 3;
+    story.tell(PolicyChanged{});
+    CHECK(story.orders.empty());
+    CHECK(story.state.generations.front().policy.spec == SpecId{});
+    CHECK(story.state.generations.front().policy.workers == 1);
+    story.tell(StopWished{});
+    story.pass(2s);
+    CHECK(story.all<Kill>().size() == 1);
+}
+
 TEST_CASE("a stop asks every worker to go and is answered when the last one is gone", "[lifecycle]") {
     Story story{{.workers = 2}};
     story.tell(StartWished{});

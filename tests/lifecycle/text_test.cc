@@ -19,6 +19,7 @@ std::vector<Fact> every_fact() {
     std::vector<Fact> facts{StartWished{},
                             StopWished{},
                             RestartWished{},
+                            PolicyChanged{},
                             TrafficArrived{},
                             Forked{worker},
                             Executed{worker},

@@ -49,7 +49,7 @@ std::vector<Row> const table{
      plain,
      plain + std::string{"timeout_stop = \"10s\"\n"},
      UnitAction::Update,
-     {"service.timeout_stop: \"30s\" -> \"10s\" (from the next start on)"}},
+     {"service.timeout_stop: \"30s\" -> \"10s\""}},
     {"when to restart", plain, plain + std::string{"restart = \"always\"\n"}, UnitAction::Update, {}},
     {"the description",
      plain,

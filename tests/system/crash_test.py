@@ -4,7 +4,7 @@ import os
 import socket
 import time
 
-from harness import (FACTOR, PYTHON, Story, children_of, connect, http_get, known_bug, main, read_answer, state_of, unit_text, wait_for, wait_gone,
+from harness import (FACTOR, PYTHON, Story, children_of, connect, http_get, main, read_answer, state_of, unit_text, wait_for, wait_gone,
                      web, worker)
 
 
@@ -219,7 +219,6 @@ class Crash(Story):
         pid = daemon.pid_of("web")
         wait_for("only the worker to be left below holdfastd", lambda: children_of(daemon.pid) == [pid])
 
-    @known_bug
     def test_a_changed_timeout_stop_is_in_force_after_apply(self):
         """apply said `changed without a restart`, but what runs was stopped by the old value."""
         daemon = self.daemon({"web": worker("say=READY=1", "ignore-term", timeout_stop="%ds" % (5 * FACTOR))})

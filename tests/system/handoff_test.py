@@ -6,7 +6,7 @@ import resource
 import socket
 import subprocess
 
-from harness import HERE, NOBODY, PYTHON, Story, as_user, connect, http_get, known_bug, main, tcp, unit_text, wait_for, web
+from harness import HERE, NOBODY, PYTHON, Story, as_user, connect, http_get, main, tcp, unit_text, wait_for, web
 
 SCM_WORKER = [PYTHON, "-I", "-S", os.path.join(HERE, "scm_worker.py")]
 
@@ -159,7 +159,6 @@ class Handoff(Story):
         arguments = proc(daemon.pid_of("show"), "cmdline").split("\0")
         self.assertEqual(arguments[4:7], ["fd=4", str(daemon.port("show", "http")), "show.0.1"])
 
-    @known_bug
     def test_two_sockets_that_may_have_any_port_get_one_each(self):
         """Listeners are told apart by the address of the unit file, so the second 127.0.0.1:0 was never bound, and nobody said so."""
         daemon = self.daemon({"web": sleeper([tcp("http"), tcp("admin")])})
