@@ -27,7 +27,8 @@ struct RestartWished {
     bool operator==(RestartWished const&) const = default;
 };
 
-/// The wanted policy has changed in what only says how workers are treated: what serves or comes takes it over.
+/// The wanted policy has changed in what only says how workers are treated: what serves or comes takes it
+/// over.
 struct PolicyChanged {
     bool operator==(PolicyChanged const&) const = default;
 };
@@ -107,8 +108,8 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact = std::variant<StartWished, StopWished, RestartWished, PolicyChanged, TrafficArrived, Forked, Executed,
-                          SpawnFailed, ReadySaid, StoppingSaid, TimeExtended, Exited, TimerExpired>;
+using Fact = std::variant<StartWished, StopWished, RestartWished, PolicyChanged, TrafficArrived, Forked,
+                          Executed, SpawnFailed, ReadySaid, StoppingSaid, TimeExtended, Exited, TimerExpired>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

@@ -94,7 +94,7 @@ void UnitRunner::retire_unlisted(bool is_served) {
 }
 
 void UnitRunner::drain(WorkerId id) {
-    if (sockets_.is_retiring())
+    if (sockets_.is_retiring() && state_.goal == Goal::Up) // a stop waits for nobody in the queue
         return underway().postponed_drains.push_back(id);
     if (auto* const worker = find(id))
         // A failure means that it is dead already; its death is about to be told.

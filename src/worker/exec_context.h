@@ -22,7 +22,8 @@ struct Surroundings {
     /// Variables that every worker starts with. system: none but PATH; user, `holdfast run`: the supervisor's
     /// own.
     std::vector<std::string> environment;
-    /// Limits that workers start with where their unit says nothing else: those the supervisor had before it raised its own.
+    /// Limits that workers start with where their unit says nothing else: those the supervisor had before it
+    /// raised its own.
     std::vector<LimitSpec> limits;
     Output::Kind output = Output::Kind::Through;
     std::string log_folder; ///< for Output::Kind::File: log_folder/UNIT.log
