@@ -118,7 +118,7 @@ ApplyPlan Supervisor::plan() const {
     auto plan = plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist));
     // After a failed rollout the file and the wanted spec are the same, and what serves is another.
     for (auto& step : plan.steps)
-        if (step.action == UnitAction::Keep)
+        if (step.action == UnitAction::Keep || step.action == UnitAction::Update)
             if (auto const serving = units_.at(step.unit)->serving_spec(); serving && serving != step.spec)
                 if (auto again = plan_change(serving, step.spec); again.action == UnitAction::Restart)
                     step = std::move(again);

@@ -139,12 +139,6 @@ class Load:
         return json.loads(out)
 
 
-def known_bug(test):
-    """The test says how it should be; it fails, and what it leaves behind is cleared away. Take the mark off with the bug."""
-    test.is_known_bug = True
-    return unittest.expectedFailure(test)
-
-
 class Story(unittest.TestCase):
     """A test with a folder of its own; at its end nothing of it may be left."""
     longMessage = True
@@ -177,8 +171,6 @@ class Story(unittest.TestCase):
         for daemon in self.daemons:
             problems += self.end_of(daemon)
         problems += [*self.left_in_folders(), *self.end_of_children()]
-        if getattr(getattr(self, self._testMethodName), "is_known_bug", False):
-            return
         if failed or problems:
             for daemon in self.daemons:
                 print("---- log of holdfastd %d\n%s" % (daemon.pid, daemon.log_text()[-6000:]), file=sys.stderr)
