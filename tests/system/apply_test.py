@@ -203,6 +203,19 @@ class Apply(Story):
         self.assert_says(daemon.run("apply"), 0)
         self.assertIn("release=4", http_get(daemon.port("web"))[1])
 
+    def test_what_serves_keeps_its_sockets_while_the_file_is_broken_and_changed_again(self):
+        """After a failed rollout a second change compared with the broken file, not with what serves, and closed a socket of it."""
+        daemon = self.daemon({"web": web(["127.0.0.1:0", "127.0.0.2:0"])})
+        pid, port = daemon.pid_of("web"), daemon.port("web")
+        broken = {"exec_start": ["/nonexistent/program"]}
+        daemon.write("web", web("127.0.0.1:0", **broken))
+        self.assert_says(daemon.run("apply"), 1)
+        daemon.write("web", web("127.0.0.1:0", timeout_stop="7s", **broken))
+        self.assertEqual(steps_of(daemon.run("plan", "--json"))["web"]["action"], "restart")
+        self.assert_says(daemon.run("apply"), 1)
+        self.assertEqual((daemon.pid_of("web"), daemon.port("web"), len(daemon.sockets("web"))), (pid, port, 2))
+        http_get(port)
+
 
 if __name__ == "__main__":
     main()
