@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/bind.h"
 
+#include "base/accounts.h"
 #include "base/scope_exit.h"
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <vector>
 
-#include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,20 +15,6 @@
 namespace holdfast {
 
 namespace {
-
-// Asked once, at start-up, before the loop runs: the name service may block.
-std::optional<gid_t> look_up_group(std::string const& name) {
-    if (name.empty())
-        return std::nullopt;
-    std::vector<char> buffer(1024);
-    group entry{};
-    group* found = nullptr;
-    int r = 0;
-    while ((r = ::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) == ERANGE &&
-           buffer.size() < (std::size_t{1} << 20))
-        buffer.resize(buffer.size() * 2);
-    return r == 0 && found != nullptr ? std::optional{entry.gr_gid} : std::nullopt;
-}
 
 Outcome refuse_what_is_no_socket(std::string const& path) {
     struct stat seen {};
@@ -54,7 +38,7 @@ Result<BoundControlSocket> bind_control_socket(std::string const& path, std::str
 
     BoundControlSocket bound;
     bound.path = path;
-    bound.group = look_up_group(group);
+    bound.group = group.empty() ? std::nullopt : find_group(group);
     bound.fd = UniqueFd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (!bound.fd.is_open())
         return system_error(errno, "make the control socket", path);

@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/identity.h"
 
-#include "base/text.h"
+#include "base/accounts.h"
 
 #include <charconv>
-#include <cstdio>
-#include <memory>
+#include <cstdint>
 
-#include <grp.h>
-#include <pwd.h>
 #include <unistd.h>
 
 namespace holdfast {
 
 namespace {
-
-struct CloseFile {
-    void operator()(FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<FILE, CloseFile>;
 
 std::optional<std::uint32_t> to_number(std::string const& text) {
     std::uint32_t number = 0;
@@ -29,32 +21,6 @@ std::optional<std::uint32_t> to_number(std::string const& text) {
         number == UINT16_MAX)
         return std::nullopt;
     return number;
-}
-
-struct Account {
-    std::string name, home, shell;
-    uid_t uid = 0;
-    gid_t gid = 0;
-};
-
-template <class Matches>
-std::optional<Account> find_account(Matches matches) {
-    File const file{std::fopen("/etc/passwd", "re")};
-    if (!file)
-        return std::nullopt;
-    while (passwd const* entry = ::fgetpwent(file.get()))
-        if (matches(*entry))
-            return Account{entry->pw_name, entry->pw_dir, entry->pw_shell, entry->pw_uid, entry->pw_gid};
-    return std::nullopt;
-}
-
-template <class Visit>
-void each_group(Visit visit) {
-    File const file{std::fopen("/etc/group", "re")};
-    if (!file)
-        return;
-    while (group const* entry = ::fgetgrent(file.get()))
-        visit(*entry);
 }
 
 Error no_such(char const* what, std::string const& name) {
@@ -68,11 +34,7 @@ Error no_such(char const* what, std::string const& name) {
 Result<gid_t> find_gid(std::string const& group_name) {
     if (auto const number = to_number(group_name))
         return gid_t{*number};
-    std::optional<gid_t> found;
-    each_group([&](group const& entry) {
-        if (entry.gr_name == group_name)
-            found = entry.gr_gid;
-    });
+    auto const found = find_group(group_name);
     if (!found)
         return no_such("group", group_name);
     return *found;
@@ -81,7 +43,7 @@ Result<gid_t> find_gid(std::string const& group_name) {
 Result<uid_t> find_uid(std::string const& user) {
     if (auto const number = to_number(user))
         return uid_t{*number};
-    auto const account = find_account([&](passwd const& entry) { return entry.pw_name == user; });
+    auto const account = find_account(user);
     if (!account)
         return no_such("user", user);
     return account->uid;
@@ -91,17 +53,12 @@ Result<Identity> find_identity(std::string const& user, std::string const& group
     Identity identity{::geteuid(), ::getegid(), {}, {}, {}, {}};
     if (!user.empty()) {
         auto const number = to_number(user);
-        auto const account = find_account(
-            [&](passwd const& entry) { return number ? entry.pw_uid == *number : entry.pw_name == user; });
+        auto const account = number ? find_account(uid_t{*number}) : find_account(user);
         if (!account && !number)
             return no_such("user", user);
         if (account) {
-            identity = {account->uid, account->gid, {}, account->name, account->home, account->shell};
-            each_group([&](group const& entry) {
-                for (char** member = entry.gr_mem; *member != nullptr; ++member)
-                    if (*member == account->name)
-                        identity.groups.push_back(entry.gr_gid);
-            });
+            identity = {account->uid,  account->gid,  supplementary_groups(account->name),
+                        account->name, account->home, account->shell};
         } else {
             if (group_name.empty())
                 return plain_error("user " + user + " is not in /etc/passwd, so its group is unknown", {},
