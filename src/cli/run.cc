@@ -16,7 +16,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 namespace holdfast::cli {
@@ -67,12 +66,12 @@ public:
         : loop_{loop}, supervisor_{supervisor}, unit_{std::move(unit)},
           watch_{loop,
                  [this](std::string const& path) {
-                     spdlog::info("{} has changed", path);
+                     log_line(Weight::Normal, path + " has changed");
                      restart();
                  },
                  [](Error const& error) {
-                     spdlog::warn("{}; changes there, and in further new folders, are not seen",
-                                  to_string(error));
+                     log_line(Weight::Warning,
+                              to_string(error) + "; changes there, and in further new folders, are not seen");
                  }} {
         following_ = supervisor_.shared().events.follow([this](Event const& event) {
             // It ended by itself, and `restart` says leave it so: there is nothing left to hold sockets for.
@@ -153,7 +152,7 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
     if (!control)
         return say(control.error(), ExitStatus::Failed);
     for (auto const& held : unit.sockets().held())
-        spdlog::info("{} is held as {}", to_string(held.bound()), held.name);
+        log_line(Weight::Normal, to_string(held.bound()) + " is held as " + held.name);
     run.begin();
     auto const code = (*loop)->run();
     return code ? *code : say(code.error(), ExitStatus::Failed);

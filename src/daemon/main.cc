@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <string>
 
-#include <spdlog/spdlog.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -111,12 +110,13 @@ int serve(Options const& options) {
     loop.enable_watchdog();
     units.boot();
     sd_notify(0, "READY=1\nSTATUS=Holding sockets");
-    spdlog::info("holdfastd " HOLDFAST_VERSION " is ready with {} units, control socket {}",
-                 units.units().size(), control_socket_path(options.runtime_folder));
+    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " +
+                                 std::to_string(units.units().size()) + " units, control socket " +
+                                 control_socket_path(options.runtime_folder));
 
     auto const code = loop.run();
     if (!code)
-        spdlog::critical("{}", to_string(code.error()));
+        log_line(Weight::Failure, to_string(code.error()));
     return code ? *code : 1;
 }
 

@@ -1,34 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/event_log.h"
 
-#include <spdlog/spdlog.h>
-
 namespace holdfast {
-
-namespace {
-
-spdlog::level::level_enum level_of(Weight weight) {
-    switch (weight) {
-    case Weight::Normal:
-        return spdlog::level::info;
-    case Weight::Warning:
-        return spdlog::level::warn;
-    case Weight::Failure:
-        return spdlog::level::err;
-    }
-    return spdlog::level::info;
-}
-
-} // namespace
 
 void EventLog::add(Event event) {
     event.number = ++last_number_;
     event.time = std::chrono::system_clock::now();
     event.at = MonotonicTime::now();
-    if (event.unit.empty())
-        spdlog::log(level_of(event.weight), "{}", event.text);
-    else
-        spdlog::log(level_of(event.weight), "{}: {}", event.unit, event.text);
+    log_line(event.weight, event.unit.empty() ? event.text : event.unit + ": " + event.text);
     recent_.push_back(std::move(event));
     if (recent_.size() > most_events)
         recent_.pop_front();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/time.h"
+#include "supervisor/log.h"
 
 #include <cstdint>
 #include <deque>
@@ -18,8 +19,6 @@
 #include <sys/types.h>
 
 namespace holdfast {
-
-enum class Weight { Normal, Warning, Failure };
 
 struct Event {
     std::uint64_t number = 0; ///< from 1, without a gap

@@ -3,6 +3,9 @@
 
 #include "base/fd.h"
 
+// Compiled into this one file, without the logger to standard output that it would make by itself.
+#define SPDLOG_DISABLE_DEFAULT_LOGGER
+
 #include <algorithm>
 #include <cerrno>
 #include <memory>
@@ -22,6 +25,23 @@ namespace holdfast {
 namespace {
 
 constexpr std::size_t queued_lines = 512;
+
+std::shared_ptr<spdlog::async_logger>& the_log() {
+    static std::shared_ptr<spdlog::async_logger> log;
+    return log;
+}
+
+spdlog::level::level_enum level_of(Weight weight) {
+    switch (weight) {
+    case Weight::Normal:
+        return spdlog::level::info;
+    case Weight::Warning:
+        return spdlog::level::warn;
+    case Weight::Failure:
+        return spdlog::level::err;
+    }
+    return spdlog::level::info;
+}
 
 /// Standard error, whose reader may have gone to sleep: what it does not take in a moment is dropped, so that
 /// neither a line nor the end of the program ever waits for it.
@@ -75,17 +95,23 @@ void open_log(LogOptions options) {
     else
         sink = std::make_shared<PatientStderr>();
     spdlog::init_thread_pool(queued_lines, 1);
-    auto logger = std::make_shared<spdlog::async_logger>("holdfastd", std::move(sink), spdlog::thread_pool(),
-                                                         spdlog::async_overflow_policy::overrun_oldest);
+    auto& logger = the_log();
+    logger = std::make_shared<spdlog::async_logger>("holdfastd", std::move(sink), spdlog::thread_pool(),
+                                                    spdlog::async_overflow_policy::overrun_oldest);
     logger->set_pattern(options.to_journal ? "%v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
     logger->set_level(options.quiet     ? spdlog::level::warn
                       : options.verbose ? spdlog::level::debug
                                         : spdlog::level::info);
-    spdlog::set_default_logger(std::move(logger));
 }
 
 void close_log() {
+    the_log().reset();
     spdlog::shutdown();
+}
+
+void log_line(Weight weight, std::string_view text) {
+    if (auto const& log = the_log())
+        log->log(level_of(weight), spdlog::string_view_t{text.data(), text.size()});
 }
 
 } // namespace holdfast

@@ -4,7 +4,12 @@
 // never stops the event loop.
 #pragma once
 
+#include <string_view>
+
 namespace holdfast {
+
+/// How much what is said matters to who reads it.
+enum class Weight { Normal, Warning, Failure };
 
 struct LogOptions {
     bool to_journal = false;
@@ -17,5 +22,7 @@ void open_log(LogOptions options);
 /// Writes what is queued, waiting a little, and ends the thread.
 void close_log();
 [[nodiscard]] bool has_journal();
+/// Queues one line; never waits. Before open_log() and after close_log() it goes nowhere.
+void log_line(Weight weight, std::string_view text);
 
 } // namespace holdfast

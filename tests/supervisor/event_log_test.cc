@@ -3,15 +3,12 @@
 #include "harness.h"
 #include "supervisor/event_log.h"
 
-#include <spdlog/spdlog.h>
-
 using namespace holdfast;
 using namespace holdfast::test;
 
 namespace {
 
 struct Log : EventLog {
-    Log() { spdlog::set_level(spdlog::level::off); }
     void say_one(std::string text) { say(Weight::Normal, "test", "web", std::move(text)); }
 };
 

@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,7 +85,6 @@ std::string tcp_socket(std::string const& name, std::uint16_t port) {
 }
 
 Turning::Turning() {
-    spdlog::set_level(spdlog::level::off);
     auto made = EventLoop::create();
     REQUIRE(made);
     loop = std::move(made).value();
