@@ -121,23 +121,18 @@ std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWo
 void UnitRunner::arm_timer() {
     auto const earliest = std::min_element(
         timers_.begin(), timers_.end(), [](ArmedTimer const& a, ArmedTimer const& b) { return a.at < b.at; });
-    if (earliest == timers_.end() || is_broken_)
-        return timer_.reset();
-    if (timer_)
-        timer_.rearm(earliest->at);
-    else
-        timer_ = shared_.loop.at(earliest->at, [this] { ring(); });
+    auto const next = earliest == timers_.end() || is_broken_ ? MonotonicTime::never() : earliest->at;
+    shared_.alarms.move(number_, std::exchange(alarm_, next), next);
 }
 
 void UnitRunner::ring() {
     shared_.loop.set_owner(number_);
+    alarm_ = MonotonicTime::never();
     auto const now = MonotonicTime::now();
     for (auto const& timer : timers_)
         if (timer.at <= now)
             happen(TimerExpired{timer.key});
     std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.at <= now; });
-    if (!timers_.empty() && !is_settling_posted_)
-        arm_timer(); // rung a little early: the clock's accuracy is a millisecond
 }
 
 } // namespace holdfast

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "event/loop.h"
+#include "supervisor/alarms.h"
 #include "supervisor/event_log.h"
 #include "worker/exec_context.h"
 #include "worker/notify_socket.h"
@@ -17,6 +18,7 @@ struct Shared {
     EventLoop& loop;
     EventLog events;
     Surroundings around;
+    Alarms alarms;
     std::unique_ptr<NotifySocket> notify;
     std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader

@@ -12,7 +12,18 @@
 namespace holdfast {
 
 Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options)
-    : options_{std::move(options)}, shared_{loop, {}, options_.around, nullptr, {}, {}} {}
+    : options_{std::move(options)}, shared_{loop,
+                                            {},
+                                            options_.around,
+                                            {loop,
+                                             [this](std::uint32_t unit) {
+                                                 if (auto const found = shared_.units.find(unit);
+                                                     found != shared_.units.end())
+                                                     found->second->ring();
+                                             }},
+                                            nullptr,
+                                            {},
+                                            {}} {}
 
 Supervisor::~Supervisor() = default;
 

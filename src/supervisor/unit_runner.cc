@@ -73,6 +73,7 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
 UnitRunner::~UnitRunner() {
     for (auto const& worker : workers_)
         shared_.unit_of_leader.erase(worker->process.leader());
+    shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
 }
 
@@ -260,7 +261,7 @@ void UnitRunner::forget(WorkerProcess const& worker) {
 void UnitRunner::mark_broken(std::string_view what) {
     is_broken_ = true;
     timers_.clear();
-    timer_.reset();
+    arm_timer();
     sockets_.unwatch();
     trouble_ = "a fault in holdfast itself: " + std::string{what};
     shared_.events.say(Weight::Failure, "broken", wanted_->name,

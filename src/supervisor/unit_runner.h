@@ -82,6 +82,8 @@ public:
 
     // ---- facts ----
     void hear(NotifySender const& sender, NotifyMessage const& message);
+    /// The earliest of its timers has come (shared_.alarms).
+    void ring();
     /// A promise was broken while we worked for this unit: no further orders, sockets and workers stay.
     void mark_broken(std::string_view what);
 
@@ -118,7 +120,6 @@ private:
     [[nodiscard]] Outcome try_spawn(lifecycle::Spawn const& order, UnitSpecPtr const& spec);
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
     void arm_timer();
-    void ring();
     void forget(WorkerProcess const& worker);
 
     // telling (tell.cc)
@@ -190,8 +191,8 @@ private:
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<ArmedTimer> timers_;
-    EventSource timer_;
-    std::vector<TracedFact> traced_; ///< a ring
+    MonotonicTime alarm_ = MonotonicTime::never(); ///< as it is set in shared_.alarms
+    std::vector<TracedFact> traced_;               ///< a ring
     std::uint64_t traced_count_ = 0;
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
