@@ -2,6 +2,7 @@
 #include "cli/screen.h"
 
 #include "base/text.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -34,33 +35,6 @@ char const* escape_of(Colour colour) {
     return "";
 }
 
-bool continues_character(char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-}
-
-/// The length of the character at the start of `text`, 0 where there is none.
-std::size_t character_length(std::string_view text) {
-    auto const first = static_cast<unsigned char>(text[0]);
-    std::size_t const length = first < 0x80             ? 1
-                               : (first & 0xE0) == 0xC0 ? 2
-                               : (first & 0xF0) == 0xE0 ? 3
-                               : (first & 0xF8) == 0xF0 ? 4
-                                                        : 0;
-    if (length == 0 || length > text.size())
-        return 0;
-    for (std::size_t i = 1; i < length; ++i)
-        if (!continues_character(text[i]))
-            return 0;
-    return length;
-}
-
-// C0, DEL, and the C1 controls, which some terminals obey when they come as UTF-8 (U+0080 to U+009F).
-bool is_control(std::string_view character) {
-    auto const first = static_cast<unsigned char>(character[0]);
-    return first < 0x20 || first == 0x7F ||
-           (first == 0xC2 && static_cast<unsigned char>(character[1]) < 0xA0);
-}
-
 } // namespace
 
 Screen look_at(FdRef output) {
@@ -89,7 +63,7 @@ std::string harmless(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     while (!text.empty()) {
-        std::size_t const length = character_length(text);
+        std::size_t const length = utf8_length(text);
         std::string_view const character = text.substr(0, length == 0 ? 1 : length);
         if (length == 0)
             out += '?';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/message.h"
 
+#include "base/utf8.h"
 #include "control/limits.h"
 #include "control/methods.h"
 
@@ -136,7 +137,7 @@ std::string cut_for_echo(std::string_view text) {
     if (text.size() <= control_echo_limit)
         return std::string{text};
     std::size_t end = control_echo_limit;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    while (end > 0 && continues_character(text[end]))
         --end;
     return std::string{text.substr(0, end)} + "…";
 }

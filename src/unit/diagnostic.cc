@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit/diagnostic.h"
 
+#include "base/utf8.h"
+
 #include <algorithm>
 #include <string_view>
 
@@ -15,7 +17,7 @@ std::string underlined(Diagnostic const& diagnostic) {
     unsigned column = 1;
     unsigned marked = 0;
     for (char const c : diagnostic.source) {
-        if ((static_cast<unsigned char>(c) & 0xc0) == 0x80) // the rest of a character
+        if (continues_character(c)) // the rest of a character
             continue;
         if (column < diagnostic.column)
             text += c == '\t' ? '\t' : ' ';

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "unit/report.h"
 
+#include "base/utf8.h"
+
 #include <algorithm>
 #include <tuple>
 
@@ -39,38 +41,16 @@ std::string_view first_characters(std::string_view text, std::size_t count) {
 
 } // namespace
 
-std::size_t utf8_length(std::string_view text, std::size_t at) {
-    auto const byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    auto const first = byte(at);
-    if (first < 0x80)
-        return 1;
-    std::size_t const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || at + length > text.size())
-        return 0;
-    for (std::size_t i = at + 1; i < at + length; ++i)
-        if ((byte(i) & 0xc0) != 0x80)
-            return 0;
-    // Overlong forms, surrogates, and beyond U+10FFFF.
-    auto const second = byte(at + 1);
-    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-        (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
-        return 0;
-    return length;
-}
-
 std::string printable(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (std::size_t at = 0; at < text.size();) {
         auto const length = utf8_length(text, at);
-        auto const first = static_cast<unsigned char>(text[at]);
-        bool const control = length == 1   ? ((first < 0x20 && first != '\t') || first == 0x7f)
-                             : length == 2 ? first == 0xc2 && static_cast<unsigned char>(text[at + 1]) < 0xa0
-                                           : length == 0;
-        if (control)
+        auto const character = text.substr(at, length);
+        if (length == 0 || (is_control(character) && character != "\t"))
             out += replacement;
         else
-            out += text.substr(at, length);
+            out += character;
         at += std::max<std::size_t>(1, length);
     }
     return out;

@@ -59,7 +59,4 @@ private:
 /// `text` safe to print: control characters and bytes that are no UTF-8 become U+FFFD; tabs stay.
 [[nodiscard]] std::string printable(std::string_view text);
 
-/// How many bytes the UTF-8 character at text[at] has; 0 when it is malformed there.
-[[nodiscard]] std::size_t utf8_length(std::string_view text, std::size_t at);
-
 } // namespace holdfast

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/utf8.h"
 #include "unit/toml_text.h"
 
 #include <algorithm>
@@ -76,7 +77,7 @@ Place place_of(std::string_view text, std::size_t at, std::uint32_t file) {
     for (std::size_t i = 0; i < at; ++i) {
         if (text[i] == '\n')
             ++place.line, place.column = 1;
-        else if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80)
+        else if (!continues_character(text[i]))
             ++place.column;
     }
     return place;

@@ -2,6 +2,7 @@
 #include "worker/notify_socket.h"
 
 #include "base/text.h"
+#include "base/utf8.h"
 
 #include <cerrno>
 #include <charconv>
@@ -34,29 +35,13 @@ std::optional<Number> to_number(std::string_view text) {
 /// Shown on terminals and in JSON: anything but printable ASCII and well-formed UTF-8 becomes '?'.
 std::string cleaned(std::string_view text) {
     std::string clean;
-    for (std::size_t i = 0; i < text.size() && clean.size() < longest_status;) {
-        auto const first = static_cast<unsigned char>(text[i]);
-        std::size_t const length = first < 0x80                    ? 1
-                                   : first >= 0xc2 && first < 0xe0 ? 2
-                                   : first < 0xf0                  ? 3
-                                                                   : 4;
-        bool good = first >= 0x20 && first != 0x7f && !(first >= 0x80 && first < 0xc2) && first < 0xf5 &&
-                    i + length <= text.size();
-        for (std::size_t k = 1; good && k < length; ++k)
-            good = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
-        // U+0080 to U+009F are control characters too: some terminals take the second of them for an escape.
-        if (good && first == 0xc2)
-            good = static_cast<unsigned char>(text[i + 1]) >= 0xa0;
-        // Overlong forms and surrogates are malformed as well.
-        if (good && length > 2) {
-            auto const second = static_cast<unsigned char>(text[i + 1]);
-            good = !(first == 0xe0 && second < 0xa0) && !(first == 0xed && second >= 0xa0) &&
-                   !(first == 0xf0 && second < 0x90) && !(first == 0xf4 && second >= 0x90);
-        }
-        if (good && clean.size() + length > longest_status)
+    while (!text.empty() && clean.size() < longest_status) {
+        auto const length = utf8_length(text);
+        bool const is_good = length != 0 && !is_control(text.substr(0, length));
+        if (is_good && clean.size() + length > longest_status)
             break;
-        clean += good ? text.substr(i, length) : std::string_view{"?"};
-        i += good ? length : 1;
+        clean += is_good ? text.substr(0, length) : "?";
+        text.remove_prefix(is_good ? length : 1);
     }
     return clean;
 }

@@ -40,6 +40,16 @@ TEST_CASE("what a terminal would obey is made visible", "[cli]") {
     CHECK(harmless_lines("\n").empty());
 }
 
+TEST_CASE("malformed characters do not reach the terminal", "[cli]") {
+    // Overlong forms, surrogates and what is above U+10FFFF went through: an escape in two bytes too many.
+    CHECK(harmless("\xc0\x9b"
+                   "31m") == "??31m");
+    CHECK(harmless("\xe0\x82\x9b"
+                   "31m") == "???31m");
+    CHECK(harmless("\xed\xa0\x80") == "???");
+    CHECK(harmless("\xf4\x90\x80\x80") == "????");
+}
+
 TEST_CASE("a text is cut at a character, with a mark", "[cli]") {
     CHECK(cut_to("ünïcode", 7) == "ünïcode");
     CHECK(cut_to("ünïcode", 4) == "ünï…");
