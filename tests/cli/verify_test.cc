@@ -23,15 +23,15 @@ std::string service(std::string const& keys) {
 
 TEST_CASE("verify finds units by name, files by path, and everything without either", "[cli]") {
     TempFolder folder;
-    write(folder.file("web.toml"), service(""));
-    write(folder.file("db.toml"), "[service]\nexec_strat = [\"/bin/sh\"]\n");
+    write(folder / "web.toml", service(""));
+    write(folder / "db.toml", "[service]\nexec_strat = [\"/bin/sh\"]\n");
 
     auto const named = verify_units({"web", "nix"}, {folder.path()}, true);
     CHECK(named.units.size() == 1);
     CHECK(named.units.at("web").empty());
     CHECK(named.unknown == std::vector<std::string>{"nix"});
 
-    auto const file = verify_units({folder.file("db.toml")}, {}, false);
+    auto const file = verify_units({folder / "db.toml"}, {}, false);
     CHECK(file.units.size() == 1);
     CHECK(has_errors(file.units.at("db")));
 
@@ -40,14 +40,14 @@ TEST_CASE("verify finds units by name, files by path, and everything without eit
     CHECK(all.units.at("web").empty());
     CHECK(has_errors(all.units.at("db")));
 
-    auto const missing = verify_units({folder.file("nix.toml")}, {}, false);
+    auto const missing = verify_units({folder / "nix.toml"}, {}, false);
     CHECK(has_errors(missing.units.at("nix")));
-    CHECK(has_errors(verify_units({}, {folder.file("no-such-folder")}, true).folders));
+    CHECK(has_errors(verify_units({}, {folder / "no-such-folder"}, true).folders));
 }
 
 TEST_CASE("verify warns of a program, a user, a group and a folder that are not there", "[cli]") {
     TempFolder folder;
-    write(folder.file("plain"), "no program");
+    write(folder / "plain", "no program");
     struct Row {
         std::string text;
         std::string says; ///< empty: nothing to warn of
@@ -61,15 +61,15 @@ TEST_CASE("verify warns of a program, a user, a group and a folder that are not 
              {program("sh"), ""},
              {program("/nonexistent/app"), "`/nonexistent/app` does not exist"},
              {program("no-such-program-here"), "there is no program `no-such-program-here`"},
-             {program(folder.file("plain")), "is not executable"},
+             {program(folder / "plain"), "is not executable"},
              {program(folder.path()), "is not a file"},
              {service("user = \"no-such-user-here\"\n"), "user: "},
              {service("group = \"no-such-group-here\"\n"), "group: "},
              {service("working_directory = \"/nonexistent\"\n"),
               "working_directory: `/nonexistent` is no folder"},
          }) {
-        write(folder.file("unit.toml"), row.text);
-        auto const verified = verify_units({folder.file("unit.toml")}, {}, false);
+        write(folder / "unit.toml", row.text);
+        auto const verified = verify_units({folder / "unit.toml"}, {}, false);
         auto const& found = verified.units.at("unit");
         INFO(row.text << to_string(found));
         CHECK_FALSE(has_errors(found));

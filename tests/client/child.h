@@ -4,6 +4,7 @@
 #pragma once
 
 #include "base/fd.h"
+#include "support/child.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -30,43 +31,6 @@ inline void place_from_three(std::vector<FdRef> const& fds) {
         ::close(3 + i);
     for (std::size_t i = 0; i < high.size(); ++i)
         ::dup2(high[i], static_cast<int>(3 + i));
-}
-
-inline std::string in_child(std::function<std::string()> const& body) {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) < 0)
-        throw std::runtime_error{"pipe2"};
-    UniqueFd said{ends[0]};
-    auto const pid = ::fork();
-    if (pid < 0)
-        throw std::runtime_error{"fork"};
-    if (pid == 0) {
-        int const out = ::fcntl(ends[1], F_DUPFD_CLOEXEC, 200); // clear of the descriptors from 3 on
-        std::string text;
-        try {
-            text = body();
-        } catch (std::exception const& problem) {
-            text = std::string{"exception: "} + problem.what();
-        }
-        auto const written = ::write(out, text.data(), text.size());
-        ::_exit(written == static_cast<ssize_t>(text.size()) ? 0 : 1);
-    }
-    ::close(ends[1]);
-    std::string text;
-    char buffer[4096];
-    for (;;) {
-        auto const length = ::read(said.raw(), buffer, sizeof buffer);
-        if (length < 0 && errno == EINTR)
-            continue;
-        if (length <= 0)
-            break;
-        text.append(buffer, static_cast<std::size_t>(length));
-    }
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        text += " (died: " + std::to_string(status) + ")";
-    return text;
 }
 
 /// As in_child, with this environment; "@pid" and "@wrong" stand for the child's pid and another one.

@@ -3,6 +3,7 @@
 #include "client/child.h"
 #include "handoff/session.h"
 #include "handoff/sockets.h"
+#include "support/descriptors.h"
 
 #include <cerrno>
 #include <cstring>
@@ -202,9 +203,9 @@ TEST_CASE("an answer that is none is an error and leaves nothing open", "[client
                  std::pair{"fds 253 0\na", 0}, std::pair{"fds 99999999999999999999 0\na", 1});
     INFO(frame.first);
     auto const said = worker_answered({frame}, [] {
-        auto const before = count_open_fds();
+        auto const before = open_descriptors().size();
         auto text = inherit();
-        return text + (count_open_fds() == before ? "" : " leaked");
+        return text + (open_descriptors().size() == before ? "" : " leaked");
     });
     CHECK(said == "-EPROTO");
 }

@@ -37,25 +37,25 @@ TEST_CASE("the client tells why nobody answers", "[control]") {
         REQUIRE_FALSE(client);
         return why_no_answer(client.error());
     };
-    CHECK(why(folder.file("nothing")) == NoAnswer::NoDaemon);
-    CHECK(why(folder.file("no/folder")) == NoAnswer::NoDaemon);
-    CHECK(why(folder.file(std::string(200, 'x'))) == NoAnswer::Other);
-    { auto const dead = silent_listener(folder.file("dead"), -1); }
-    CHECK(why(folder.file("dead")) == NoAnswer::NoDaemon);
+    CHECK(why(folder / "nothing") == NoAnswer::NoDaemon);
+    CHECK(why(folder / "no/folder") == NoAnswer::NoDaemon);
+    CHECK(why(folder / std::string(200, 'x')) == NoAnswer::Other);
+    { auto const dead = silent_listener(folder / "dead", -1); }
+    CHECK(why(folder / "dead") == NoAnswer::NoDaemon);
 
-    auto const full = silent_listener(folder.file("full"), 0);
-    RawClient const first{folder.file("full")}; // takes the only place in the queue
-    CHECK(why(folder.file("full")) == NoAnswer::TimedOut);
+    auto const full = silent_listener(folder / "full", 0);
+    RawClient const first{folder / "full"}; // takes the only place in the queue
+    CHECK(why(folder / "full") == NoAnswer::TimedOut);
 
     if (::geteuid() != 0) {
         WARN("skipped: only root can be another user");
         return;
     }
-    auto const locked = silent_listener(folder.file("locked"), 1);
+    auto const locked = silent_listener(folder / "locked", 1);
     REQUIRE(::chmod(folder.path().c_str(), 0755) == 0);
-    REQUIRE(::chmod(folder.file("locked").c_str(), 0600) == 0);
+    REQUIRE(::chmod((folder / "locked").c_str(), 0600) == 0);
     REQUIRE(::seteuid(65534) == 0);
-    auto const refused = ControlClient::connect_to(folder.file("locked"), 50ms);
+    auto const refused = ControlClient::connect_to(folder / "locked", 50ms);
     REQUIRE(::seteuid(0) == 0);
     REQUIRE_FALSE(refused);
     CHECK(why_no_answer(refused.error()) == NoAnswer::NotPermitted);

@@ -6,6 +6,8 @@
 #include "catch.h"
 #include "control/message.h"
 #include "control/server.h"
+#include "support/temp_folder.h"
+#include "support/turning.h"
 
 #include <deque>
 #include <filesystem>
@@ -20,28 +22,7 @@
 
 namespace holdfast::test {
 
-using namespace std::chrono_literals;
 using nlohmann::json;
-
-class TempFolder {
-public:
-    TempFolder() {
-        std::string name = "/tmp/holdfast-test-XXXXXX";
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    TempFolder(TempFolder const&) = delete;
-    TempFolder& operator=(TempFolder const&) = delete;
-    ~TempFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] std::string file(std::string const& name) const { return path_ + "/" + name; }
-    [[nodiscard]] std::string const& path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 /// A client that says what it is told, non-blocking.
 class RawClient {
@@ -115,12 +96,9 @@ private:
 };
 
 /// Requests are kept in `requests`, unless `handle` is set.
-class TestServer {
+class TestServer : public Turning {
 public:
     explicit TestServer(ControlLimits limits = {}, std::string group = {}) {
-        auto made = EventLoop::create();
-        REQUIRE(made);
-        loop = std::move(made).value();
         loop->on_broken([this](std::uint64_t, std::string_view what) { broken = what; });
         ControlServerOptions options;
         options.path = path();
@@ -138,31 +116,14 @@ public:
     }
     ~TestServer() { CHECK(broken.empty()); }
 
-    [[nodiscard]] std::string path() const { return folder.file("control.sock"); }
+    [[nodiscard]] std::string path() const { return folder / "control.sock"; }
 
-    /// Turns the loop until `condition` holds; false when it does not within the deadline.
-    template <class F>
-    bool until(F condition, Duration patience = 20s) {
-        auto const deadline = MonotonicTime::now() + patience;
-        while (!condition()) {
-            if (MonotonicTime::now() > deadline)
-                return false;
-            loop->run_once(2ms);
-        }
-        return true;
-    }
-    /// Turns the loop until nothing more is pending.
-    void settle() {
-        for (int rounds = 0; rounds < 1000 && loop->run_once(0ms); ++rounds) {
-        }
-    }
     json answer(RawClient& client) {
         REQUIRE(until([&] { return client.has_reply(); }));
         return client.take();
     }
 
     TempFolder folder;
-    std::unique_ptr<EventLoop> loop;
     std::function<void(ControlRequest)> handle;
     std::vector<ControlRequest> requests;
     std::vector<std::string> problems;

@@ -389,7 +389,7 @@ TEST_CASE("a stale socket is replaced, something else in its place is refused", 
     auto loop = EventLoop::create();
     REQUIRE(loop);
     ControlServerOptions options;
-    options.path = folder.file("control.sock");
+    options.path = folder / "control.sock";
     {
         UniqueFd stale{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
         sockaddr_un address{};
@@ -409,7 +409,7 @@ TEST_CASE("a stale socket is replaced, something else in its place is refused", 
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == EEXIST);
 
-    options.path = folder.file(std::string(120, 'x'));
+    options.path = folder / (std::string(120, 'x'));
     auto too_long = ControlServer::open(**loop, options, [](ControlRequest) {});
     REQUIRE_FALSE(too_long);
     CHECK(too_long.error().code == ENAMETOOLONG);

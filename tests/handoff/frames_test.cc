@@ -2,6 +2,7 @@
 #include "catch.h"
 #include "handoff/frames.h"
 #include "handoff/sockets.h"
+#include "support/descriptors.h"
 
 #include <cerrno>
 
@@ -146,11 +147,11 @@ TEST_CASE("more descriptors than asked for are closed, all of them", "[handoff]"
     for (std::size_t i = 0; i <= max_fds; ++i)
         sent.push_back(some_fd());
     REQUIRE(send_frame(ours, "fds", refs(sent)));
-    auto const before = count_open_fds();
+    auto const before = open_descriptors();
     auto const frame = receive_frame(theirs, max_fds);
     REQUIRE_FALSE(frame);
     CHECK(frame.error().code == E2BIG);
-    CHECK(count_open_fds() == before);
+    CHECK(open_descriptors() == before);
 }
 
 TEST_CASE("a frame that is too long is an error, is consumed, and its descriptors are closed", "[handoff]") {
@@ -171,11 +172,11 @@ TEST_CASE("a frame that is too long is an error, is consumed, and its descriptor
     *reinterpret_cast<int*>(CMSG_DATA(rights)) = fd.raw();
     REQUIRE(::sendmsg(ours.raw(), &message, 0) == static_cast<ssize_t>(text.size()));
     REQUIRE(send_frame(ours, "next"));
-    auto const before = count_open_fds();
+    auto const before = open_descriptors();
     auto const frame = receive_frame(theirs, 1);
     REQUIRE_FALSE(frame);
     CHECK(frame.error().code == EMSGSIZE);
-    CHECK(count_open_fds() == before);
+    CHECK(open_descriptors() == before);
     CHECK(receive_frame(theirs, 1).value().text == "next");
 }
 

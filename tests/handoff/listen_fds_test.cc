@@ -3,6 +3,7 @@
 #include "handoff/listen_fds.h"
 #include "handoff/placeholders.h"
 #include "handoff/sockets.h"
+#include "support/descriptors.h"
 
 #include <cstdio>
 #include <cstring>
@@ -148,7 +149,7 @@ TEST_CASE("a placeholder that cannot be filled is an error that shows it", "[han
 }
 
 TEST_CASE("a batch gives its descriptors away by name and closes the rest", "[handoff]") {
-    auto const before = count_open_fds();
+    auto const before = open_descriptors();
     {
         FdBatch batch;
         batch.add("http", some_fd());
@@ -162,5 +163,5 @@ TEST_CASE("a batch gives its descriptors away by name and closes the rest", "[ha
         CHECK(batch.take("http").is_open());
         CHECK_FALSE(batch.take("http").is_open());
     }
-    CHECK(count_open_fds() == before);
+    CHECK(open_descriptors() == before);
 }

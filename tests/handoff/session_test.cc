@@ -2,6 +2,7 @@
 #include "catch.h"
 #include "handoff/session.h"
 #include "handoff/sockets.h"
+#include "support/descriptors.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -230,9 +231,9 @@ TEST_CASE("descriptors that a peer sends us are never taken in", "[handoff]") {
     Exchange e{RequestScope::OwnUnit, {"http"}};
     auto const fd = some_fd();
     REQUIRE(send_frame(e.program, "get", {fd}));
-    auto const before = count_open_fds();
+    auto const before = open_descriptors();
     CHECK(e.session.on_ready() == SessionWait::Readable);
-    CHECK(count_open_fds() == before);
+    CHECK(open_descriptors() == before);
     CHECK(e.receive().kind == ReplyKind::Error);
     CHECK(e.session.garbage_count() == 1);
 }
@@ -359,11 +360,11 @@ TEST_CASE("pushes wait for a peer that does not read, one entry per listener, an
 }
 
 TEST_CASE("a session leaves no descriptor behind", "[handoff]") {
-    auto const before = count_open_fds();
+    auto const before = open_descriptors();
     {
         Exchange e{RequestScope::OwnUnit, many_names(300)};
         REQUIRE(send_frame(e.program, "get"));
         REQUIRE(e.session.on_ready() != SessionWait::Closed);
     }
-    CHECK(count_open_fds() == before);
+    CHECK(open_descriptors() == before);
 }

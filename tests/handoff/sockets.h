@@ -44,8 +44,4 @@ inline bool is_close_on_exec(FdRef fd) {
     return (::fcntl(fd.raw(), F_GETFD) & FD_CLOEXEC) != 0;
 }
 
-inline std::ptrdiff_t count_open_fds() {
-    return std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {});
-}
-
 } // namespace holdfast::test

@@ -66,25 +66,6 @@ bool bring_up_loopback() {
 
 } // namespace
 
-TempFolder::TempFolder() {
-    std::string pattern = "/tmp/holdfast-test-XXXXXX";
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-}
-
-TempFolder::~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::vector<std::string> TempFolder::names() const {
-    std::vector<std::string> names;
-    for (auto const& entry : std::filesystem::directory_iterator{path_})
-        names.push_back(entry.path().filename());
-    std::sort(names.begin(), names.end());
-    return names;
-}
-
 SocketSpec spec_of(ListenAddress const& address, std::string name) {
     SocketSpec spec;
     spec.name = std::move(name);
@@ -166,47 +147,6 @@ std::string own_command() {
     return command;
 }
 
-std::vector<std::string> open_descriptors() {
-    std::vector<std::string> all;
-    std::unique_ptr<DIR, int (*)(DIR*)> const folder{::opendir("/proc/self/fd"), ::closedir};
-    REQUIRE(folder);
-    while (dirent const* entry = ::readdir(folder.get())) {
-        std::string const name = entry->d_name;
-        if (name == "." || name == ".." || name == std::to_string(::dirfd(folder.get())))
-            continue;
-        std::array<char, 256> target{};
-        if (::readlinkat(::dirfd(folder.get()), entry->d_name, target.data(), target.size() - 1) > 0)
-            all.push_back(name + " -> " + target.data());
-    }
-    std::sort(all.begin(), all.end());
-    return all;
-}
-
-std::string in_child(std::function<std::string()> const& work) {
-    std::array<int, 2> ends{};
-    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-    UniqueFd const from{ends[0]};
-    UniqueFd to{ends[1]};
-    pid_t const child = ::fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        std::string const answer = work();
-        bool const is_sent =
-            ::write(to.raw(), answer.data(), answer.size()) == static_cast<ssize_t>(answer.size());
-        ::_exit(is_sent ? 0 : 1);
-    }
-    to.reset();
-    std::string answer;
-    std::array<char, 4096> buffer{};
-    ssize_t count = 0;
-    while ((count = ::read(from.raw(), buffer.data(), buffer.size())) > 0)
-        answer.append(buffer.data(), static_cast<std::size_t>(count));
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    CHECK(status == 0);
-    return answer;
-}
-
 std::string in_own_network(std::function<std::string()> const& work) {
     return in_child([&]() -> std::string {
         int const flags = ::geteuid() == 0 ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET;
@@ -234,11 +174,6 @@ bool add_address(std::string const& host) {
     ::inet_pton(AF_INET, host.c_str(), &in.sin_addr);
     std::memcpy(&request.ifr_addr, &in, sizeof in);
     return ::ioctl(control.raw(), SIOCSIFADDR, &request) == 0;
-}
-
-bool become_nobody() {
-    return ::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 &&
-           ::setresuid(65534, 65534, 65534) == 0;
 }
 
 bool eventually(std::function<bool()> const& holds) {

@@ -5,28 +5,15 @@
 
 #include "base/fd.h"
 #include "socket/listener.h"
+#include "support/child.h"
+#include "support/descriptors.h"
+#include "support/temp_folder.h"
 
 #include <functional>
 #include <string>
 #include <vector>
 
 namespace holdfast::test {
-
-/// A folder under /tmp, removed with its content.
-class TempFolder {
-public:
-    TempFolder();
-    TempFolder(TempFolder const&) = delete;
-    TempFolder& operator=(TempFolder const&) = delete;
-    ~TempFolder();
-    [[nodiscard]] std::string path() const { return path_; }
-    [[nodiscard]] std::string operator/(std::string const& name) const { return path_ + "/" + name; }
-    /// The names in it, sorted.
-    [[nodiscard]] std::vector<std::string> names() const;
-
-private:
-    std::string path_;
-};
 
 [[nodiscard]] SocketSpec spec_of(ListenAddress const& address, std::string name = "web");
 [[nodiscard]] ListenAddress tcp(std::string host, std::uint16_t port = 0);
@@ -46,21 +33,15 @@ private:
 
 /// The name of this program as /proc has it.
 [[nodiscard]] std::string own_command();
-/// "3 -> socket:[1]", … of this process.
-[[nodiscard]] std::vector<std::string> open_descriptors();
 
-/// What `work` returns when it runs in a forked child, which ends with it.
-[[nodiscard]] std::string in_child(std::function<std::string()> const& work);
-/// The same in a network namespace of its own, where only lo is up. Begins with "skipped: " where that cannot
-/// be had.
+/// in_child() in a network namespace of its own, where only lo is up. Begins with "skipped: " where that
+/// cannot be had.
 [[nodiscard]] std::string in_own_network(std::function<std::string()> const& work);
 /// Says why, when `answer` begins with "skipped: ".
 [[nodiscard]] bool is_skipped(std::string const& answer);
 
 /// Gives lo of this network namespace one more IPv4 address.
 [[nodiscard]] bool add_address(std::string const& host);
-/// Becomes a user without rights, for ever.
-[[nodiscard]] bool become_nobody();
 
 /// True as soon as `holds`; false after five seconds.
 [[nodiscard]] bool eventually(std::function<bool()> const& holds);

@@ -14,28 +14,11 @@
 
 namespace holdfast::test {
 
-TempFolder::TempFolder() {
-    std::string name = "/tmp/holdfast-test-XXXXXX";
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    REQUIRE(::chmod(name.c_str(), 0777) == 0);
-    path_ = name;
-}
+namespace {
 
-TempFolder::~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
+bool const is_silent = (spdlog::set_level(spdlog::level::off), true);
 
-std::string read_file(std::string const& path) {
-    std::ifstream file{path, std::ios::binary};
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-void write_file(std::string const& path, std::string const& text) {
-    std::ofstream{path, std::ios::binary} << text;
-}
+} // namespace
 
 UnitSpecPtr unit_of(std::string const& name, std::string const& toml) {
     auto parsed = parse_unit(name, {name + ".toml", toml});
@@ -82,27 +65,6 @@ UniqueFd connect_to(std::uint16_t port) {
 std::string tcp_socket(std::string const& name, std::uint16_t port) {
     return "[[socket]]\nname = \"" + name + "\"\nlisten = \"127.0.0.1:" + std::to_string(port) +
            "\"\nbacklog = 64\n";
-}
-
-Turning::Turning() {
-    auto made = EventLoop::create();
-    REQUIRE(made);
-    loop = std::move(made).value();
-}
-
-bool Turning::until(std::function<bool()> const& holds, Duration patience) {
-    auto const deadline = MonotonicTime::now() + patience;
-    while (!holds()) {
-        if (MonotonicTime::now() > deadline)
-            return false;
-        loop->run_once(2ms);
-    }
-    return true;
-}
-
-void Turning::settle() {
-    for (int rounds = 0; rounds < 1000 && loop->run_once(0ms); ++rounds) {
-    }
 }
 
 Home::Home() {

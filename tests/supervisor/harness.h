@@ -6,6 +6,8 @@
 
 #include "catch.h"
 #include "supervisor/supervisor.h"
+#include "support/temp_folder.h"
+#include "support/turning.h"
 
 #include <csignal>
 #include <functional>
@@ -14,25 +16,6 @@
 #include <vector>
 
 namespace holdfast::test {
-
-using namespace std::chrono_literals;
-
-/// A folder under /tmp, removed with its content; anybody may write to it.
-class TempFolder {
-public:
-    TempFolder();
-    TempFolder(TempFolder const&) = delete;
-    TempFolder& operator=(TempFolder const&) = delete;
-    ~TempFolder();
-    [[nodiscard]] std::string operator/(std::string const& name) const { return path_ + "/" + name; }
-    [[nodiscard]] std::string const& path() const { return path_; }
-
-private:
-    std::string path_;
-};
-
-[[nodiscard]] std::string read_file(std::string const& path);
-void write_file(std::string const& path, std::string const& text);
 
 /// The unit that a file with this text makes; a wrong one fails the test.
 [[nodiscard]] UnitSpecPtr unit_of(std::string const& name, std::string const& toml);
@@ -59,15 +42,6 @@ struct Answer {
             result = given;
         };
     }
-};
-
-/// The event loop alone.
-struct Turning {
-    Turning();
-    bool until(std::function<bool()> const& holds, Duration patience = 20s);
-    /// Turns the loop until nothing more is pending.
-    void settle();
-    std::unique_ptr<EventLoop> loop;
 };
 
 /// A supervisor whose unit files are in folder/"units".

@@ -2,6 +2,7 @@
 #include "unit/load.h"
 
 #include "catch.h"
+#include "support/temp_folder.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -17,28 +18,9 @@ namespace {
 
 std::string const service = "[service]\nexec_start = [\"/usr/bin/web\"]\n";
 
-// A folder of this test alone, which goes with it.
-class Folder {
-public:
-    Folder() {
-        std::string pattern = (fs::temp_directory_path() / "holdfast-load-XXXXXX").string();
-        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-        path_ = pattern;
-    }
-    Folder(Folder const&) = delete;
-    Folder& operator=(Folder const&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    [[nodiscard]] std::string at(std::string const& name) const { return (path_ / name).string(); }
-    void write(std::string const& name, std::string const& text) const {
-        fs::create_directories((path_ / name).parent_path());
-        std::ofstream{path_ / name, std::ios::binary} << text;
-    }
-
-private:
-    fs::path path_;
+struct Folder : test::TempFolder {
+    [[nodiscard]] std::string at(std::string const& name) const { return *this / name; }
+    void write(std::string const& name, std::string const& text) const { test::write_file(at(name), text); }
 };
 
 } // namespace

@@ -19,31 +19,6 @@ namespace holdfast::test {
 
 bool const ignores_broken_pipes = ::signal(SIGPIPE, SIG_IGN) != SIG_ERR;
 
-TempFolder::TempFolder() {
-    std::string name = "/tmp/holdfast-test-XXXXXX";
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    REQUIRE(::chmod(name.c_str(), 0777) == 0);
-    path_ = name;
-}
-
-TempFolder::~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::string read_file(std::string const& path) {
-    std::ifstream file{path, std::ios::binary};
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-void write_file(std::string const& path, std::string const& text, unsigned mode) {
-    std::ofstream{path, std::ios::binary} << text;
-    if (::chmod(path.c_str(), mode) < 0)
-        throw std::runtime_error{"chmod " + path};
-}
-
 UniqueFd open_new(std::string const& path) {
     UniqueFd fd{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)};
     if (!fd.is_open())
@@ -88,12 +63,6 @@ std::string shown(std::string const& output, std::string const& beginning) {
     return "none";
 }
 
-Watched::Watched() {
-    auto made = EventLoop::create();
-    REQUIRE(made);
-    loop = std::move(made).value();
-}
-
 Watched::~Watched() {
     if (!worker)
         return;
@@ -118,46 +87,6 @@ std::string Watched::run(LaunchPlan const& plan) {
     return read_file(plan.output.path);
 }
 
-bool Watched::until(std::function<bool()> const& holds) {
-    auto const deadline = MonotonicTime::now() + 20s;
-    while (!holds()) {
-        if (MonotonicTime::now() > deadline)
-            return false;
-        loop->run_once(2ms);
-    }
-    return true;
-}
-
-std::string in_child(std::function<std::string()> const& work) {
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    UniqueFd const read_end{ends[0]};
-    UniqueFd write_end{ends[1]};
-    pid_t const pid = ::fork();
-    REQUIRE(pid >= 0);
-    if (pid == 0) {
-        // Far away from where the work may want its own descriptors.
-        int const far = ::fcntl(write_end.raw(), F_DUPFD_CLOEXEC, 200);
-        std::string text;
-        try {
-            text = work();
-        } catch (std::exception const& error) {
-            text = std::string{"threw "} + error.what();
-        }
-        bool const written = ::write(far, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-        ::_exit(written ? 0 : 1);
-    }
-    write_end.reset();
-    std::string text;
-    char chunk[4096];
-    for (ssize_t n = 0; (n = ::read(read_end.raw(), chunk, sizeof chunk)) > 0;)
-        text.append(chunk, static_cast<std::size_t>(n));
-    int status = 0;
-    REQUIRE(::waitpid(pid, &status, 0) == pid);
-    CHECK(status == 0);
-    return text;
-}
-
 std::string launch_and_wait(LaunchPlan const& plan) {
     auto const launched = fork_worker(plan);
     if (!launched)
@@ -171,13 +100,6 @@ std::string launch_and_wait(LaunchPlan const& plan) {
     if (status.state == LaunchStatus::State::Failed)
         return to_string(to_error(status.failure, plan));
     return "";
-}
-
-bool become_nobody() {
-    constexpr uid_t nobody = 65534;
-    if (::geteuid() != 0)
-        return true;
-    return ::setgroups(0, nullptr) == 0 && ::setgid(nobody) == 0 && ::setuid(nobody) == 0;
 }
 
 std::string look_at_child(pid_t pid) {

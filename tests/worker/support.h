@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of this folder share: folders that vanish, workers that are watched until they end, and
+// What the tests of this folder share: workers that are watched until they end, and
 // parents in a state that a test program itself cannot be in.
 #pragma once
 
 #include "catch.h"
-#include "event/loop.h"
+#include "support/child.h"
+#include "support/temp_folder.h"
+#include "support/turning.h"
 #include "worker/process.h"
 
 #include <functional>
@@ -16,24 +18,6 @@
 
 namespace holdfast::test {
 
-using namespace std::chrono_literals;
-
-/// A folder under /tmp, removed with its content; anybody may write to it.
-class TempFolder {
-public:
-    TempFolder();
-    TempFolder(TempFolder const&) = delete;
-    TempFolder& operator=(TempFolder const&) = delete;
-    ~TempFolder();
-    [[nodiscard]] std::string operator/(std::string const& name) const { return path_ + "/" + name; }
-    [[nodiscard]] std::string const& path() const { return path_; }
-
-private:
-    std::string path_;
-};
-
-[[nodiscard]] std::string read_file(std::string const& path);
-void write_file(std::string const& path, std::string const& text, unsigned mode = 0644);
 /// A file of that name, open and close-on-exec.
 [[nodiscard]] UniqueFd open_new(std::string const& path);
 
@@ -51,21 +35,17 @@ inline constexpr char const* show_script = "echo pid $$; ls -l /proc/$$/fd; cat 
 [[nodiscard]] std::string shown(std::string const& output, std::string const& beginning);
 
 /// Runs workers on a loop and remembers what is told of them.
-class Watched final : public WorkerObserver {
+class Watched final : public WorkerObserver, public Turning {
 public:
-    Watched();
     ~Watched();
     WorkerProcess& start(LaunchPlan const& plan);
     /// Starts it and waits for its end; its output.
     std::string run(LaunchPlan const& plan);
 
-    /// Turns the loop until `holds`; false when it does not within the deadline.
-    bool until(std::function<bool()> const& holds);
     bool until_over() {
         return until([this] { return deaths > 0 || failure.has_value(); });
     }
 
-    std::unique_ptr<EventLoop> loop;
     std::unique_ptr<WorkerProcess> worker;
     int executions = 0;
     int deaths = 0;
@@ -90,12 +70,8 @@ private:
     }
 };
 
-/// What `work` returns when it runs in a forked child, which ends with it.
-[[nodiscard]] std::string in_child(std::function<std::string()> const& work);
 /// For in_child: forks the worker and waits for its end; "" or why it was not launched, in words.
 [[nodiscard]] std::string launch_and_wait(LaunchPlan const& plan);
-/// Becomes a user without rights, for ever.
-[[nodiscard]] bool become_nobody();
 
 /// What waitpid(2) says of a child at once: "running", "exit N", "signal N", or "no child".
 [[nodiscard]] std::string look_at_child(pid_t pid);
