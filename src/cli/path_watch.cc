@@ -28,10 +28,14 @@ bool is_hidden(std::string const& name) {
 Outcome PathWatch::open() {
     if (inotify_.is_open())
         return {};
-    inotify_ = UniqueFd{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
-    if (!inotify_.is_open())
+    UniqueFd inotify{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+    if (!inotify.is_open())
         return system_error(errno, "watch for changes");
-    source_ = loop_.watch(inotify_, EPOLLIN, [this](std::uint32_t) { read_events(); });
+    auto source = loop_.try_watch(inotify, EPOLLIN, [this](std::uint32_t) { read_events(); });
+    if (!source)
+        return system_error(source.error().code, "watch for changes");
+    inotify_ = std::move(inotify);
+    source_ = std::move(source).value();
     return {};
 }
 

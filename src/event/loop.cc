@@ -101,8 +101,8 @@ EventSource EventLoop::adopt(sd_event_source* source, std::unique_ptr<Callback> 
     return owned;
 }
 
-EventSource EventLoop::watch(FdRef fd, std::uint32_t events, std::function<void(std::uint32_t)> on_ready,
-                             Priority priority) {
+Result<EventSource> EventLoop::try_watch(FdRef fd, std::uint32_t events,
+                                         std::function<void(std::uint32_t)> on_ready, Priority priority) {
     auto callback = std::make_unique<Callback>(Callback{this, std::move(on_ready)});
     sd_event_source* source = nullptr;
     int const r = sd_event_add_io(
@@ -114,8 +114,16 @@ EventSource EventLoop::watch(FdRef fd, std::uint32_t events, std::function<void(
         },
         callback.get());
     if (r < 0)
-        refuse(r, "watch a descriptor");
+        return system_error(-r, "watch a descriptor");
     return adopt(source, std::move(callback), priority);
+}
+
+EventSource EventLoop::watch(FdRef fd, std::uint32_t events, std::function<void(std::uint32_t)> on_ready,
+                             Priority priority) {
+    auto source = try_watch(fd, events, std::move(on_ready), priority);
+    if (!source)
+        refuse(-source.error().code, "watch a descriptor");
+    return std::move(source).value();
 }
 
 EventSource EventLoop::at(MonotonicTime when, std::function<void()> on_time) {

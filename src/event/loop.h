@@ -53,8 +53,12 @@ public:
     EventLoop& operator=(EventLoop const&) = delete;
     ~EventLoop();
 
-    /// Level-triggered; `on_ready` gets the epoll events. The descriptor must outlive the source. Throws
-    /// std::system_error where the kernel refuses the watch (out of memory or of user watches).
+    /// Level-triggered; `on_ready` gets the epoll events. The descriptor must outlive the source. Errors:
+    /// those of epoll_ctl(2); ENOMEM and ENOSPC (fs.epoll.max_user_watches) are no fault of ours.
+    [[nodiscard]] Result<EventSource> try_watch(FdRef fd, std::uint32_t events,
+                                                std::function<void(std::uint32_t)> on_ready,
+                                                Priority priority = Priority::Normal);
+    /// The same for who has no answer to an error: that is thrown, to the trampoline.
     [[nodiscard]] EventSource watch(FdRef fd, std::uint32_t events,
                                     std::function<void(std::uint32_t)> on_ready,
                                     Priority priority = Priority::Normal);

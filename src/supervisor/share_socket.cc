@@ -79,8 +79,11 @@ Result<std::unique_ptr<ShareSocket>> ShareSocket::open(Supervisor& supervisor, s
         ::chmod(path.c_str(), 0666) < 0 || ::listen(fd.raw(), static_cast<int>(most_clients)) < 0)
         return system_error(errno, doing);
     std::unique_ptr<ShareSocket> share{new ShareSocket{supervisor, std::move(path), std::move(fd)}};
-    share->source_ = supervisor.shared().loop.watch(
+    auto source = supervisor.shared().loop.try_watch(
         share->fd_, EPOLLIN, [raw = share.get()](std::uint32_t) { raw->accept(); }, Priority::Clients);
+    if (!source)
+        return system_error(source.error().code, doing);
+    share->source_ = std::move(source).value();
     // Made now: a timer may need a descriptor, and when it rings there was none.
     share->resume_ = supervisor.shared().loop.at(MonotonicTime::never(),
                                                  [raw = share.get()] { raw->source_.set_events(EPOLLIN); });

@@ -132,9 +132,12 @@ Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::s
     if (::setsockopt(fd.raw(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer) < 0)
         (void)::setsockopt(fd.raw(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
 
-    std::unique_ptr<NotifySocket> socket{new NotifySocket{std::move(path), std::move(heard), std::move(fd)}};
-    socket->source_ = loop.watch(
+    std::unique_ptr<NotifySocket> socket{new NotifySocket{path, std::move(heard), std::move(fd)}};
+    auto source = loop.try_watch(
         socket->fd_, EPOLLIN, [raw = socket.get()](std::uint32_t) { raw->take_turn(); }, Priority::Messages);
+    if (!source)
+        return system_error(source.error().code, doing());
+    socket->source_ = std::move(source).value();
     socket->pause_ =
         loop.at(MonotonicTime::never(), [raw = socket.get()] { raw->source_.set_events(EPOLLIN); });
     return socket;

@@ -7,7 +7,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <system_error>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -35,17 +34,6 @@ std::optional<ExitStatus> wait_for(FdRef pidfd, int options) {
 bool is_dead(FdRef pidfd) {
     pollfd seen{pidfd.raw(), POLLIN, 0};
     return ::poll(&seen, 1, 0) != 0;
-}
-
-/// The kernel refuses a watch when it is out of memory or the user has too many (fs.epoll.max_user_watches):
-/// no fault of ours, so it does not go to the loop's trampoline as one.
-Result<EventSource> try_watch(EventLoop& loop, FdRef fd, std::function<void()> on_ready, Priority priority) {
-    try {
-        return loop.watch(
-            fd, EPOLLIN, [call = std::move(on_ready)](std::uint32_t) { call(); }, priority);
-    } catch (std::system_error const& refused) {
-        return system_error(refused.code().value(), "watch a process");
-    }
 }
 
 /// False when it surely never called execve(2): the launch pipe is closed by a death too. The kernel has a
@@ -79,8 +67,8 @@ WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uin
     : loop_{loop}, observer_{observer}, id_{id}, leader_{launched.pid}, main_{launched.pid},
       pidfd_{std::move(launched.pidfd)}, status_{std::move(launched.status)} {
     auto death = watch_end_of(main_, pidfd_);
-    auto launch = try_watch(
-        loop_, status_, [this] { look_at_launch(); }, Priority::Messages);
+    auto launch = loop_.try_watch(
+        status_, EPOLLIN, [this](std::uint32_t) { look_at_launch(); }, Priority::Messages);
     if (!death || !launch) {
         give_up((death ? launch : death).error().code);
         return;
@@ -90,8 +78,8 @@ WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uin
 }
 
 Result<EventSource> WorkerProcess::watch_end_of(pid_t pid, FdRef pidfd) {
-    return try_watch(
-        loop_, pidfd, [this, pid] { see_end_of(pid); }, Priority::Deaths);
+    return loop_.try_watch(
+        pidfd, EPOLLIN, [this, pid](std::uint32_t) { see_end_of(pid); }, Priority::Deaths);
 }
 
 /// A process that nothing would tell us of is not left to run on. A timer needs no watch of its own.

@@ -61,6 +61,8 @@ BAD = [
     ("src/lifecycle/step.cc", SPDX + "#include <sys/types.h>\n", "only the standard library"),
     ("src/lifecycle/step.cc", SPDX + "switch (a) {\ndefault:\n}\n", "step.cc:3: no default:"),
     ("src/lifecycle/state.h", SPDX + "switch (a) { default : b(); }\n", "state.h:2: no default:"),
+    ("src/worker/launch.cc", SPDX + "try {\n} catch (...) {\n}\n", "launch.cc:3: one catch too many"),
+    ("src/event/loop.cc", SPDX + "} catch (A) {\n} catch (B) {\n} catch(C) {\n", "loop.cc:4: one catch too many"),
     ("src/unit/second.cc", SPDX + "#include <toml++/toml.hpp>\n", "more than one .cc"),
     ("src/unit/parse.h", SPDX + "#include <toml++/toml.h>\n", "toml++ belongs in one .cc of unit/"),
     ("src/supervisor/unit.cc", SPDX + "#include <toml++/toml.h>\n", "toml++ belongs in one .cc of unit/"),
@@ -92,6 +94,7 @@ BAD = [
 FINE = [
     ("src/lifecycle/step.cc", SPDX + '/* default:\n*/ auto s = "default:"; // default:\n'),
     ("src/base/fd.cc", SPDX + "\n" * 499),
+    ("src/event/loop.cc", SPDX + "} catch (A) {\n} catch (B) {\n}\n// catch (C)\n"),
     ("src/base/fd.h", SPDX + '// #include "unit/parse.h"\n#include <sys/stat.h>\n'),
 ]
 

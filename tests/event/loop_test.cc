@@ -2,8 +2,10 @@
 #include "catch.h"
 #include "event/loop.h"
 
+#include <cerrno>
 #include <csignal>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <fcntl.h>
@@ -33,6 +35,17 @@ struct Pipe {
 };
 
 } // namespace
+
+TEST_CASE("a descriptor that the kernel will not watch is an error, told or thrown as was asked", "[event]") {
+    auto loop = make_loop();
+    UniqueFd const file{::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)}; // a plain file: epoll_ctl(2), EPERM
+    REQUIRE(file.is_open());
+    auto const refused = loop->try_watch(file, EPOLLIN, [](std::uint32_t) {});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == EPERM);
+    CHECK_THROWS_AS(loop->watch(file, EPOLLIN, [](std::uint32_t) {}), std::system_error);
+    CHECK_FALSE(loop->run_once(0s));
+}
 
 TEST_CASE("a watch is called while its descriptor is readable and not after it was dropped", "[event]") {
     auto loop = make_loop();
