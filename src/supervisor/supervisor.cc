@@ -32,7 +32,11 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
     auto* const raw = supervisor.get();
     auto notify = NotifySocket::open(
         loop, raw->options_.runtime_folder + "/notify",
-        [raw](NotifySender const& sender, NotifyMessage const& message) { raw->hear(sender, message); });
+        [raw](NotifySender const& sender) { return raw->unit_of(sender) != nullptr; },
+        [raw](NotifySender const& sender, NotifyMessage const& message) {
+            if (auto* const unit = raw->unit_of(sender))
+                unit->hear(sender, message);
+        });
     if (!notify)
         return std::move(notify).error();
     raw->shared_.notify = std::move(notify).value();
@@ -68,10 +72,12 @@ void Supervisor::reap() {
         shared_.loop.post([this] { again_ = shared_.loop.at(MonotonicTime::now(), [this] { reap(); }); });
 }
 
-void Supervisor::hear(NotifySender const& sender, NotifyMessage const& message) {
-    for (auto const pid : {sender.pid, ::getsid(sender.pid)})
-        if (auto const found = shared_.unit_of_leader.find(pid); found != shared_.unit_of_leader.end())
-            return found->second->hear(sender, message);
+UnitRunner* Supervisor::unit_of(NotifySender const& sender) const {
+    auto const& units = shared_.unit_of_leader;
+    auto found = units.find(sender.pid);
+    if (found == units.end())
+        found = units.find(::getsid(sender.pid));
+    return found == units.end() ? nullptr : found->second;
 }
 
 UnitRunner& Supervisor::add(UnitSpecPtr spec) {

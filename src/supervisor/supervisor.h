@@ -63,7 +63,8 @@ public:
 private:
     Supervisor(EventLoop& loop, SupervisorOptions options);
     struct Applying;
-    void hear(NotifySender const& sender, NotifyMessage const& message);
+    /// The unit whose worker, or a process in whose session, this is; null for a stranger.
+    [[nodiscard]] UnitRunner* unit_of(NotifySender const& sender) const;
     void reap();
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void tell_bad(ApplyPlan const& plan);

@@ -108,7 +108,8 @@ std::optional<NotifyMessage> parse_notify(std::string_view text) {
     return message;
 }
 
-Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::string path, Heard heard) {
+Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::string path, IsKnown is_known,
+                                                         Heard heard) {
     auto const doing = [&] { return "listen for workers on " + path; };
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -132,7 +133,8 @@ Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::s
     if (::setsockopt(fd.raw(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer, sizeof receive_buffer) < 0)
         (void)::setsockopt(fd.raw(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
 
-    std::unique_ptr<NotifySocket> socket{new NotifySocket{path, std::move(heard), std::move(fd)}};
+    std::unique_ptr<NotifySocket> socket{
+        new NotifySocket{path, std::move(is_known), std::move(heard), std::move(fd)}};
     auto source = loop.try_watch(
         socket->fd_, EPOLLIN, [raw = socket.get()](std::uint32_t) { raw->take_turn(); }, Priority::Messages);
     if (!source)
@@ -177,7 +179,8 @@ bool NotifySocket::receive_one() {
         return errno == EINTR; // EAGAIN: read all; anything else leaves the message to the next round
     close_descriptors(message);
     auto const sender = sender_of(message);
-    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !sender || sender->pid <= 0)
+    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !sender || sender->pid <= 0 ||
+        !is_known_(*sender))
         return true;
     if (auto const parsed = parse_notify({text, static_cast<std::size_t>(size)}))
         heard_(*sender, *parsed);

@@ -44,10 +44,13 @@ struct NotifySender {
 
 class NotifySocket {
 public:
+    /// Is this a process whose words count? Asked before a message is looked at, so that a flood of a
+    /// stranger's costs no more than its reading.
+    using IsKnown = std::function<bool(NotifySender const&)>;
     using Heard = std::function<void(NotifySender const&, NotifyMessage const&)>;
     /// Binds `path` (mode 0777: anybody may speak, only workers are listened to). A stale path is replaced.
     [[nodiscard]] static Result<std::unique_ptr<NotifySocket>> open(EventLoop& loop, std::string path,
-                                                                    Heard heard);
+                                                                    IsKnown is_known, Heard heard);
     NotifySocket(NotifySocket const&) = delete;
     NotifySocket& operator=(NotifySocket const&) = delete;
     ~NotifySocket();
@@ -59,12 +62,14 @@ public:
     unsigned drain(unsigned most = 1000);
 
 private:
-    NotifySocket(std::string path, Heard heard, UniqueFd fd)
-        : path_{std::move(path)}, heard_{std::move(heard)}, fd_{std::move(fd)} {}
+    NotifySocket(std::string path, IsKnown is_known, Heard heard, UniqueFd fd)
+        : path_{std::move(path)}, is_known_{std::move(is_known)}, heard_{std::move(heard)}, fd_{std::move(
+                                                                                                fd)} {}
     bool receive_one();
     void take_turn();
 
     std::string path_;
+    IsKnown is_known_;
     Heard heard_;
     UniqueFd fd_;
     EventSource source_;

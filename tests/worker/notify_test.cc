@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What workers say: the text, and the socket that it comes in by.
 #include "support.h"
+#include "support/descriptors.h"
 #include "worker/notify_socket.h"
 
 #include <cerrno>
@@ -51,10 +52,15 @@ struct Hearing {
         NotifyMessage message;
     };
     Hearing() {
-        auto opened = NotifySocket::open(*watched.loop, folder / "notify",
-                                         [this](NotifySender const& sender, NotifyMessage const& message) {
-                                             heard.push_back({sender, message});
-                                         });
+        auto opened = NotifySocket::open(
+            *watched.loop, folder / "notify",
+            [this](NotifySender const& sender) {
+                ++asked;
+                return sender.pid != stranger;
+            },
+            [this](NotifySender const& sender, NotifyMessage const& message) {
+                heard.push_back({sender, message});
+            });
         REQUIRE(opened);
         socket = std::move(opened).value();
     }
@@ -62,6 +68,8 @@ struct Hearing {
     Watched watched;
     std::unique_ptr<NotifySocket> socket;
     std::vector<Heard> heard;
+    pid_t stranger = 0;
+    int asked = 0;
 };
 
 /// Sends as sd_notify(3) does, with descriptors; the errno, or 0.
@@ -88,13 +96,6 @@ int say(std::string const& path, std::string const& text, std::vector<int> const
         std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
     }
     return ::sendmsg(fd.raw(), &message, flags | MSG_NOSIGNAL) < 0 ? errno : 0;
-}
-
-std::size_t count_descriptors() {
-    std::size_t count = 0;
-    for (int fd = 0; fd < 1024; ++fd)
-        count += ::fcntl(fd, F_GETFD) >= 0;
-    return count;
 }
 
 } // namespace
@@ -190,7 +191,7 @@ TEST_CASE("anybody may reach the notify socket, and a stale one is replaced", "[
     TempFolder const folder;
     Watched watched;
     write_file(folder / "notify", "stale");
-    auto opened = NotifySocket::open(*watched.loop, folder / "notify", {});
+    auto opened = NotifySocket::open(*watched.loop, folder / "notify", {}, {});
     REQUIRE(opened);
     struct stat node {};
     REQUIRE(::stat((folder / "notify").c_str(), &node) == 0);
@@ -199,17 +200,17 @@ TEST_CASE("anybody may reach the notify socket, and a stale one is replaced", "[
     *opened = nullptr;
     CHECK(::stat((folder / "notify").c_str(), &node) < 0); // removed with its owner
 
-    auto const too_long = NotifySocket::open(*watched.loop, folder / std::string(200, 'x'), {});
+    auto const too_long = NotifySocket::open(*watched.loop, folder / std::string(200, 'x'), {}, {});
     REQUIRE(!too_long);
     CHECK(too_long.error().code == ENAMETOOLONG);
-    auto const nowhere = NotifySocket::open(*watched.loop, "/no/such/folder/notify", {});
+    auto const nowhere = NotifySocket::open(*watched.loop, "/no/such/folder/notify", {}, {});
     REQUIRE(!nowhere);
     CHECK_THAT(to_string(nowhere.error()), ContainsSubstring("/no/such/folder/notify"));
 }
 
 TEST_CASE("descriptors that come with a message are closed, so that a barrier is answered", "[worker]") {
     Hearing hearing;
-    auto const before = count_descriptors();
+    auto const before = open_descriptors().size();
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     UniqueFd const ours{ends[0]};
@@ -221,7 +222,27 @@ TEST_CASE("descriptors that come with a message are closed, so that a barrier is
     pollfd seen{ours.raw(), POLLIN, 0};
     CHECK(::poll(&seen, 1, 0) == 1);
     CHECK((seen.revents & POLLHUP) != 0);
-    CHECK(count_descriptors() == before + 1);
+    CHECK(open_descriptors().size() == before + 1);
+}
+
+TEST_CASE("a stranger is not heard, and his descriptors are closed", "[worker]") {
+    // A message was taken apart before anybody asked whose it was.
+    Hearing hearing;
+    hearing.stranger = ::getpid();
+    auto const before = open_descriptors().size();
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    UniqueFd const ours{ends[0]};
+    UniqueFd theirs{ends[1]};
+    auto const& path = hearing.socket->path();
+    REQUIRE(say(path, "READY=1", std::vector<int>(253, theirs.raw())) == 0);
+    REQUIRE(say(path, std::string(longest_notify_message, '\n'), {theirs.raw()}) == 0);
+    theirs.reset();
+    REQUIRE(hearing.watched.until([&] { return hearing.asked == 2; }));
+    CHECK(hearing.heard.empty());
+    pollfd seen{ours.raw(), POLLIN, 0};
+    CHECK((::poll(&seen, 1, 0) == 1 && (seen.revents & POLLHUP) != 0));
+    CHECK(open_descriptors().size() == before + 1);
 }
 
 TEST_CASE("a message that is too long is dropped, and the next one is heard", "[worker]") {
@@ -271,22 +292,28 @@ TEST_CASE("what was said before a fork is heard before it, without the loop", "[
 
 TEST_CASE("a flood of messages does not keep timers from ringing", "[worker]") {
     // Messages go before timers, so that who sent them without end had the loop for himself.
+    bool const is_known = GENERATE(true, false);
     TempFolder const folder;
     Watched watched;
     std::string const path = folder / "notify";
     constexpr int far_too_many = 50'000;
+    int seen = 0;
     int heard = 0;
     bool has_rung = false;
-    auto const socket =
-        NotifySocket::open(*watched.loop, path, [&](NotifySender const&, NotifyMessage const&) {
-            ++heard;
-            if (!has_rung && heard < far_too_many)
+    auto const socket = NotifySocket::open(
+        *watched.loop, path,
+        [&](NotifySender const&) {
+            ++seen;
+            if (!has_rung && seen < far_too_many)
                 CHECK(say(path, "STATUS=again") == 0); // the queue is never empty
-        });
+            return is_known;
+        },
+        [&](NotifySender const&, NotifyMessage const&) { ++heard; });
     REQUIRE(socket);
     REQUIRE(say(path, "STATUS=first") == 0);
     auto const timer = watched.loop->at(MonotonicTime::now() + 5ms, [&] { has_rung = true; });
     REQUIRE(watched.until([&] { return has_rung; }));
-    CHECK(heard < far_too_many / 10);
-    CHECK(heard >= 64);
+    CHECK(seen < far_too_many / 10);
+    CHECK(seen >= 64);
+    CHECK(heard == (is_known ? seen : 0));
 }
