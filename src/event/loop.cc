@@ -68,7 +68,15 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
     sd_event* event = nullptr;
     if (int const r = sd_event_new(&event); r < 0)
         return system_error(-r, "make an event loop");
-    return std::unique_ptr<EventLoop>{new EventLoop{event}};
+    std::unique_ptr<EventLoop> loop{new EventLoop{event}};
+    // All timers share one descriptor, which is made with the first and stays: it must not be missing when a
+    // timer is wanted because there was no descriptor left.
+    sd_event_source* timer = nullptr;
+    if (int const r = sd_event_add_time(event, &timer, CLOCK_MONOTONIC, UINT64_MAX, 0, nullptr, nullptr);
+        r < 0)
+        return system_error(-r, "make a timer");
+    sd_event_source_disable_unref(timer);
+    return loop;
 }
 
 EventLoop::~EventLoop() {

@@ -83,6 +83,20 @@ void UnitRunner::push_fresh(std::vector<int> const& known) {
             worker->handoff->push(fresh);
 }
 
+void UnitRunner::tell_renewed(Listener const& listener) {
+    std::string pids;
+    for (auto const& worker : workers_) {
+        if (worker->handoff)
+            worker->handoff->push({{listener.name, listener.fd}});
+        else
+            pids += (pids.empty() ? "" : ", ") + std::to_string(worker->process.pid());
+    }
+    if (!pids.empty())
+        shared_.events.say(Weight::Warning, "socket-renewed", wanted_->name,
+                           to_string(listener.bound()) + " is another socket now, and what runs (pid " +
+                               pids + ") still holds the old one: clients wait until it is restarted");
+}
+
 void UnitRunner::retire_unlisted(bool is_served) {
     // Half of the time that the old workers have is for the clients in the queue, the rest for what they
     // hold.

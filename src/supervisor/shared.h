@@ -5,6 +5,7 @@
 #include "event/loop.h"
 #include "supervisor/alarms.h"
 #include "supervisor/event_log.h"
+#include "supervisor/hangup_watch.h"
 #include "worker/exec_context.h"
 #include "worker/notify_socket.h"
 
@@ -20,6 +21,7 @@ struct Shared {
     Surroundings around;
     Alarms alarms;
     std::unique_ptr<NotifySocket> notify;
+    std::unique_ptr<HangupWatch> hangups;                  ///< always there once the supervisor is made
     std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
 };

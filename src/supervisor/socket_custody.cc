@@ -2,6 +2,7 @@
 #include "supervisor/socket_custody.h"
 
 #include "socket/retire.h"
+#include "supervisor/hangup_watch.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -77,18 +78,21 @@ struct SocketCustody::Watching {
     std::vector<EventSource> sources;
 };
 
-SocketCustody::SocketCustody(EventLoop& loop, EventLog& events, UnitSpecPtr spec)
-    : loop_{loop}, events_{events}, spec_{std::move(spec)} {}
+SocketCustody::SocketCustody(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
+    : shared_{shared}, spec_{std::move(spec)}, number_{number} {}
 
-SocketCustody::~SocketCustody() = default;
+SocketCustody::~SocketCustody() {
+    for (auto const& held : held_)
+        unguard(held);
+}
 
 Result<Listener> SocketCustody::bind(SocketSpec const& socket, ListenAddress const& address) {
     auto bound = bind_listener(socket, address);
     if (bound && address.transport != Transport::Udp)
         if (auto const backlog = effective_backlog(socket.backlog); backlog < socket.backlog)
-            events_.say(Weight::Normal, "backlog-capped", spec_->name,
-                        "backlog " + std::to_string(socket.backlog) + " of " + to_string(address) +
-                            " is capped to " + std::to_string(backlog) + " by net.core.somaxconn");
+            shared_.events.say(Weight::Normal, "backlog-capped", spec_->name,
+                               "backlog " + std::to_string(socket.backlog) + " of " + to_string(address) +
+                                   " is capped to " + std::to_string(backlog) + " by net.core.somaxconn");
     return bound;
 }
 
@@ -104,14 +108,14 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
             return;
         auto bound = bind(socket, address);
         if (bound) {
-            held_.push_back(std::move(bound).value());
+            guard(held_.emplace_back(std::move(bound).value()));
             return;
         }
         failed_.push_back({socket.name, address, std::move(bound).error()});
         auto const known = std::find_if(failed_before.begin(), failed_before.end(), is_it);
         if (known == failed_before.end() || known->error.code != failed_.back().error.code)
-            events_.say(Weight::Failure, "socket-failed", spec_->name,
-                        "socket " + to_string(failed_.back().error));
+            shared_.events.say(Weight::Failure, "socket-failed", spec_->name,
+                               "socket " + to_string(failed_.back().error));
     });
     watch_held();
     if (failed_.empty()) {
@@ -120,7 +124,7 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     }
     if (!retrying_) {
         retrying_ = std::make_unique<Retrying>();
-        retrying_->timer = loop_.at(MonotonicTime::now() + retrying_->delay, [this] { try_again(); });
+        retrying_->timer = shared_.loop.at(MonotonicTime::now() + retrying_->delay, [this] { try_again(); });
     }
     retrying_->all_held = std::move(all_held);
     return false;
@@ -132,7 +136,7 @@ void SocketCustody::try_again() {
         retrying_->delay = std::min(retrying_->delay * 2, longest_retry);
         return retrying_->timer.rearm(MonotonicTime::now() + retrying_->delay);
     }
-    events_.say(Weight::Normal, "sockets-held", spec_->name, "all sockets are held now");
+    shared_.events.say(Weight::Normal, "sockets-held", spec_->name, "all sockets are held now");
     if (then)
         then();
 }
@@ -160,8 +164,10 @@ Outcome SocketCustody::take_over(UnitSpecPtr spec) {
     for (auto& held : held_)
         if (auto const wanted = sockets.find(identity_of(held)); wanted != sockets.end())
             if (auto const changed = change_in_place(held, *wanted->second); !changed)
-                events_.say(Weight::Warning, "socket-unchanged", spec_->name, to_string(changed.error()));
-    std::move(added.begin(), added.end(), std::back_inserter(held_));
+                shared_.events.say(Weight::Warning, "socket-unchanged", spec_->name,
+                                   to_string(changed.error()));
+    for (auto& listener : added)
+        guard(held_.emplace_back(std::move(listener)));
     watch_held();
     spec_ = std::move(spec);
     failed_.clear();
@@ -190,38 +196,41 @@ void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<
 
 void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
                            std::function<void()> retired) {
+    for (auto const& listener : leaving)
+        unguard(listener);
     if (!is_served)
         for (auto& listener : std::exchange(leaving, {}))
             close(std::move(listener));
     if (leaving.empty() && !leaving_) {
         if (retired)
-            loop_.post(std::move(retired)); // never from within the call, so that the caller is done first
+            shared_.loop.post(
+                std::move(retired)); // never from within the call, so that the caller is done first
         return;
     }
     if (!leaving_)
         leaving_ = std::make_unique<Leaving>();
     for (auto& listener : leaving) {
         if (auto const closed = turn_clients_away(listener); !closed)
-            events_.say(Weight::Warning, "socket-open", spec_->name, to_string(closed.error()));
+            shared_.events.say(Weight::Warning, "socket-open", spec_->name, to_string(closed.error()));
         leaving_->listeners.push_back({std::move(listener), MonotonicTime::now() + deadline});
     }
     if (retired)
         leaving_->retired.push_back(std::move(retired));
     leaving_->pause = first_look;
-    leaving_->timer = loop_.at(MonotonicTime::now(), [this] { look_at_leaving(); });
+    leaving_->timer = shared_.loop.at(MonotonicTime::now(), [this] { look_at_leaving(); });
 }
 
 void SocketCustody::close(Listener listener) {
     auto const waiting = count_waiting(listener);
     auto const address = to_string(listener.bound());
     if (waiting && *waiting == 0)
-        events_.say(Weight::Normal, "socket-closed", spec_->name,
-                    address + " is closed, nobody was waiting in it");
+        shared_.events.say(Weight::Normal, "socket-closed", spec_->name,
+                           address + " is closed, nobody was waiting in it");
     else
-        events_.say(Weight::Warning, "socket-closed", spec_->name,
-                    address + " is closed with " +
-                        (waiting ? std::to_string(*waiting) : "an unknown number of") +
-                        " connections still waiting in it, which are reset");
+        shared_.events.say(Weight::Warning, "socket-closed", spec_->name,
+                           address + " is closed with " +
+                               (waiting ? std::to_string(*waiting) : "an unknown number of") +
+                               " connections still waiting in it, which are reset");
     give_up(std::move(listener));
 }
 
@@ -254,28 +263,12 @@ void SocketCustody::give_up_all() {
     if (auto const leaving = std::move(leaving_))
         for (auto& one : leaving->listeners)
             give_up(std::move(one.listener));
-    for (auto& listener : held_)
+    mending_.reset();
+    for (auto& listener : held_) {
+        unguard(listener);
         give_up(std::move(listener));
-    held_.clear();
-}
-
-void SocketCustody::mend() {
-    // A unix socket that is mended is another one, so nothing is watched meanwhile.
-    auto on_traffic = watching_ ? std::move(watching_->on_traffic) : std::function<void()>{};
-    unwatch();
-    auto const sockets = sockets_of(*spec_);
-    for (auto& held : held_) {
-        auto const socket = sockets.find(identity_of(held));
-        auto const mended =
-            keep_listening(held, socket != sockets.end() ? socket->second->backlog : SOMAXCONN);
-        if (!mended)
-            events_.say(Weight::Failure, "socket-broken", spec_->name, to_string(mended.error()));
-        else if (*mended)
-            events_.say(Weight::Warning, "socket-mended", spec_->name,
-                        to_string(held.bound()) + " had been shut down by a worker; it listens again");
     }
-    if (on_traffic)
-        watch(std::move(on_traffic));
+    held_.clear();
 }
 
 std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
@@ -303,12 +296,17 @@ void SocketCustody::unwatch() {
     watching_.reset();
 }
 
+void SocketCustody::stop_sources() {
+    if (watching_)
+        watching_->sources.clear();
+}
+
 void SocketCustody::watch_held() {
     if (!watching_)
         return;
-    watching_->sources.clear();
+    stop_sources();
     for (auto const& held : held_)
-        watching_->sources.push_back(loop_.watch(
+        watching_->sources.push_back(shared_.loop.watch(
             held.fd, EPOLLIN,
             [this](std::uint32_t) {
                 // Level-triggered: it would ring until somebody accepts.

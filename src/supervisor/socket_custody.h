@@ -4,12 +4,10 @@
 // out; never accepts.
 #pragma once
 
-#include "event/loop.h"
 #include "socket/inspect.h"
 #include "socket/listener.h"
 #include "socket/plan.h"
-#include "supervisor/event_log.h"
-#include "worker/exec_context.h"
+#include "supervisor/shared.h"
 
 #include <functional>
 #include <memory>
@@ -27,7 +25,10 @@ struct FailedSocket {
 
 class SocketCustody {
 public:
-    SocketCustody(EventLoop& loop, EventLog& events, UnitSpecPtr spec);
+    /// `number` is the unit's.
+    SocketCustody(Shared& shared, std::uint32_t number, UnitSpecPtr spec);
+    SocketCustody(SocketCustody const&) = delete;
+    SocketCustody& operator=(SocketCustody const&) = delete;
     ~SocketCustody();
 
     /// Binds every address of `spec` that is not held yet; what fails is kept in failed() and tried again
@@ -58,9 +59,13 @@ public:
     /// under its names.
     [[nodiscard]] std::vector<HeldListener> hand_out(UnitSpec const& spec) const;
 
-    /// A worker that calls shutdown(2) on its listener ends it for all who share it: makes such a one listen
-    /// again.
-    void mend();
+    /// Told of a listener that had to be made anew: whoever shares the old one has no clients any more.
+    using Renewed = std::function<void(Listener const&)>;
+    /// A worker that calls shutdown(2) on its listener ends it for all who share it: makes every such one
+    /// listen again. What fails is tried again by itself.
+    void mend(Renewed const& renewed);
+    /// The same, for what HangupWatch tells of: at once, and later where that happens again and again.
+    void hear_hangup(int fd, Renewed renewed);
 
     /// `on_traffic` at the first sign of a client on any of them, also on those that are held later, once;
     /// unwatch() ends it.
@@ -72,23 +77,48 @@ private:
     struct Leaving;
     struct Retrying;
     struct Watching;
+    /// A listener that was shut down a little while ago.
+    struct Hurt {
+        int fd = -1;
+        MonotonicTime due = MonotonicTime::never(); ///< never: it listens again
+        Duration retry{};                           ///< after a failure
+        MonotonicTime paid_until;                   ///< each mending costs a while of it
+        int told_code = 0;                          ///< of the failure that was told last
+    };
+    struct Mending {
+        std::vector<Hurt> hurt;
+        Renewed renewed;
+        EventSource timer;
+    };
     void try_again();
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
+    void stop_sources();
+
+    // socket_mending.cc
+    /// Tells HangupWatch of a listener, and takes it out again before its descriptor is closed.
+    void guard(Listener const& listener);
+    void unguard(Listener const& listener);
+    void mend(Listener& listener, Renewed const& renewed);
+    void mend_due();
+    [[nodiscard]] Hurt& hurt_of(int fd);
+    void arm_mending();
+
     [[nodiscard]] Result<Listener> bind(SocketSpec const& socket, ListenAddress const& address);
     void retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
                 std::function<void()> retired);
     void close(Listener listener);
     void look_at_leaving();
 
-    EventLoop& loop_;
-    EventLog& events_;
+    Shared& shared_;
     UnitSpecPtr spec_;
     std::vector<Listener> held_;
     std::vector<FailedSocket> failed_;
     std::unique_ptr<Retrying> retrying_;
     std::unique_ptr<Watching> watching_;
     std::unique_ptr<Leaving> leaving_;
+    std::unique_ptr<Mending> mending_;
+    std::uint32_t number_;
 };
 
 } // namespace holdfast

@@ -12,18 +12,9 @@
 namespace holdfast {
 
 Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options)
-    : options_{std::move(options)}, shared_{loop,
-                                            {},
-                                            options_.around,
-                                            {loop,
-                                             [this](std::uint32_t unit) {
-                                                 if (auto const found = shared_.units.find(unit);
-                                                     found != shared_.units.end())
-                                                     found->second->ring();
-                                             }},
-                                            nullptr,
-                                            {},
-                                            {}} {}
+    : options_{std::move(options)},
+      shared_{loop, {}, options_.around, {loop, [this](std::uint32_t unit) { ring(unit); }}, nullptr, nullptr,
+              {},   {}} {}
 
 Supervisor::~Supervisor() = default;
 
@@ -41,6 +32,13 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
         return std::move(notify).error();
     raw->shared_.notify = std::move(notify).value();
     raw->shared_.around.notify_path = raw->shared_.notify->path();
+    auto hangups = HangupWatch::create(loop, [raw](std::uint32_t unit, int fd) {
+        if (auto const found = raw->shared_.units.find(unit); found != raw->shared_.units.end())
+            found->second->hear_hangup(fd);
+    });
+    if (!hangups)
+        return std::move(hangups).error();
+    raw->shared_.hangups = std::move(hangups).value();
     // What a worker leaves behind comes to us, so that a main process that is not our child (MAINPID=) can
     // still be waited for.
     if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -55,6 +53,11 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
                                     "a fault in holdfast itself: " + std::string{what});
     });
     return supervisor;
+}
+
+void Supervisor::ring(std::uint32_t unit) {
+    if (auto const found = shared_.units.find(unit); found != shared_.units.end())
+        found->second->ring();
 }
 
 void Supervisor::reap() {

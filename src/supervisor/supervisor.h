@@ -65,6 +65,7 @@ private:
     struct Applying;
     /// The unit whose worker, or a process in whose session, this is; null for a stranger.
     [[nodiscard]] UnitRunner* unit_of(NotifySender const& sender) const;
+    void ring(std::uint32_t unit);
     void reap();
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void tell_bad(ApplyPlan const& plan);

@@ -65,8 +65,8 @@ WishResult refused(std::string message) {
 } // namespace
 
 UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
-    : shared_{shared}, number_{number}, wanted_{std::move(spec)},
-      sockets_{shared.loop, shared.events, wanted_}, since_{MonotonicTime::now()} {
+    : shared_{shared}, number_{number}, wanted_{std::move(spec)}, sockets_{shared, number, wanted_},
+      since_{MonotonicTime::now()} {
     shared_.units.emplace(number_, this);
 }
 
@@ -231,6 +231,11 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
         happen(StoppingSaid{id});
 }
 
+void UnitRunner::hear_hangup(int fd) {
+    shared_.loop.set_owner(number_);
+    sockets_.hear_hangup(fd, [this](Listener const& listener) { tell_renewed(listener); });
+}
+
 void UnitRunner::worker_executed(WorkerProcess& worker) {
     shared_.loop.set_owner(number_);
     happen(Executed{static_cast<WorkerId>(worker.id())});
@@ -249,7 +254,7 @@ void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     auto const id = static_cast<WorkerId>(worker.id());
     underway().endings.push_back({id, worker.pid(), to_string(status)});
     forget(worker);
-    sockets_.mend();
+    sockets_.mend([this](Listener const& listener) { tell_renewed(listener); });
     happen(Exited{id, kind_of(status)});
 }
 

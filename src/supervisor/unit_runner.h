@@ -84,6 +84,8 @@ public:
     void hear(NotifySender const& sender, NotifyMessage const& message);
     /// The earliest of its timers has come (shared_.alarms).
     void ring();
+    /// Somebody has shut that listener of ours down.
+    void hear_hangup(int fd);
     /// A promise was broken while we worked for this unit: no further orders, sockets and workers stay.
     void mark_broken(std::string_view what);
 
@@ -106,6 +108,8 @@ private:
     /// The wanted spec is another one; returns the one before.
     UnitSpecPtr want(UnitSpecPtr spec);
     void push_fresh(std::vector<int> const& known);
+    /// A listener is another socket now: who can get it while it lives gets it, of the others it is said.
+    void tell_renewed(Listener const& listener);
     /// Gives up the listeners that the wanted spec does not list. While they are still emptied, workers that
     /// are to go serve on.
     void retire_unlisted(bool is_served);

@@ -67,6 +67,15 @@ std::string tcp_socket(std::string const& name, std::uint16_t port) {
            "\"\nbacklog = 64\n";
 }
 
+OneUnit::OneUnit() {
+    auto made = HangupWatch::create(*loop, [this](std::uint32_t unit, int fd) {
+        CHECK(unit == 1);
+        if (hung_up)
+            hung_up(fd);
+    });
+    REQUIRE(made);
+    shared.hangups = std::move(made).value();
+}
 Home::Home() {
     std::filesystem::create_directory(folder / "units");
     std::filesystem::create_directory(folder / "log");

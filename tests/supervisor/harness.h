@@ -44,6 +44,14 @@ struct Answer {
     }
 };
 
+/// What the parts of one unit, number 1, share, without a supervisor; listeners that hang up are told to
+/// `hung_up`.
+struct OneUnit : Turning {
+    OneUnit();
+    std::function<void(int fd)> hung_up;
+    Shared shared{*loop, {}, {}, {*loop, [](std::uint32_t) {}}, nullptr, nullptr, {}, {}};
+};
+
 /// A supervisor whose unit files are in folder/"units".
 struct Home : Turning {
     Home();

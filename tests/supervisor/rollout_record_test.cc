@@ -13,7 +13,7 @@ using lifecycle::GenerationId;
 
 namespace {
 
-struct Rollouts : Turning {
+struct Rollouts : OneUnit {
     Rollouts() { REQUIRE(sockets.hold(spec, {})); }
     void begin(std::uint32_t id, std::optional<std::uint32_t> previous) {
         std::optional<GenerationId> before;
@@ -32,9 +32,8 @@ struct Rollouts : Turning {
         REQUIRE(accepted.is_open());
     }
 
-    EventLog events;
     UnitSpecPtr spec = unit_of("web", tcp_socket("http", 0) + service(runs));
-    SocketCustody sockets{*loop, events, spec};
+    SocketCustody sockets{shared, 1, spec};
     RolloutRecords records;
 };
 

@@ -18,7 +18,7 @@ UnitSpecPtr spec_with(std::string const& sockets) {
     return unit_of("web", sockets + service(runs));
 }
 
-struct Custody : Turning {
+struct Custody : OneUnit {
     explicit Custody(std::string const& socket_lines) : spec{spec_with(socket_lines)} {}
     bool hold() {
         return sockets.hold(spec, [this] { ++all_held; });
@@ -32,16 +32,15 @@ struct Custody : Turning {
     }
     [[nodiscard]] std::string told(std::string const& kind) const {
         std::string texts;
-        for (auto const& event : events.recent())
+        for (auto const& event : shared.events.recent())
             if (event.kind == kind)
                 texts += event.text + "\n";
         return texts;
     }
     [[nodiscard]] std::uint16_t port(std::size_t i) const { return sockets.held().at(i).port; }
 
-    EventLog events;
     UnitSpecPtr spec;
-    SocketCustody sockets{*loop, events, spec};
+    SocketCustody sockets{shared, 1, spec};
     int all_held = 0;
     int retired = 0;
 };
@@ -232,25 +231,4 @@ TEST_CASE("listeners that come while the unit is watched are watched too", "[sup
     UniqueFd const client = connect_to(port);
     REQUIRE(client.is_open());
     CHECK(custody.until([&] { return traffic == 1; }, 5s));
-}
-
-TEST_CASE("a listener that a worker has shut down listens again", "[supervisor]") {
-    TempFolder const folder;
-    Custody custody{tcp_socket("a", 0) + "[[socket]]\nname = \"u\"\nlisten = \"unix:" + folder / "s" +
-                    "\"\n"};
-    REQUIRE(custody.hold());
-    int traffic = 0;
-    custody.sockets.watch([&] { ++traffic; });
-    for (auto const& held : custody.sockets.held())
-        REQUIRE(::shutdown(held.fd.raw(), SHUT_RDWR) == 0);
-    CHECK(!connect_to(custody.port(0)).is_open());
-    custody.sockets.mend();
-    auto const told = custody.told("socket-mended");
-    CHECK(std::count(told.begin(), told.end(), '\n') == 2);
-    traffic = 0;
-    UniqueFd const client = connect_to(custody.port(0));
-    REQUIRE(client.is_open());
-    CHECK(custody.until([&] { return traffic == 1; }, 5s)); // still watched
-    custody.sockets.mend();
-    CHECK(custody.told("socket-mended") == told); // nothing to do
 }

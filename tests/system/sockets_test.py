@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A held socket is never lost (P1): bound before any worker starts, held through crashes and stops, given up only for good."""
 import os
+import signal
 import socket
 import subprocess
+import time
 
 from harness import (NOBODY, PYTHON, Story, connect, free_port, http_get, is_root, main, read_answer, tcp, unit_text, wait_for,
                      wait_gone, web, worker)
@@ -54,6 +56,55 @@ class Sockets(Story):
         self.assert_says(daemon.run("start", "web"), 0)
         with waiting:
             self.assertEqual(read_answer(waiting)[0], 200)
+
+    def wakeups(self, daemon):
+        with open("/proc/%d/status" % daemon.pid) as file:
+            return int(next(line for line in file if line.startswith("voluntary_ctxt_switches")).split()[1])
+
+    def test_a_worker_that_shuts_its_listener_down_and_lives_on_serves_again_at_once(self):
+        """All clients were refused until that worker had died."""
+        path = os.path.join(self.folder, "w.sock")
+        daemon = self.daemon({"web": worker("shutdown-on-usr1", "say=READY=1"),
+                              "local": worker("shutdown-on-usr1", "say=READY=1", sockets=[tcp("http", "unix:" + path)])})
+        port, pid = daemon.port("web"), daemon.pid_of("web")
+        for _ in range(3):
+            since = daemon.last_event()
+            os.kill(pid, signal.SIGUSR1)
+            daemon.wait_event("socket-mended", "web", since)
+            self.assertEqual(http_get(port)[0], 200)
+        self.assertEqual(daemon.pid_of("web"), pid, "nothing was restarted")
+
+        os.kill(daemon.pid_of("local"), signal.SIGUSR1)
+        self.assertIn("pid %d" % daemon.pid_of("local"), daemon.wait_event("socket-renewed", "local")["text"])
+        with connect(path) as client:  # it is another socket: clients wait for a worker that has it
+            client.sendall(REQUEST)
+            self.assert_says(daemon.run("restart", "local"), 0)
+            self.assertEqual(read_answer(client)[0], 200)
+
+    def test_a_worker_that_shuts_its_listener_down_without_end_does_not_keep_us_busy(self):
+        daemon = self.daemon({"web": worker("say=READY=1", "shutdown-always"), "other": web()})
+        since = 0
+        for _ in range(9):
+            since = daemon.wait_event("socket-mended", "web", since)["number"]
+        before, began = self.wakeups(daemon), time.monotonic()
+        for _ in range(2):  # from now on they come at a pace
+            since = daemon.wait_event("socket-mended", "web", since)["number"]
+        self.assertGreater(time.monotonic() - began, 1.5)
+        self.assertLess(self.wakeups(daemon) - before, 100)
+        self.assertEqual(http_get(daemon.port("other"))[0], 200)
+
+    def test_clients_of_a_worker_do_not_wake_holdfastd(self):
+        path = os.path.join(self.folder, "w.sock")
+        daemon = self.daemon({"web": web(["127.0.0.1:0", "unix:" + path])})
+        port, seen = daemon.port("web"), []
+
+        def rests():
+            seen.append(self.wakeups(daemon))
+            return len(seen) > 50 and seen[-50] == seen[-1]
+        wait_for("rest", rests)
+        for target in (port, path):
+            self.assert_clean(self.load(target, seconds=0.5).finish(), least=100)
+        self.assertEqual(self.wakeups(daemon), seen[-1])
 
     # ---- unix paths ----
 

@@ -16,12 +16,15 @@ Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VAL
     on-term=TEXT      what to say when SIGTERM comes, before the end
     term-takes=FILE   after SIGTERM, end only when FILE exists
     shutdown          shutdown(2) the listeners when SIGTERM comes, as some servers do
+    shutdown-on-usr1  the same whenever SIGUSR1 comes, and serve on
+    shutdown-always   the same without end, from a thread
 """
 import os
 import select
 import signal
 import socket
 import sys
+import threading
 import time
 
 
@@ -129,7 +132,11 @@ def serve(listeners, options, asked):
     while True:
         ready = select.select([*listeners, asked], [], [])[0]
         if asked in ready:
-            asked.recv(100)
+            signals = asked.recv(100)
+            if signal.SIGTERM not in signals:
+                for sock in listeners:
+                    sock.shutdown(socket.SHUT_RDWR)
+                continue
             if "on-term" in options:
                 say(options["on-term"])
             if "shutdown" in options:
@@ -149,6 +156,18 @@ def serve(listeners, options, asked):
                     answer(sock.accept()[0])
             except (BlockingIOError, ConnectionAbortedError):  # another generation was faster
                 pass
+            except OSError:  # it is shut down: neither a client nor the end
+                time.sleep(0.005)
+
+
+def keep_shutting_down(listeners):
+    while True:
+        for sock in listeners:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it is shut down already
+                pass
+        time.sleep(0.0001)
 
 
 def main():
@@ -159,7 +178,7 @@ def main():
     options = {}
     for argument in sys.argv[1:]:
         action, _, value = argument.partition("=")
-        if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown"):
+        if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always"):
             options[action] = value
         elif action == "once":
             if os.path.exists(value):
@@ -167,7 +186,12 @@ def main():
             append(value, "")
         else:
             act(action, value, None if "ignore-term" in options else asked)
-    serve([socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", "0")))], options, asked)
+    listeners = [socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", "0")))]
+    if "shutdown-on-usr1" in options:
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+    if "shutdown-always" in options:
+        threading.Thread(target=keep_shutting_down, args=(listeners,), daemon=True).start()
+    serve(listeners, options, asked)
 
 
 main()
