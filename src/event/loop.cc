@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "event/loop.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <ctime>
 #include <system_error>
 
+#include <sys/epoll.h>
 #include <systemd/sd-event.h>
 
 namespace holdfast {
@@ -12,6 +15,13 @@ namespace holdfast {
 namespace {
 
 constexpr std::uint64_t timer_accuracy_usec = 1000;
+
+constexpr std::array priorities{Priority::Deaths, Priority::Messages, Priority::Normal, Priority::Clients};
+
+std::size_t index_of(Priority priority) {
+    return static_cast<std::size_t>(std::find(priorities.begin(), priorities.end(), priority) -
+                                    priorities.begin());
+}
 
 [[noreturn]] void refuse(int negative_errno, char const* what) {
     throw std::system_error{-negative_errno, std::generic_category(), what};
@@ -24,41 +34,58 @@ std::uint64_t to_usec(MonotonicTime when) {
 
 } // namespace
 
-struct EventLoop::Callback {
+/// What one EventSource owns: a descriptor in the epoll of its priority, or a source of sd-event's.
+struct EventSource::Watch {
     EventLoop* loop;
     std::function<void(std::uint32_t)> call;
+    sd_event_source* source = nullptr; ///< frees this with itself
+    int fd = -1;
+    int epoll = -1;
+
+    Outcome control(int operation, std::uint32_t events) {
+        epoll_event event{};
+        event.events = events;
+        event.data.ptr = this;
+        if (::epoll_ctl(epoll, operation, fd, &event) < 0)
+            return system_error(errno, "watch a descriptor");
+        return {};
+    }
 };
 
 // ---- EventSource ----
 
-EventSource::EventSource(EventSource&& other) noexcept : source_{std::exchange(other.source_, nullptr)} {}
+EventSource::EventSource(EventSource&& other) noexcept : watch_{std::exchange(other.watch_, nullptr)} {}
 
 EventSource& EventSource::operator=(EventSource&& other) noexcept {
     if (this != &other) {
         reset();
-        source_ = std::exchange(other.source_, nullptr);
+        watch_ = std::exchange(other.watch_, nullptr);
     }
     return *this;
 }
 
 void EventSource::reset() {
-    if (source_ == nullptr)
+    auto* const watch = std::exchange(watch_, nullptr);
+    if (watch == nullptr)
         return;
     // Disabled first: a source that is being dispatched is freed only after its callback returns.
-    sd_event_source_disable_unref(std::exchange(source_, nullptr));
+    if (watch->source != nullptr)
+        sd_event_source_disable_unref(watch->source);
+    else
+        watch->loop->forget(watch);
 }
 
 void EventSource::set_events(std::uint32_t events) {
-    ensure(source_ != nullptr);
-    if (int const r = sd_event_source_set_io_events(source_, events); r < 0)
-        refuse(r, "change a descriptor watch");
+    ensure(watch_ != nullptr);
+    if (auto const changed = watch_->control(EPOLL_CTL_MOD, events); !changed)
+        refuse(-changed.error().code, "change a descriptor watch");
 }
 
 void EventSource::rearm(MonotonicTime when) {
-    ensure(source_ != nullptr);
-    if (int const r = sd_event_source_set_time(source_, to_usec(when)); r < 0)
+    ensure(watch_ != nullptr);
+    if (int const r = sd_event_source_set_time(watch_->source, to_usec(when)); r < 0)
         refuse(r, "set a timer");
-    if (int const r = sd_event_source_set_enabled(source_, SD_EVENT_ONESHOT); r < 0)
+    if (int const r = sd_event_source_set_enabled(watch_->source, SD_EVENT_ONESHOT); r < 0)
         refuse(r, "enable a timer");
 }
 
@@ -69,18 +96,33 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
     if (int const r = sd_event_new(&event); r < 0)
         return system_error(-r, "make an event loop");
     std::unique_ptr<EventLoop> loop{new EventLoop{event}};
-    // All timers share one descriptor, which is made with the first and stays: it must not be missing when a
-    // timer is wanted because there was no descriptor left.
-    sd_event_source* timer = nullptr;
-    if (int const r = sd_event_add_time(event, &timer, CLOCK_MONOTONIC, UINT64_MAX, 0, nullptr, nullptr);
-        r < 0)
-        return system_error(-r, "make a timer");
-    sd_event_source_disable_unref(timer);
+    if (auto opened = loop->open_descriptors(); !opened)
+        return std::move(opened).error();
     return loop;
+}
+
+Outcome EventLoop::open_descriptors() {
+    for (auto const priority : priorities) {
+        auto& of = descriptors_[index_of(priority)];
+        of.loop = this;
+        of.epoll = UniqueFd{::epoll_create1(EPOLL_CLOEXEC)};
+        if (!of.epoll.is_open())
+            return system_error(errno, "make an event loop");
+        auto watch = std::make_unique<Watch>(Watch{this, {}});
+        int const r = sd_event_add_io(event_, &watch->source, of.epoll.raw(), EPOLLIN,
+                                      dispatch<int, std::uint32_t>, watch.get());
+        if (r < 0)
+            return system_error(-r, "make an event loop");
+        watch->call = [&of, this](std::uint32_t) { dispatch_one(of); };
+        of.source = adopt(std::move(watch), priority);
+    }
+    return {};
 }
 
 EventLoop::~EventLoop() {
     posting_.reset();
+    for (auto& of : descriptors_)
+        of.source.reset();
     sd_event_unref(event_);
 }
 
@@ -99,31 +141,52 @@ void EventLoop::guarded(F&& call) noexcept {
     owner_ = 0;
 }
 
-EventSource EventLoop::adopt(sd_event_source* source, std::unique_ptr<Callback> callback, Priority priority) {
-    EventSource owned{source};
-    // From here sd-event owns the callback and frees it with the source, never while it is being dispatched.
-    callback.release(); // NOLINT
-    sd_event_source_set_destroy_callback(source,
-                                         [](void* userdata) { delete static_cast<Callback*>(userdata); });
-    sd_event_source_set_priority(source, static_cast<std::int64_t>(priority));
-    return owned;
+template <class... Details>
+int EventLoop::dispatch(sd_event_source*, Details..., void* userdata) noexcept {
+    auto* const watch = static_cast<Watch*>(userdata);
+    watch->loop->guarded([&] { watch->call(0); });
+    return 0;
+}
+
+// From here sd-event owns the watch and frees it with its source, never while that is being dispatched.
+EventSource EventLoop::adopt(std::unique_ptr<Watch> watch, Priority priority) {
+    sd_event_source_set_destroy_callback(watch->source,
+                                         [](void* userdata) { delete static_cast<Watch*>(userdata); });
+    sd_event_source_set_priority(watch->source, static_cast<std::int64_t>(priority));
+    return EventSource{watch.release()};
 }
 
 Result<EventSource> EventLoop::try_watch(FdRef fd, std::uint32_t events,
                                          std::function<void(std::uint32_t)> on_ready, Priority priority) {
-    auto callback = std::make_unique<Callback>(Callback{this, std::move(on_ready)});
-    sd_event_source* source = nullptr;
-    int const r = sd_event_add_io(
-        event_, &source, fd.raw(), events,
-        [](sd_event_source*, int, std::uint32_t ready, void* userdata) {
-            auto* self = static_cast<Callback*>(userdata);
-            self->loop->guarded([&] { self->call(ready); });
-            return 0;
-        },
-        callback.get());
-    if (r < 0)
-        return system_error(-r, "watch a descriptor");
-    return adopt(source, std::move(callback), priority);
+    auto watch = std::make_unique<Watch>(Watch{this, std::move(on_ready)});
+    watch->fd = fd.raw();
+    watch->epoll = descriptors_[index_of(priority)].epoll.raw();
+    if (auto added = watch->control(EPOLL_CTL_ADD, events); !added)
+        return std::move(added).error();
+    return EventSource{watch.release()};
+}
+
+// One only: after its callback another may be gone, or one of a higher priority be ready. The epoll gives
+// those that are ready in turn.
+void EventLoop::dispatch_one(Descriptors const& of) {
+    ensure(dispatching_ == nullptr, "the event loop is not run from one of its callbacks");
+    epoll_event event{};
+    if (::epoll_wait(of.epoll.raw(), &event, 1, 0) != 1)
+        return;
+    auto* const watch = static_cast<Watch*>(event.data.ptr);
+    dispatching_ = watch;
+    guarded([&] { watch->call(event.events); });
+    if (std::exchange(dispatching_, nullptr) == nullptr)
+        delete watch;
+}
+
+void EventLoop::forget(Watch* watch) {
+    // Explicitly: closing the descriptor does not end the watch while others share the open file.
+    (void)watch->control(EPOLL_CTL_DEL, 0);
+    if (watch == dispatching_)
+        dispatching_ = nullptr;
+    else
+        delete watch;
 }
 
 EventSource EventLoop::watch(FdRef fd, std::uint32_t events, std::function<void(std::uint32_t)> on_ready,
@@ -135,57 +198,34 @@ EventSource EventLoop::watch(FdRef fd, std::uint32_t events, std::function<void(
 }
 
 EventSource EventLoop::at(MonotonicTime when, std::function<void()> on_time) {
-    auto callback =
-        std::make_unique<Callback>(Callback{this, [call = std::move(on_time)](std::uint32_t) { call(); }});
-    sd_event_source* source = nullptr;
-    int const r = sd_event_add_time(
-        event_, &source, CLOCK_MONOTONIC, to_usec(when), timer_accuracy_usec,
-        [](sd_event_source*, std::uint64_t, void* userdata) {
-            auto* self = static_cast<Callback*>(userdata);
-            self->loop->guarded([&] { self->call(0); });
-            return 0;
-        },
-        callback.get());
+    auto watch = std::make_unique<Watch>(Watch{this, [call = std::move(on_time)](std::uint32_t) { call(); }});
+    int const r = sd_event_add_time(event_, &watch->source, CLOCK_MONOTONIC, to_usec(when),
+                                    timer_accuracy_usec, dispatch<std::uint64_t>, watch.get());
     if (r < 0)
         refuse(r, "set a timer");
-    return adopt(source, std::move(callback), Priority::Normal);
+    return adopt(std::move(watch), Priority::Normal);
 }
 
 EventSource EventLoop::on_signal(int signal, std::function<void()> on_signal) {
-    auto callback =
-        std::make_unique<Callback>(Callback{this, [call = std::move(on_signal)](std::uint32_t) { call(); }});
-    sd_event_source* source = nullptr;
-    int const r = sd_event_add_signal(
-        event_, &source, signal,
-        [](sd_event_source*, signalfd_siginfo const*, void* userdata) {
-            auto* self = static_cast<Callback*>(userdata);
-            self->loop->guarded([&] { self->call(0); });
-            return 0;
-        },
-        callback.get());
+    auto watch =
+        std::make_unique<Watch>(Watch{this, [call = std::move(on_signal)](std::uint32_t) { call(); }});
+    int const r =
+        sd_event_add_signal(event_, &watch->source, signal, dispatch<signalfd_siginfo const*>, watch.get());
     if (r < 0)
         refuse(r, "watch a signal");
-    return adopt(source, std::move(callback), Priority::Messages);
+    return adopt(std::move(watch), Priority::Messages);
 }
 
 void EventLoop::post(std::function<void()> work) {
     posted_.push_back(std::move(work));
     if (!posting_) {
-        auto callback = std::make_unique<Callback>(Callback{this, [this](std::uint32_t) { run_posted(); }});
-        sd_event_source* source = nullptr;
-        int const r = sd_event_add_defer(
-            event_, &source,
-            [](sd_event_source*, void* userdata) {
-                auto* self = static_cast<Callback*>(userdata);
-                self->loop->guarded([&] { self->call(0); });
-                return 0;
-            },
-            callback.get());
+        auto watch = std::make_unique<Watch>(Watch{this, [this](std::uint32_t) { run_posted(); }});
+        int const r = sd_event_add_defer(event_, &watch->source, dispatch<>, watch.get());
         if (r < 0)
             refuse(r, "post work");
-        posting_ = adopt(source, std::move(callback), Priority::Deaths);
+        posting_ = adopt(std::move(watch), Priority::Deaths);
     }
-    sd_event_source_set_enabled(posting_.source_, SD_EVENT_ONESHOT);
+    sd_event_source_set_enabled(posting_.watch_->source, SD_EVENT_ONESHOT);
 }
 
 void EventLoop::run_posted() {

@@ -2,13 +2,15 @@
 // The only door to sd-event. EventLoop dispatches; EventSource is the owner of one watch. Callbacks never
 // return an error to sd-event (a negative return would silently disable the source), and nothing they throw
 // gets past the trampoline: it is told to on_broken() with the owner that was being worked for, and the loop
-// lives on.
+// lives on. Descriptors are watched by an epoll(7) of each priority, which is a source of sd-event: there are
+// thousands of them, and a source of sd-event's own costs 250 bytes more.
 #pragma once
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/time.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,7 +35,7 @@ public:
     ~EventSource() { reset(); }
 
     void reset();
-    explicit operator bool() const { return source_ != nullptr; }
+    explicit operator bool() const { return watch_ != nullptr; }
     /// Of a descriptor watch: the epoll(7) events to wait for from now on; 0 waits for errors only.
     void set_events(std::uint32_t events);
     /// Of a timer: rings (again) at `when`.
@@ -41,14 +43,16 @@ public:
 
 private:
     friend class EventLoop;
-    explicit EventSource(sd_event_source* source) : source_{source} {}
-    sd_event_source* source_ = nullptr;
+    struct Watch;
+    explicit EventSource(Watch* watch) : watch_{watch} {}
+    Watch* watch_ = nullptr;
 };
 
 class EventLoop {
 public:
     /// Errors: those of epoll_create1(2) and timerfd_create(2).
     [[nodiscard]] static Result<std::unique_ptr<EventLoop>> create();
+    /// It must outlive its sources.
     EventLoop(EventLoop const&) = delete;
     EventLoop& operator=(EventLoop const&) = delete;
     ~EventLoop();
@@ -84,15 +88,28 @@ public:
     void enable_watchdog();
 
 private:
+    friend class EventSource;
+    using Watch = EventSource::Watch;
+    /// The watched descriptors of one priority.
+    struct Descriptors {
+        EventLoop* loop = nullptr;
+        UniqueFd epoll;
+        EventSource source;
+    };
     explicit EventLoop(sd_event* event) : event_{event} {}
+    [[nodiscard]] Outcome open_descriptors();
     template <class F>
     void guarded(F&& call) noexcept;
-    struct Callback;
-    EventSource adopt(sd_event_source* source, std::unique_ptr<Callback> callback, Priority priority);
-
+    template <class... Details>
+    static int dispatch(sd_event_source*, Details..., void* userdata) noexcept;
+    void dispatch_one(Descriptors const& of);
+    void forget(Watch* watch);
+    EventSource adopt(std::unique_ptr<Watch> watch, Priority priority);
     void run_posted();
 
     sd_event* event_;
+    std::array<Descriptors, 4> descriptors_; ///< by priority
+    Watch* dispatching_ = nullptr;           ///< null again when it is forgotten meanwhile
     std::vector<std::function<void()>> posted_;
     EventSource posting_;
     std::uint64_t owner_ = 0;

@@ -76,6 +76,7 @@ OneUnit::OneUnit() {
     REQUIRE(made);
     shared.hangups = std::move(made).value();
 }
+
 Home::Home() {
     std::filesystem::create_directory(folder / "units");
     std::filesystem::create_directory(folder / "log");
