@@ -116,11 +116,20 @@ Outcome EventLoop::open_descriptors() {
         watch->call = [&of, this](std::uint32_t) { dispatch_one(of); };
         of.source = adopt(std::move(watch), priority);
     }
+    // sd-event makes the descriptor of its timers with the first of them: now, so that a timer can be set
+    // also when there are no descriptors left.
+    auto never = std::make_unique<Watch>(Watch{this, {}});
+    int const r = sd_event_add_time(event_, &never->source, CLOCK_MONOTONIC, UINT64_MAX, timer_accuracy_usec,
+                                    dispatch<std::uint64_t>, never.get());
+    if (r < 0)
+        return system_error(-r, "make an event loop");
+    first_timer_ = adopt(std::move(never), Priority::Normal);
     return {};
 }
 
 EventLoop::~EventLoop() {
     posting_.reset();
+    first_timer_.reset();
     for (auto& of : descriptors_)
         of.source.reset();
     sd_event_unref(event_);

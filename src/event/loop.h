@@ -112,6 +112,7 @@ private:
     Watch* dispatching_ = nullptr;           ///< null again when it is forgotten meanwhile
     std::vector<std::function<void()>> posted_;
     EventSource posting_;
+    EventSource first_timer_;
     std::uint64_t owner_ = 0;
     std::function<void(std::uint64_t, std::string_view)> told_;
 };

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace holdfast;
@@ -77,6 +78,54 @@ TEST_CASE("a watch may be dropped by its own callback", "[event]") {
     CHECK(loop->run_once(1s));
     CHECK_FALSE(loop->run_once(0s));
     CHECK(alive.use_count() == 1);
+}
+
+TEST_CASE("of two that are ready, the one that the other's callback drops is not called", "[event]") {
+    auto loop = make_loop();
+    Pipe pipes[2];
+    EventSource sources[2];
+    int calls = 0;
+    for (int i : {0, 1}) {
+        sources[i] = loop->watch(pipes[i].read, EPOLLIN, [&, i](std::uint32_t) {
+            ++calls;
+            sources[1 - i].reset();
+            pipes[1 - i].read.reset();
+        });
+        pipes[i].say();
+    }
+    for (int i = 0; i < 4; ++i)
+        loop->run_once(0s);
+    CHECK(calls == 4); // of the one that is left, again and again
+}
+
+TEST_CASE("those that are always ready take turns", "[event]") {
+    auto loop = make_loop();
+    Pipe pipes[3];
+    std::vector<EventSource> sources;
+    int calls[3] = {};
+    for (int i : {0, 1, 2}) {
+        sources.push_back(loop->watch(pipes[i].read, EPOLLIN, [&, i](std::uint32_t) { ++calls[i]; }));
+        pipes[i].say();
+    }
+    for (int i = 0; i < 30; ++i)
+        REQUIRE(loop->run_once(0s));
+    for (int i : {0, 1, 2})
+        CHECK(calls[i] == 10);
+}
+
+TEST_CASE("a timer can be set when there are no descriptors left", "[event]") {
+    // Bug: sd-event made the descriptor of its timers with the first timer, in the middle of the trouble.
+    auto loop = make_loop();
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    UniqueFd const highest{::dup(STDERR_FILENO)};
+    rlimit const none{static_cast<rlim_t>(highest.raw()), before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    bool rang = false;
+    auto const timer = loop->at(MonotonicTime::now(), [&] { rang = true; });
+    loop->run_once(1s);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(rang);
 }
 
 TEST_CASE("a timer rings once and again after rearm", "[event]") {

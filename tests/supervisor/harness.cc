@@ -14,12 +14,6 @@
 
 namespace holdfast::test {
 
-namespace {
-
-bool const is_silent = (spdlog::set_level(spdlog::level::off), true);
-
-} // namespace
-
 UnitSpecPtr unit_of(std::string const& name, std::string const& toml) {
     auto parsed = parse_unit(name, {name + ".toml", toml});
     if (!parsed.spec)
