@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "base/words.h"
+#include "unit/spec.h"
 
 #include <algorithm>
 #include <sstream>
@@ -13,8 +14,6 @@
 namespace holdfast::cli {
 
 namespace {
-
-constexpr unsigned most_workers = 65535;
 
 template <class E>
 CLI::IsMember one_of() {
@@ -42,7 +41,7 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
         ->allow_extra_args(false);
     verb.add_option("--workers", run.workers, "How many workers")
         ->type_name("N")
-        ->check(CLI::Range(1U, most_workers));
+        ->check(CLI::Range(1U, unsigned{most_workers}));
     verb.add_flag("--reuse-port", run.reuse_port, "A shard of the listener for each worker");
     verb.add_option("--handoff", run.handoff, "How the program gets its sockets")
         ->type_name("listen_fds|scm_rights|…");

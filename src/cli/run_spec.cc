@@ -54,8 +54,6 @@ Result<std::vector<SocketSpec>> make_sockets(RunOptions const& options) {
 } // namespace
 
 Result<UnitSpecPtr> make_run_spec(RunOptions const& options) {
-    if (options.workers != 1)
-        return not_supported_yet("--workers " + std::to_string(options.workers) + " (a pool of workers)");
     if (options.reuse_port)
         return not_supported_yet("--reuse-port");
     auto spec = std::make_shared<UnitSpec>();
@@ -67,6 +65,7 @@ Result<UnitSpecPtr> make_run_spec(RunOptions const& options) {
     spec->sockets = std::move(sockets).value();
     auto& service = spec->service;
     service.exec_start = options.command;
+    service.workers = static_cast<std::uint16_t>(options.workers);
     auto const type = from_name<ServiceType>(options.ready);
     if (!type || type == ServiceType::Simple)
         return not_supported_yet("--ready " + options.ready);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/unit_runner.h"
 
+#include "supervisor/policy.h"
+
 #include <algorithm>
 #include <csignal>
 
@@ -14,30 +16,6 @@ namespace {
 
 /// Facts kept for `holdfast trace`, per unit.
 constexpr std::size_t most_traced = 64;
-
-/// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
-constexpr Duration settle_time = std::chrono::milliseconds{250};
-
-Policy make_policy(UnitSpec const& spec, SpecId id) {
-    auto const& service = spec.service;
-    Policy policy;
-    policy.spec = id;
-    policy.workers = service.workers;
-    policy.type = service.type;
-    policy.activation = service.activation;
-    policy.restart = service.restart;
-    policy.strategy = spec.rollout.strategy;
-    policy.timeout_start = service.timeout_start;
-    policy.settle_time = settle_time;
-    policy.timeout_stop = service.timeout_stop;
-    policy.drain_timeout = spec.drain_timeout();
-    policy.restart_delay = service.restart_delay;
-    policy.restart_max_delay = service.restart_max_delay;
-    policy.restart_steps = service.restart_steps;
-    policy.start_limit_burst = service.start_limit_burst;
-    policy.start_limit_interval = service.start_limit_interval;
-    return policy;
-}
 
 /// What systemd.service(5) calls a clean exit: status 0, or one of four signals that are a request to go.
 ExitKind kind_of(ExitStatus const& status) {
@@ -302,7 +280,7 @@ RunningWorker* UnitRunner::find_by_process(pid_t pid) {
 }
 
 Policy UnitRunner::policy() const {
-    return make_policy(*wanted_, wanted_id_);
+    return policy_of(*wanted_, wanted_id_);
 }
 
 UnitSpecPtr const& UnitRunner::spec_of(SpecId id) const {

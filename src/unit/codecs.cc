@@ -243,13 +243,10 @@ void AbsolutePath::read(Reader in, Node const& node, std::string& into) {
 
 void Workers::read(Reader in, Node const& node, std::uint16_t& into) {
     if (node.is(NodeKind::Text) && node.text == "auto")
-        return in.error(node, "pools of workers are not supported yet",
-                        "leave it out: one worker is the default");
-    auto const number = read_whole(in, node, 1, 65535);
-    if (number && *number > 1)
-        return in.error(node, "pools of workers are not supported yet",
-                        "leave it out: one worker is the default");
-    if (number)
+        into = workers_auto;
+    else if (node.is(NodeKind::Text))
+        in.wrong_kind(node, "a number or \"auto\"");
+    else if (auto const number = read_whole(in, node, 1, most_workers))
         into = static_cast<std::uint16_t>(*number);
 }
 

@@ -71,7 +71,9 @@ struct AbsolutePath {
 struct Workers {
     static constexpr std::string_view kind = "number or \"auto\"";
     static void read(Reader in, Node const& node, std::uint16_t& into);
-    static std::string write(std::uint16_t workers) { return std::to_string(workers); }
+    static std::string write(std::uint16_t workers) {
+        return workers == workers_auto ? toml_string("auto") : std::to_string(workers);
+    }
 };
 
 /// "64K", "2G", "100": bytes, or a plain count. Nothing for what is no size.

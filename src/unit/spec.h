@@ -60,11 +60,15 @@ struct LimitSpec {
     bool operator==(LimitSpec const&) const = default;
 };
 
+/// One worker for each CPU that the supervisor may run on.
+inline constexpr std::uint16_t workers_auto = 0;
+inline constexpr std::uint16_t most_workers = 1024;
+
 struct ServiceSpec {
     ServiceType type = ServiceType::Exec;
     Activation activation = Activation::Eager;
     RestartWhen restart = RestartWhen::OnFailure;
-    std::uint16_t workers = 1;
+    std::uint16_t workers = 1; ///< 1 to most_workers, or workers_auto
     int drain_signal = 15; ///< SIGTERM
     std::vector<std::string>
         exec_start; ///< never empty; the first is an absolute path, or found on the default PATH

@@ -49,17 +49,16 @@ TEST_CASE("--ready notify and --handoff scm_rights reach the service", "[cli]") 
     auto options = options_for({"app"});
     options.ready = "notify";
     options.handoff = "scm_rights";
+    options.workers = 4;
     auto const spec = make_run_spec(options);
     REQUIRE(spec);
     CHECK((*spec)->service.type == ServiceType::Notify);
     CHECK((*spec)->service.handoff == std::vector{HandoffKind::ScmRights});
+    CHECK((*spec)->service.workers == 4);
 }
 
 TEST_CASE("what holdfast run cannot do yet is refused by name", "[cli]") {
     auto options = options_for({"app"});
-    options.workers = 4;
-    CHECK_THAT(refusal(options), ContainsSubstring("--workers 4") && ContainsSubstring("not supported yet"));
-    options = options_for({"app"});
     options.reuse_port = true;
     CHECK_THAT(refusal(options), ContainsSubstring("--reuse-port is not supported yet"));
     options = options_for({"app"});

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/policy.h"
+
+#include <algorithm>
+
+#include <sched.h>
+#include <sys/sysinfo.h>
+
+namespace holdfast {
+
+namespace {
+
+/// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
+constexpr Duration settle_time = std::chrono::milliseconds{250};
+
+} // namespace
+
+std::uint16_t pool_size(ServiceSpec const& service) {
+    if (service.workers != workers_auto)
+        return service.workers;
+    cpu_set_t allowed;
+    // It fails where there are more CPUs than the set has room for.
+    int const cpus =
+        ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : ::get_nprocs();
+    return static_cast<std::uint16_t>(std::clamp(cpus, 1, int{most_workers}));
+}
+
+lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
+    auto const& service = spec.service;
+    lifecycle::Policy policy;
+    policy.spec = id;
+    policy.workers = pool_size(service);
+    policy.type = service.type;
+    policy.activation = service.activation;
+    policy.restart = service.restart;
+    policy.strategy = spec.rollout.strategy;
+    policy.timeout_start = service.timeout_start;
+    policy.settle_time = settle_time;
+    policy.timeout_stop = service.timeout_stop;
+    policy.drain_timeout = spec.drain_timeout();
+    policy.restart_delay = service.restart_delay;
+    policy.restart_max_delay = service.restart_max_delay;
+    policy.restart_steps = service.restart_steps;
+    policy.start_limit_burst = service.start_limit_burst;
+    policy.start_limit_interval = service.start_limit_interval;
+    return policy;
+}
+
+} // namespace holdfast

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the lifecycle core is told of a unit's spec.
+#pragma once
+
+#include "lifecycle/policy.h"
+#include "unit/spec.h"
+
+namespace holdfast {
+
+[[nodiscard]] lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id);
+
+/// How many workers the service has, at least 1: `workers`, or for "auto" one for each CPU that we may run on
+/// now (sched_getaffinity(2)).
+[[nodiscard]] std::uint16_t pool_size(ServiceSpec const& service);
+
+} // namespace holdfast

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool: many workers on the same sockets, each started, watched and restarted on its own."""
+import os
+import re
+import signal
+
+from harness import Story, http_get, main, wait_for, web
+
+
+class Pool(Story):
+    def pids(self, daemon, unit="web"):
+        return [w["pid"] for w in sorted(daemon.workers(unit), key=lambda w: w["slot"]) if w["state"] == "ready"]
+
+    def pool(self, count, **unit):
+        """A daemon with the unit "web", when all its workers are ready."""
+        daemon = self.daemon({"web": web(workers=count, **unit)})
+        wait_for("all to be ready", lambda: len(self.pids(daemon)) == count)
+        return daemon
+
+    def test_every_worker_of_a_pool_serves_and_knows_its_place(self):
+        daemon = self.pool(4, arguments=["--release", "slot-{slot}-of-{generation}"])
+        workers = daemon.workers("web")
+        self.assertEqual(sorted(w["slot"] for w in workers), [0, 1, 2, 3])
+        self.assertIn("4/4", daemon.run("list").out)
+        seen = set()
+
+        def all_answered():
+            seen.add(re.search(r"release=(\S+)", http_get(daemon.port("web"))[1])[1])
+            return len(seen) == 4
+        wait_for("each of the four to answer", all_answered)
+        self.assertEqual(seen, {"slot-%d-of-1" % i for i in range(4)})
+
+    def test_auto_is_a_worker_for_each_cpu_that_the_supervisor_may_use(self):
+        cpus = os.sched_getaffinity(0)
+        daemon = self.daemon({"web": web(workers="auto")})
+        self.assertEqual(len(daemon.workers("web")), len(cpus))
+        one = next(iter(cpus))
+        os.sched_setaffinity(daemon.pid, {one})
+        self.assert_says(daemon.run("restart", "web"), 0)
+        self.assertEqual(len(daemon.workers("web")), 1)
+
+    def test_a_worker_that_dies_is_replaced_in_its_place_and_the_others_do_not_notice(self):
+        daemon = self.pool(3)
+        before = self.pids(daemon)
+        os.kill(before[1], signal.SIGKILL)
+        wait_for("another in its place", lambda: len(self.pids(daemon)) == 3 and self.pids(daemon)[1] != before[1])
+        after = self.pids(daemon)
+        self.assertEqual((after[0], after[2]), (before[0], before[2]))
+        self.assertEqual(daemon.unit("web")["generation"], 1)
+
+    def test_what_waits_in_the_queue_outlives_a_worker_of_the_pool(self):
+        daemon = self.pool(3)
+        load = self.load(daemon.port("web"), seconds=2, rate=600)
+        victims = 0
+        while load.is_running():
+            pids = self.pids(daemon)
+            if len(pids) == 3:
+                os.kill(pids[victims % 3], signal.SIGKILL)
+                victims += 1
+                wait_for("its end", lambda: pids[(victims - 1) % 3] not in self.pids(daemon))
+            if victims == 4:  # the start limit is five in ten seconds
+                break
+        result = load.finish()
+        # One worker has one request in its hands, if any; none was refused, and none that waited was lost.
+        self.assertLessEqual(result["failed"], victims * 16, result["failures"])
+        self.assertEqual(result["failures"]["refused"], 0, result["failures"])
+        self.assertEqual(result["failures"]["timeout"], 0, result["failures"])
+
+    def test_restarts_of_a_pool_lose_nothing(self):
+        for keep_alive in (False, True):
+            daemon = self.daemon({"web": web(workers=4)}, folder="keep" if keep_alive else "each")
+            load = self.load(daemon.port("web"), keep_alive=keep_alive)
+            count = 0
+            while load.is_running():
+                self.assert_says(daemon.run("restart", "web"), 0)
+                count += 1
+            self.assertGreater(count, 0)
+            self.assert_clean(load.finish(), least=100)
+            self.assertEqual(len(daemon.workers("web")), 4)
+            self.assertEqual({w["generation"] for w in daemon.workers("web")}, {count + 1})
+
+    def test_one_bad_worker_of_the_new_pool_leaves_the_old_pool_whole(self):
+        # The one in slot 2 of the second generation ends before it is ready.
+        script = "[ {slot}{generation} = 22 ] && exit 3; exec %s" % os.path.join(os.environ["HOLDFAST_BIN"], "holdfast-webserver")
+        unit = web(workers=3).replace("exec_start = ", "exec_start = [\"/bin/sh\", \"-c\", %r]\n# " % script)
+        daemon = self.daemon({"web": unit})
+        wait_for("all to be ready", lambda: len(self.pids(daemon)) == 3)
+        before = self.pids(daemon)
+        load = self.load(daemon.port("web"))
+        answer = daemon.run("restart", "web")
+        self.assert_says(answer, 1, "exit code 3")
+        self.assert_clean(load.finish(), least=100)
+        wait_for("the new ones to be gone", lambda: len(daemon.workers("web")) == 3)
+        self.assertEqual(self.pids(daemon), before)
+
+
+if __name__ == "__main__":
+    main()
