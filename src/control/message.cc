@@ -35,8 +35,12 @@ std::size_t deepest_nesting(std::string_view text) {
     return deepest;
 }
 
+std::string text_of(json const& value) {
+    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 std::string encode(json const& message) {
-    std::string text = message.dump(-1, ' ', false, json::error_handler_t::replace);
+    std::string text = text_of(message);
     text.push_back('\0');
     return text;
 }
@@ -104,10 +108,12 @@ std::string encode_call(ControlCall const& call) {
 }
 
 std::string encode_reply(json const& parameters, bool continues) {
-    json message{{"parameters", parameters.is_null() ? json::object() : parameters}};
-    if (continues)
-        message["continues"] = true;
-    return encode(message);
+    // Written around the parameters: to put them into another value is to copy all units of a list.
+    std::string text = continues ? R"({"continues":true,"parameters":)" : R"({"parameters":)";
+    text += parameters.is_null() ? "{}" : text_of(parameters);
+    text += '}';
+    text.push_back('\0');
+    return text;
 }
 
 std::string encode_error(std::string_view error, json const& parameters) {

@@ -79,20 +79,27 @@ bool may_belong(InetSocket const& handshake, KernelAddress const& where) {
     return std::memcmp(&handshake.host, &in.sin6_addr, sizeof in.sin6_addr) == 0;
 }
 
-Result<std::uint32_t> count_handshakes(Listener const& listener) {
-    auto const where = to_kernel(listener.bound());
-    if (!where)
-        return where.error();
+/// `handshakes_at(port)` and `queue_of(listener)`: asked now, or of a snapshot.
+template <class HandshakesAt, class QueueOf>
+Result<std::uint32_t> count_waiting_by(Listener const& listener, HandshakesAt const& handshakes_at,
+                                       QueueOf const& queue_of) {
+    // Handshakes first: one that ends in between is then counted twice, never not at all.
     std::uint32_t count = 0;
-    for (int const family : {AF_INET, AF_INET6}) {
-        auto const handshakes = list_inet_sockets(family, IPPROTO_TCP, listener.port, InetStates::Handshakes);
+    if (listener.wanted.transport == Transport::Tcp) {
+        auto const where = to_kernel(listener.bound());
+        if (!where)
+            return where.error();
+        Result<std::vector<InetSocket>> const handshakes = handshakes_at(listener.port);
         if (!handshakes)
             return handshakes.error();
-        count += static_cast<std::uint32_t>(
+        count = static_cast<std::uint32_t>(
             std::count_if(handshakes->begin(), handshakes->end(),
-                          [&](auto const& one) { return may_belong(one, *where); }));
+                          [&](InetSocket const& one) { return may_belong(one, *where); }));
     }
-    return count;
+    Result<QueueState> const queue = queue_of(listener);
+    if (!queue)
+        return queue.error();
+    return count + queue->waiting;
 }
 
 /// shutdown(2) leaves a unix socket in the listening state, and shows as the peer's hang-up. A TCP socket
@@ -180,18 +187,14 @@ Outcome turn_clients_away(Listener& listener) {
 }
 
 Result<std::uint32_t> count_waiting(Listener const& listener) {
-    // Handshakes first: one that ends in between is then counted twice, never not at all.
-    std::uint32_t handshakes = 0;
-    if (listener.wanted.transport == Transport::Tcp) {
-        auto const count = count_handshakes(listener);
-        if (!count)
-            return count.error();
-        handshakes = *count;
-    }
-    auto const queue = inspect_queue(listener.fd, listener.wanted.transport);
-    if (!queue)
-        return queue.error();
-    return handshakes + queue->waiting;
+    return count_waiting_by(listener, list_handshakes,
+                            [](Listener const& one) { return inspect_queue(one.fd, one.wanted.transport); });
+}
+
+Result<std::uint32_t> count_waiting(Listener const& listener, QueueSnapshot& snapshot) {
+    return count_waiting_by(
+        listener, [&](std::uint16_t port) { return snapshot.handshakes_at(port); },
+        [&](Listener const& one) { return snapshot.queue_of(one); });
 }
 
 Result<bool> keep_listening(Listener& listener, int backlog) {

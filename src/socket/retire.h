@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "socket/listener.h"
+#include "socket/queue_snapshot.h"
 
 #include <cstdint>
 
@@ -23,6 +24,10 @@ namespace holdfast {
 /// nothing. An upper bound: handshakes of a second listener on the same port count for a wildcard too. udp:
 /// datagrams' bytes not yet read.
 [[nodiscard]] Result<std::uint32_t> count_waiting(Listener const& listener);
+/// The same for one of many, as they were when the snapshot first looked. Right for listeners that nobody new
+/// gets into: who waits in them can only become fewer, or pass from a handshake, which counts, into the
+/// queue.
+[[nodiscard]] Result<std::uint32_t> count_waiting(Listener const& listener, QueueSnapshot& snapshot);
 
 /// Makes a stream listener listen again that somebody who shares it has shut down (shutdown(2) on any
 /// duplicate ends it for all). True if that was necessary. A tcp socket listens again itself; a unix socket

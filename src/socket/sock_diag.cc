@@ -117,6 +117,7 @@ std::uint32_t mask_of(InetStates states, int protocol) {
 InetSocket to_inet_socket(inet_diag_msg const& body, nlmsghdr const& message) {
     InetSocket socket;
     socket.family = body.idiag_family;
+    socket.port = ntohs(body.id.idiag_sport);
     socket.inode = body.idiag_inode;
     socket.uid = body.idiag_uid;
     if (body.idiag_family == AF_INET) {
@@ -176,7 +177,7 @@ Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std:
     std::vector<InetSocket> sockets;
     auto done = ask(request, [&](nlmsghdr const& message) {
         auto const body = body_of<inet_diag_msg>(message);
-        if (body && body->id.idiag_sport == htons(port))
+        if (body && (port == any_port || body->id.idiag_sport == htons(port)))
             sockets.push_back(to_inet_socket(*body, message));
     });
     if (!done)
@@ -184,11 +185,30 @@ Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std:
     return sockets;
 }
 
+Result<std::vector<InetSocket>> list_handshakes(std::uint16_t port) {
+    auto all = list_inet_sockets(AF_INET, IPPROTO_TCP, port, InetStates::Handshakes);
+    if (!all)
+        return all;
+    auto const v6 = list_inet_sockets(AF_INET6, IPPROTO_TCP, port, InetStates::Handshakes);
+    if (!v6)
+        return v6;
+    all->insert(all->end(), v6->begin(), v6->end());
+    return all;
+}
+
 Outcome list_unix_sockets(std::function<void(UnixSocket const&)> const& see) {
     auto request = make_request<unix_diag_req>(NLM_F_DUMP);
     request.body.sdiag_family = AF_UNIX;
     request.body.udiag_states = state_listen | state_close;
     request.body.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS;
+    return ask_for_unix(request, see);
+}
+
+Outcome list_unix_queues(std::function<void(UnixSocket const&)> const& see) {
+    auto request = make_request<unix_diag_req>(NLM_F_DUMP);
+    request.body.sdiag_family = AF_UNIX;
+    request.body.udiag_states = state_listen;
+    request.body.udiag_show = UDIAG_SHOW_RQLEN;
     return ask_for_unix(request, see);
 }
 

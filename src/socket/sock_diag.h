@@ -20,6 +20,7 @@ namespace holdfast {
 /// One TCP or UDP socket of a list.
 struct InetSocket {
     int family = 0;
+    std::uint16_t port = 0;
     in6_addr host{}; ///< an IPv4 address in the form ::ffff:a.b.c.d
     bool is_v6_only = false;
     std::uint32_t inode = 0;
@@ -30,9 +31,14 @@ struct InetSocket {
 /// Linux 4.4, NEW_SYN_RECV).
 enum class InetStates { Listening, Handshakes, Any };
 
-/// The sockets of `protocol` (IPPROTO_TCP, IPPROTO_UDP) and `family` on `port`.
+inline constexpr std::uint16_t any_port = 0;
+/// The sockets of `protocol` (IPPROTO_TCP, IPPROTO_UDP) and `family` on `port`. The kernel walks over all it
+/// has for this, whatever the port.
 [[nodiscard]] Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std::uint16_t port,
                                                                 InetStates states);
+
+/// TCP handshakes under way on `port`, of both families.
+[[nodiscard]] Result<std::vector<InetSocket>> list_handshakes(std::uint16_t port);
 
 /// One unix socket of a list.
 struct UnixSocket {
@@ -46,7 +52,9 @@ struct UnixSocket {
 
 /// Calls `see` for every unix socket that is not one end of a connection.
 [[nodiscard]] Outcome list_unix_sockets(std::function<void(UnixSocket const&)> const& see);
-/// The unix socket with this inode number.
+/// Calls `see` for every unix socket that listens, with its inode and its queue alone.
+[[nodiscard]] Outcome list_unix_queues(std::function<void(UnixSocket const&)> const& see);
+/// The unix socket with this inode number. The kernel walks over all it has for this.
 [[nodiscard]] Result<UnixSocket> find_unix_socket(std::uint32_t inode);
 
 /// Is `socket` bound to this node of the file system?

@@ -133,13 +133,14 @@ void Requests::restart(ControlRequest request) {
 
 void Requests::status(ControlRequest request) {
     auto const wanted = request.text("unit");
-    json units = json::array();
     if (wanted) {
+        json units = json::array();
+        view::Look look{supervisor_};
         if (auto const bad = supervisor_.bad_units().find(*wanted);
             bad != supervisor_.bad_units().end() && supervisor_.find(*wanted) == nullptr)
             units.push_back(view::bad_unit(*wanted, bad->second));
         else if (auto* const unit = named_unit(request))
-            units.push_back(view::unit(*unit, supervisor_, true));
+            units.push_back(view::unit(*unit, look, true));
         else
             return;
         return request.reply.done({{"units", std::move(units)}});
@@ -149,8 +150,9 @@ void Requests::status(ControlRequest request) {
 
 void Requests::list(ControlRequest request) {
     json units = json::array();
+    view::Look look{supervisor_};
     for (auto const& [name, unit] : supervisor_.units())
-        units.push_back(view::unit(*unit, supervisor_, false));
+        units.push_back(view::unit(*unit, look, false));
     for (auto const& [name, diagnostics] : supervisor_.bad_units())
         if (supervisor_.find(name) == nullptr)
             units.push_back(view::bad_unit(name, diagnostics));
@@ -161,8 +163,9 @@ void Requests::list(ControlRequest request) {
 
 void Requests::sockets(ControlRequest request) {
     json sockets = json::array();
+    view::Look look{supervisor_};
     auto const append = [&](UnitRunner const& unit) {
-        for (auto& socket : view::sockets(unit))
+        for (auto& socket : view::sockets(unit, look))
             sockets.push_back(std::move(socket));
     };
     if (request.text("unit")) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/rollout_record.h"
 
+#include "socket/queue_snapshot.h"
 #include "supervisor/socket_custody.h"
 
 #include <algorithm>
@@ -37,11 +38,12 @@ void RolloutRecords::begin(lifecycle::GenerationId generation, std::string const
         report.previous_generation = static_cast<std::uint32_t>(*previous);
     if (auto counters = read_net_counters())
         record.counters_before = *counters;
+    QueueSnapshot queues;
     for (auto const& held : sockets.held()) {
         ListenerReport listener;
         listener.name = held.name;
         listener.address = held.bound();
-        if (auto const queue = inspect_queue(held.fd, held.wanted.transport)) {
+        if (auto const queue = queues.queue_of(held)) {
             listener.queue_before = queue->waiting;
             listener.queue_highest = queue->waiting;
             listener.limit = queue->limit;
@@ -55,8 +57,9 @@ void RolloutRecords::begin(lifecycle::GenerationId generation, std::string const
 void RolloutRecords::sample(SocketCustody const& sockets) {
     if (records_.empty())
         return;
+    QueueSnapshot queues;
     for (auto const& held : sockets.held()) {
-        auto const queue = inspect_queue(held.fd, held.wanted.transport);
+        auto const queue = queues.queue_of(held);
         if (!queue)
             continue;
         for (auto& record : records_)

@@ -57,6 +57,7 @@ public:
     /// The name most like `name`, or empty.
     [[nodiscard]] std::string nearest_unit(std::string const& name) const;
     [[nodiscard]] Shared& shared() { return shared_; }
+    [[nodiscard]] Shared const& shared() const { return shared_; }
     [[nodiscard]] SupervisorOptions const& options() const { return options_; }
     [[nodiscard]] MonotonicTime started_at() const { return started_at_; }
 

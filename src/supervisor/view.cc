@@ -106,7 +106,7 @@ json worker_shape(lifecycle::Worker const& worker, UnitRunner const& unit, bool 
     return shape;
 }
 
-std::string problem_of(UnitRunner const& unit, Supervisor& supervisor) {
+std::string problem_of(UnitRunner const& unit, Supervisor const& supervisor) {
     if (!unit.sockets().is_complete())
         return to_string(unit.sockets().failed().front().error);
     if (!unit.trouble().empty())
@@ -196,12 +196,17 @@ json of(WishResult const& result) {
             {"report", result.report ? of(*result.report) : json(nullptr)}};
 }
 
-json sockets(UnitRunner const& unit) {
+Look::Look(Supervisor const& looked_at) : supervisor{looked_at} {
+    for (auto const& event : supervisor.shared().events.recent())
+        last_events[event.unit] = event.text;
+}
+
+json sockets(UnitRunner const& unit, Look& look) {
     json list = json::array();
     for (auto const& held : unit.sockets().held()) {
         auto shape = socket_shape(unit, held.name, held.bound());
         shape["fd"] = held.fd.raw();
-        if (auto const queue = inspect_queue(held.fd, held.wanted.transport)) {
+        if (auto const queue = look.queues.queue_of(held)) {
             shape["queue"] = queue->waiting;
             shape["limit"] = queue->limit;
             shape["drops"] = optional(queue->drops);
@@ -217,7 +222,7 @@ json sockets(UnitRunner const& unit) {
     return list;
 }
 
-json unit(UnitRunner const& unit, Supervisor& supervisor, bool full) {
+json unit(UnitRunner const& unit, Look& look, bool full) {
     auto const& state = unit.state();
     json workers = json::array();
     json generation = nullptr;
@@ -227,12 +232,9 @@ json unit(UnitRunner const& unit, Supervisor& supervisor, bool full) {
         if (known.role == lifecycle::Role::Serving)
             generation = static_cast<std::uint32_t>(known.id);
     json last_event = nullptr;
-    auto const& events = supervisor.shared().events.recent();
-    auto const last = std::find_if(events.rbegin(), events.rend(),
-                                   [&](Event const& event) { return event.unit == unit.spec().name; });
-    if (last != events.rend())
-        last_event = last->text;
-    auto const& around = supervisor.shared().around;
+    if (auto const last = look.last_events.find(unit.spec().name); last != look.last_events.end())
+        last_event = last->second;
+    auto const& around = look.supervisor.shared().around;
     return {{"name", unit.spec().name},
             {"description", unit.spec().description},
             {"state", std::string{to_name(lifecycle::phase_of(state))}},
@@ -240,11 +242,11 @@ json unit(UnitRunner const& unit, Supervisor& supervisor, bool full) {
             {"since_usec", unit.since().since_boot().count()},
             {"generation", std::move(generation)},
             {"workers", std::move(workers)},
-            {"sockets", sockets(unit)},
+            {"sockets", sockets(unit, look)},
             {"file", optional(unit.spec().path)},
             {"log",
              around.output == Output::Kind::File ? json(log_path(around, unit.spec().name)) : json(nullptr)},
-            {"problem", optional(problem_of(unit, supervisor))},
+            {"problem", optional(problem_of(unit, look.supervisor))},
             {"last_event", std::move(last_event)}};
 }
 

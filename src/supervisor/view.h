@@ -3,7 +3,11 @@
 // nothing.
 #pragma once
 
+#include "socket/queue_snapshot.h"
 #include "supervisor/supervisor.h"
+
+#include <string_view>
+#include <unordered_map>
 
 #include <nlohmann/json.hpp>
 
@@ -15,9 +19,16 @@ namespace holdfast::view {
 [[nodiscard]] nlohmann::json of(std::vector<Diagnostic> const& diagnostics);
 [[nodiscard]] nlohmann::json of(UnitStep const& step);
 [[nodiscard]] nlohmann::json of(WishResult const& result);
-/// `full`: with what must be asked of the kernel (queues, memory, CPU).
-[[nodiscard]] nlohmann::json unit(UnitRunner const& unit, Supervisor& supervisor, bool full);
+/// What an answer about many units asks for once, not unit by unit. Of one moment: made for one answer.
+struct Look {
+    explicit Look(Supervisor const& supervisor);
+    Supervisor const& supervisor;
+    QueueSnapshot queues;
+    std::unordered_map<std::string_view, std::string_view> last_events; ///< the text, by unit
+};
+/// `full`: with what must be asked of the kernel worker by worker (memory, CPU).
+[[nodiscard]] nlohmann::json unit(UnitRunner const& unit, Look& look, bool full);
 [[nodiscard]] nlohmann::json bad_unit(std::string const& name, std::vector<Diagnostic> const& diagnostics);
-[[nodiscard]] nlohmann::json sockets(UnitRunner const& unit);
+[[nodiscard]] nlohmann::json sockets(UnitRunner const& unit, Look& look);
 
 } // namespace holdfast::view

@@ -24,6 +24,8 @@ std::uint32_t waiting_in(Listener const& listener) {
     auto const count = count_waiting(listener);
     if (!count)
         FAIL(to_string(count.error()));
+    QueueSnapshot snapshot;
+    CHECK(count_waiting(listener, snapshot).value() == *count);
     return *count;
 }
 
