@@ -10,6 +10,7 @@
 #include "worker/notify_socket.h"
 
 #include <unordered_map>
+#include <unordered_set>
 
 namespace holdfast {
 
@@ -24,6 +25,7 @@ struct Shared {
     std::unique_ptr<HangupWatch> hangups;                  ///< always there once the supervisor is made
     std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
+    std::unordered_set<pid_t> other_mains{};               ///< main processes (MAINPID=) that are no leader
 };
 
 } // namespace holdfast

@@ -62,13 +62,7 @@ void Supervisor::ring(std::uint32_t unit) {
 
 void Supervisor::reap() {
     auto const is_ours = [this](pid_t pid) {
-        if (shared_.unit_of_leader.contains(pid))
-            return true;
-        for (auto const& [leader, unit] : shared_.unit_of_leader)
-            for (auto const& worker : unit->workers())
-                if (worker->process.pid() == pid)
-                    return true;
-        return false;
+        return shared_.unit_of_leader.contains(pid) || shared_.other_mains.contains(pid);
     };
     if (!reap_orphans(is_ours))
         // One of ours has died this very moment. Its own pidfd tells it; then the orphans behind it.

@@ -49,8 +49,8 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
 }
 
 UnitRunner::~UnitRunner() {
-    for (auto const& worker : workers_)
-        shared_.unit_of_leader.erase(worker->process.leader());
+    while (!workers_.empty())
+        forget(workers_.back()->process);
     shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
 }
@@ -198,15 +198,23 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
     if (message.status)
         worker->status = *message.status;
     if (message.main_pid)
-        if (auto const changed = worker->process.change_main(*message.main_pid); !changed)
-            shared_.events.say(Weight::Warning, "main-pid-refused", wanted_->name,
-                               to_string(changed.error()));
+        change_main(worker->process, *message.main_pid);
     if (message.extend_timeout)
         happen(TimeExtended{id, *message.extend_timeout});
     if (message.ready)
         happen(ReadySaid{id});
     if (message.stopping)
         happen(StoppingSaid{id});
+}
+
+void UnitRunner::change_main(WorkerProcess& worker, pid_t pid) {
+    auto const before = worker.pid();
+    if (auto const changed = worker.change_main(pid); !changed)
+        return shared_.events.say(Weight::Warning, "main-pid-refused", wanted_->name,
+                                  to_string(changed.error()));
+    shared_.other_mains.erase(before);
+    if (pid != worker.leader())
+        shared_.other_mains.insert(pid);
 }
 
 void UnitRunner::hear_hangup(int fd) {
@@ -238,6 +246,7 @@ void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
 
 void UnitRunner::forget(WorkerProcess const& worker) {
     shared_.unit_of_leader.erase(worker.leader());
+    shared_.other_mains.erase(worker.pid());
     std::erase_if(workers_, [&](auto const& known) { return &known->process == &worker; });
 }
 

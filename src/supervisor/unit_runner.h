@@ -125,6 +125,7 @@ private:
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
     void arm_timer();
     void forget(WorkerProcess const& worker);
+    void change_main(WorkerProcess& worker, pid_t pid);
 
     // telling (tell.cc)
     void tell(lifecycle::Report const& report);

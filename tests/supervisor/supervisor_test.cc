@@ -189,6 +189,34 @@ TEST_CASE("a main process that a worker names is the one that counts", "[supervi
     CHECK(unit.workers().empty());
 }
 
+TEST_CASE("a main process that leaves its session is still waited for, not reaped as an orphan",
+          "[supervisor]") {
+    Home home;
+    auto& unit =
+        home.add("web", service("python3 -c 'import os,time; open(\"gate\").read(); os.setsid(); "
+                                "open(\"left\", \"w\").write(\"x\"); time.sleep(1000)' & export MAIN=$!\n" +
+                                    says("(\"READY=1\\nMAINPID=\" + os.environ[\"MAIN\"])") + "exit 0",
+                                "type = \"notify\"\nrestart = \"no\"\nworking_directory = \"" +
+                                    home.folder.path() + "\""));
+    REQUIRE(::mkfifo((home.folder / "gate").c_str(), 0600) == 0);
+    REQUIRE(home.start(unit).ok);
+    auto const main = unit.workers().front()->process.pid();
+    auto const leader = unit.workers().front()->process.leader();
+    REQUIRE(home.until([&] { return !is_alive(leader); })); // now it is our child
+    auto const& mains = home.supervisor->shared().other_mains;
+    CHECK(mains.count(main) == 1);
+    write_file(home.folder / "gate", "go\n");
+    REQUIRE(home.until([&] { return read_file(home.folder / "left") == "x"; }));
+    REQUIRE(::kill(main, SIGKILL) == 0);
+    REQUIRE(home.until([&] { return unit.workers().empty(); }));
+    CHECK(mains.empty());
+    home.settle();
+    std::string told;
+    for (auto const& event : home.supervisor->shared().events.recent())
+        told += event.text + "\n";
+    CHECK_THAT(told, ContainsSubstring("SIGKILL"));
+}
+
 TEST_CASE("what is said by anybody else than a worker changes nothing", "[supervisor]") {
     Home home;
     auto& unit = home.add("web", service(runs, "type = \"notify\"\ntimeout_start = \"300ms\""));
