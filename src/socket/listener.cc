@@ -6,6 +6,7 @@
 #include "socket/kernel_address.h"
 #include "socket/path_node.h"
 #include "socket/proc_file.h"
+#include "socket/side_by_side.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -25,6 +26,7 @@ namespace {
 struct Making {
     SocketSpec const& socket;
     ListenAddress const& address;
+    BindSide side{};
 
     [[nodiscard]] Error failed(std::string_view step, int code = errno) const {
         return explain_bind_failure(code, step, socket, address);
@@ -67,6 +69,12 @@ Outcome set_inet_options(Making const& making, FdRef fd, KernelAddress const& wh
                 !done)
                 return done;
     }
+    if (making.side.is_beside)
+        if (auto done = switch_on(making, fd, SOL_SOCKET, SO_REUSEPORT, 1, "set SO_REUSEPORT on"); !done)
+            return done;
+    if (making.side.is_hidden)
+        if (auto done = switch_on(making, fd, SOL_SOCKET, SO_BINDTOIFINDEX, no_interface, "hide"); !done)
+            return done;
     if (!making.socket.free_bind)
         return {};
     if (where.family() == AF_INET6)
@@ -79,6 +87,9 @@ Outcome open_for_traffic(Making const& making, FdRef fd) {
     if (making.is_stream() && ::listen(fd.raw(), making.socket.backlog) < 0)
         return making.failed("listen on");
     // F_SETFL without F_GETFL: O_NONBLOCK is the only status flag a socket of ours has.
+    if (making.side.is_beside)
+        if (auto done = switch_on(making, fd, SOL_SOCKET, SO_REUSEPORT, 0, "clear SO_REUSEPORT of"); !done)
+            return done;
     if (!making.socket.non_blocking && ::fcntl(fd.raw(), F_SETFL, 0) < 0)
         return making.failed("clear O_NONBLOCK of");
     return {};
@@ -97,6 +108,7 @@ Listener make_listener(Making const& making) {
     listener.name = making.socket.name;
     listener.wanted = making.address;
     listener.port = making.address.port;
+    listener.is_hidden = making.side.is_hidden;
     return listener;
 }
 
@@ -186,11 +198,11 @@ ListenAddress Listener::bound() const {
     return address;
 }
 
-Result<Listener> bind_listener(SocketSpec const& socket, ListenAddress const& address) {
+Result<Listener> bind_listener(SocketSpec const& socket, ListenAddress const& address, BindSide side) {
     auto const where = to_kernel(address);
     if (!where)
         return complete_bind_error(where.error(), socket, address);
-    Making const making{socket, address};
+    Making const making{socket, address, side};
     if (address.is_unix() && !address.is_abstract())
         return bind_unix_path(making, *where);
     auto listener = bind_inet(making, *where);
@@ -208,7 +220,7 @@ void give_up(Listener&& listener) {
 }
 
 Outcome change_in_place(Listener& listener, SocketSpec const& socket) {
-    Making const making{socket, listener.wanted};
+    Making const making{socket, listener.wanted, {}};
     if (making.is_stream() && ::listen(listener.fd.raw(), socket.backlog) < 0)
         return making.failed("change the backlog of");
     if (listener.path_inode != 0) {

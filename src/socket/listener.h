@@ -15,9 +15,11 @@ namespace holdfast {
 
 struct Listener {
     UniqueFd fd;
-    std::string name;       ///< of its [[socket]] table
-    ListenAddress wanted;   ///< as the unit says
-    std::uint16_t port = 0; ///< the port it is really bound to; 0 where there is none
+    std::string name;         ///< of its [[socket]] table
+    ListenAddress wanted;     ///< as the unit says
+    std::uint16_t port = 0;   ///< the port it is really bound to; 0 where there is none
+    bool is_hidden = false;   ///< no client gets to it until reveal()
+    bool is_replaced = false; ///< it is to go, and another one of ours answers for its clients
     dev_t path_device = 0; ///< unix path: identity of the node that we made, so that only our own is unlinked
     ino_t path_inode = 0;
 
@@ -35,7 +37,12 @@ struct Listener {
 /// Errors: the errno of the step that failed; for EADDRINUSE the advice names the process that holds the
 /// address where /proc tells us; for EACCES on a port below net.ipv4.ip_unprivileged_port_start it says how
 /// to get the right. socket(7), ip(7), unix(7).
-[[nodiscard]] Result<Listener> bind_listener(SocketSpec const& socket, ListenAddress const& address);
+struct BindSide {
+    bool is_beside = false; ///< with SO_REUSEPORT while it is bound, see bind_beside()
+    bool is_hidden = false;
+};
+[[nodiscard]] Result<Listener> bind_listener(SocketSpec const& socket, ListenAddress const& address,
+                                             BindSide side = {});
 
 /// Ends custody: a unix path that is still the node we made is unlinked, then the descriptor is closed.
 void give_up(Listener&& listener);

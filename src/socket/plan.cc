@@ -63,10 +63,37 @@ ListenerStep step_of(ListenerAction action, Listing const& listing) {
             .address = *listing.address,
             .name = listing.socket->name,
             .why = {},
-            .deferred = {}};
+            .deferred = {},
+            .other_unit = {},
+            .displaced = {}};
+}
+
+/// "::ffff:127.0.0.1" is 127.0.0.1 for the kernel.
+std::string_view plain_host(ListenAddress const& address) {
+    constexpr std::string_view mapped = "::ffff:";
+    std::string_view host = address.host;
+    if (host.starts_with(mapped) && host.find('.') != std::string_view::npos)
+        host.remove_prefix(mapped.size());
+    return host;
+}
+
+bool covers(std::string_view host, std::string_view other) {
+    if (host.empty() || host == "::" || host == other)
+        return true;
+    return host == "0.0.0.0" && other.find(':') == std::string_view::npos;
 }
 
 } // namespace
+
+bool may_collide(ListenAddress const& one, ListenAddress const& other) {
+    if (one.transport != other.transport)
+        return false;
+    if (one.is_unix())
+        return one.host == other.host;
+    if (one.port != other.port || one.port == 0)
+        return false;
+    return covers(plain_host(one), plain_host(other)) || covers(plain_host(other), plain_host(one));
+}
 
 std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,
                                          std::vector<SocketSpec> const& wanted) {

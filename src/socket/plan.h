@@ -18,6 +18,13 @@ constexpr auto enum_table(ListenerAction) {
                       EnumName{ListenerAction::Add, "add"}, EnumName{ListenerAction::Remove, "remove"}};
 }
 
+/// A listener of a unit.
+struct ListenerPlace {
+    std::string unit;
+    ListenAddress address;
+    bool operator==(ListenerPlace const&) const = default;
+};
+
 /// One listener of the old or the new sockets.
 struct ListenerStep {
     ListenerAction action{};
@@ -28,7 +35,16 @@ struct ListenerStep {
     /// flag would hit the workers that share it). It is kept as it is and takes effect when it is bound next;
     /// said in the plan.
     std::vector<std::string> deferred;
+    /// Of an added one: the unit that it comes from, queue and all; of a removed one: the unit that it goes
+    /// to.
+    std::string other_unit;
+    /// Of an added one: those that go and are in its way. Both listen until the new one is served.
+    std::vector<ListenerPlace> displaced;
 };
+
+/// Is a listener at one of these in the way of binding the other? Where that depends on the system
+/// (net.ipv6.bindv6only) it is.
+[[nodiscard]] bool may_collide(ListenAddress const& one, ListenAddress const& other);
 
 /// In the order of the new sockets, removals last.
 [[nodiscard]] std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,

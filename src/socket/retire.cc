@@ -4,11 +4,11 @@
 #include "socket/inspect.h"
 #include "socket/kernel_address.h"
 #include "socket/path_node.h"
+#include "socket/side_by_side.h"
 #include "socket/sock_diag.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <span>
 
@@ -54,10 +54,7 @@ Outcome turn_tcp_away(Listener const& listener) {
     auto attached = attach(listener, drop_syn);
     if (attached || attached.error().code != EPERM)
         return attached;
-    int const no_interface = INT_MAX;
-    if (::setsockopt(listener.fd.raw(), SOL_SOCKET, SO_BINDTOIFINDEX, &no_interface, sizeof no_interface) < 0)
-        return attached;
-    return {};
+    return divert(listener) ? Outcome{} : std::move(attached);
 }
 
 bool is_zero(in6_addr const& host, std::size_t from) {
@@ -169,6 +166,9 @@ Outcome mend_unix(Listener& listener, int backlog) {
 } // namespace
 
 Outcome turn_clients_away(Listener& listener) {
+    // A filter would drop what the other one could have.
+    if (listener.is_replaced && !listener.wanted.is_unix() && divert(listener))
+        return {};
     switch (listener.wanted.transport) {
     case Transport::Tcp:
         return turn_tcp_away(listener);

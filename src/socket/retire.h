@@ -16,7 +16,8 @@ namespace holdfast {
 /// (SO_ATTACH_FILTER; the client tries again a second later and is refused then), or, where that is root's
 /// alone, an interface that does not exist (SO_BINDTOIFINDEX; the client is refused at once); a unix path is
 /// unlinked, if it is still ours; udp: a filter that drops every datagram. An abstract unix name cannot be
-/// closed to clients: EOPNOTSUPP. Not to be undone. socket(7).
+/// closed to clients: EOPNOTSUPP. One that is replaced loses its clients to the other one. Not to be undone.
+/// socket(7).
 [[nodiscard]] Outcome turn_clients_away(Listener& listener);
 
 /// Connections that would be lost if the listener were closed now: its accept queue, and for tcp the

@@ -98,6 +98,53 @@ bool ApplyPlan::is_complete() const {
            });
 }
 
+void link_listeners(ApplyPlan& plan) {
+    struct Going {
+        std::string const* unit;
+        ListenerStep* step;
+    };
+    std::vector<Going> all_going;
+    for (auto& step : plan.steps)
+        for (auto& listener : step.listeners)
+            if (listener.action == ListenerAction::Remove)
+                all_going.push_back({&step.unit, &listener});
+    if (all_going.empty())
+        return;
+    // By port, since there may be ten thousand of them.
+    std::multimap<std::uint16_t, Going> going;
+    for (auto const& one : all_going)
+        going.emplace(one.step->address.port, one);
+    auto const is_any_port = [](ListenAddress const& address) {
+        return !address.is_unix() && address.port == 0; // each unit has its own
+    };
+    for (auto& step : plan.steps)
+        for (auto& listener : step.listeners) {
+            if (listener.action != ListenerAction::Add || is_any_port(listener.address))
+                continue;
+            auto const [begin, end] = going.equal_range(listener.address.port);
+            auto const same = std::find_if(begin, end, [&](auto const& one) {
+                return *one.second.unit != step.unit && one.second.step->address == listener.address &&
+                       one.second.step->other_unit.empty();
+            });
+            if (same != end) {
+                auto const& from = same->second;
+                listener.other_unit = *from.unit;
+                listener.why.push_back("comes from unit " + *from.unit + " with all who wait in it");
+                from.step->other_unit = step.unit;
+                from.step->why.push_back("goes to unit " + step.unit);
+                continue;
+            }
+            for (auto one = begin; one != end; ++one) {
+                auto const& [unit, removed] = one->second;
+                if (!may_collide(listener.address, removed->address))
+                    continue;
+                listener.displaced.push_back({*unit, removed->address});
+                listener.why.push_back("takes the place of " + to_string(removed->address) +
+                                       (*unit == step.unit ? "" : " of unit " + *unit));
+            }
+        }
+}
+
 ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files) {
     ApplyPlan plan;
     plan.folder_errors = files.folder_errors;

@@ -44,6 +44,10 @@ struct ApplyPlan {
 /// The step of one unit that is and stays.
 [[nodiscard]] UnitStep plan_change(UnitSpecPtr const& now, UnitSpecPtr const& wanted);
 
+/// Finds the listeners that one unit loses and another one gains, and those that are in the way of a new one
+/// and go: says so in the steps. Called once, when all steps are known.
+void link_listeners(ApplyPlan& plan);
+
 [[nodiscard]] ApplyPlan plan_apply(std::map<std::string, UnitSpecPtr> const& now, LoadedUnits const& files);
 
 } // namespace holdfast

@@ -10,18 +10,33 @@ namespace holdfast {
 
 using namespace lifecycle;
 
+std::string refusal_text(Error const& why) {
+    return to_string(why) + "; nothing is changed, what runs goes on";
+}
+
+Result<std::vector<Listener>> UnitRunner::prepare(UnitSpec const& spec, Arrivals const& arrivals) {
+    shared_.loop.set_owner(number_);
+    if (is_broken_ || is_leaving_)
+        return plain_error(is_broken_ ? trouble_ : "it is being removed; apply again when it is gone");
+    return sockets_.bind_new(spec, arrivals, is_running());
+}
+
 void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
-    if (is_broken_)
-        return answer({false, trouble_, std::nullopt});
+    auto prepared = prepare(*spec, {});
+    if (!prepared)
+        return answer({false, refusal_text(prepared.error()), std::nullopt});
+    change(std::move(spec), restart, std::move(prepared).value(), std::move(answer));
+}
+
+void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived, WishAnswer answer) {
+    shared_.loop.set_owner(number_);
     if (!is_running())
-        return change_at_rest(std::move(spec), restart, std::move(answer));
+        return change_at_rest(std::move(spec), restart, std::move(arrived), std::move(answer));
     std::vector<int> known;
     for (auto const& held : sockets_.held())
         known.push_back(held.fd.raw());
     std::sort(known.begin(), known.end());
-    if (auto taken = sockets_.take_over(spec); !taken)
-        return answer(
-            {false, to_string(taken.error()) + "; nothing is changed, what runs goes on", std::nullopt});
+    sockets_.take_over(spec, std::move(arrived));
     auto const before = want(std::move(spec));
     push_fresh(known);
     if (!restart || !is_wanted_up()) {
@@ -43,7 +58,9 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
 }
 
 /// Nothing runs, so nothing served can be lost: the sockets follow the file, and what fails is tried again.
-void UnitRunner::change_at_rest(UnitSpecPtr spec, bool restart, WishAnswer answer) {
+void UnitRunner::change_at_rest(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived,
+                                WishAnswer answer) {
+    sockets_.take_over(spec, std::move(arrived));
     sockets_.retire_unlisted(*spec, false, Duration{0}, {});
     want(std::move(spec));
     bool const is_held = hold_sockets();

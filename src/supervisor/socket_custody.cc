@@ -2,11 +2,10 @@
 #include "supervisor/socket_custody.h"
 
 #include "socket/retire.h"
+#include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
 
 #include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -22,49 +21,7 @@ constexpr Duration longest_retry = 30s;
 constexpr Duration first_look = 5ms; // at a queue that is being emptied; then less and less often
 constexpr Duration longest_look = 200ms;
 
-/// Calls `visit(SocketSpec, ListenAddress)` for every address of the unit, in order.
-template <class Visit>
-void each_address(UnitSpec const& spec, Visit visit) {
-    for (auto const& socket : spec.sockets)
-        for (auto const& address : socket.listen)
-            visit(socket, address);
-}
-
-ListenerIdentity identity_of(Listener const& listener) {
-    return {listener.name, listener.wanted};
-}
-
-using Identities = std::unordered_set<ListenerIdentity, IdentityHash>;
-
-Identities identities_of(std::vector<Listener> const& listeners) {
-    Identities identities;
-    for (auto const& listener : listeners)
-        identities.insert(identity_of(listener));
-    return identities;
-}
-
-/// The sockets of a unit by the listeners that they make.
-std::unordered_map<ListenerIdentity, SocketSpec const*, IdentityHash> sockets_of(UnitSpec const& spec) {
-    std::unordered_map<ListenerIdentity, SocketSpec const*, IdentityHash> sockets;
-    each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        sockets.emplace(ListenerIdentity{socket.name, address}, &socket);
-    });
-    return sockets;
-}
-
 } // namespace
-
-/// Listeners that are no longer wanted and still have clients in them.
-struct SocketCustody::Leaving {
-    struct One {
-        Listener listener;
-        MonotonicTime deadline;
-    };
-    std::vector<One> listeners;
-    std::vector<std::function<void()>> retired;
-    Duration pause = first_look;
-    EventSource timer;
-};
 
 /// Some sockets are not held: when they are tried next, and who waits for them.
 struct SocketCustody::Retrying {
@@ -86,16 +43,6 @@ SocketCustody::~SocketCustody() {
         unguard(held);
 }
 
-Result<Listener> SocketCustody::bind(SocketSpec const& socket, ListenAddress const& address) {
-    auto bound = bind_listener(socket, address);
-    if (bound && address.transport != Transport::Udp)
-        if (auto const backlog = effective_backlog(socket.backlog); backlog < socket.backlog)
-            shared_.events.say(Weight::Normal, "backlog-capped", spec_->name,
-                               "backlog " + std::to_string(socket.backlog) + " of " + to_string(address) +
-                                   " is capped to " + std::to_string(backlog) + " by net.core.somaxconn");
-    return bound;
-}
-
 bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     spec_ = std::move(spec);
     auto const failed_before = std::exchange(failed_, {});
@@ -106,7 +53,7 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
         };
         if (held_before.contains({socket.name, address}))
             return;
-        auto bound = bind(socket, address);
+        auto bound = bind(*spec_, socket, address, {});
         if (bound) {
             guard(held_.emplace_back(std::move(bound).value()));
             return;
@@ -130,6 +77,11 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     return false;
 }
 
+void SocketCustody::end_retrying() {
+    failed_.clear();
+    retrying_.reset();
+}
+
 void SocketCustody::try_again() {
     auto const then = retrying_->all_held;
     if (!hold(spec_, then)) {
@@ -141,55 +93,8 @@ void SocketCustody::try_again() {
         then();
 }
 
-Outcome SocketCustody::take_over(UnitSpecPtr spec) {
-    std::vector<Listener> added;
-    std::optional<Error> problem;
-    auto const held_before = identities_of(held_);
-    // What is new is bound before anything else is touched, so that a refusal changes nothing.
-    each_address(*spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        if (problem || held_before.contains({socket.name, address}))
-            return;
-        auto bound = bind(socket, address);
-        if (bound)
-            added.push_back(std::move(bound).value());
-        else
-            problem = std::move(bound).error();
-    });
-    if (problem) {
-        for (auto& listener : added)
-            give_up(std::move(listener));
-        return std::move(*problem);
-    }
-    auto const sockets = sockets_of(*spec);
-    for (auto& held : held_)
-        if (auto const wanted = sockets.find(identity_of(held)); wanted != sockets.end())
-            if (auto const changed = change_in_place(held, *wanted->second); !changed)
-                shared_.events.say(Weight::Warning, "socket-unchanged", spec_->name,
-                                   to_string(changed.error()));
-    for (auto& listener : added)
-        guard(held_.emplace_back(std::move(listener)));
-    watch_held();
-    spec_ = std::move(spec);
-    failed_.clear();
-    retrying_.reset();
-    return {};
-}
-
-void SocketCustody::retire_unlisted(UnitSpec const& spec, bool is_served, Duration deadline,
-                                    std::function<void()> retired) {
-    auto const sockets = sockets_of(spec);
-    std::vector<Listener> leaving;
-    std::vector<Listener> staying;
-    for (auto& held : held_)
-        (sockets.contains(identity_of(held)) ? staying : leaving).push_back(std::move(held));
-    held_ = std::move(staying);
-    watch_held();
-    retire(std::move(leaving), is_served, deadline, std::move(retired));
-}
-
 void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<void()> retired) {
-    retrying_.reset();
-    failed_.clear();
+    end_retrying();
     unwatch();
     retire(std::exchange(held_, {}), is_served, deadline, std::move(retired));
 }

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace holdfast {
@@ -21,6 +22,12 @@ struct FailedSocket {
     std::string name;
     ListenAddress address;
     Error error;
+};
+
+/// What an apply takes from other units for one unit.
+struct Arrivals {
+    std::unordered_set<ListenerIdentity, IdentityHash> coming; ///< these come as they are, and are not bound
+    std::vector<Listener const*> displaced; ///< these go, and are not to be in the way of new ones
 };
 
 class SocketCustody {
@@ -36,10 +43,22 @@ public:
     /// now.
     bool hold(UnitSpecPtr spec, std::function<void()> all_held);
 
-    /// Takes over a changed spec, all or nothing: binds what is new first, and when one of these fails
-    /// nothing has changed and the error is returned. Then changes in place what can be. What is no longer
-    /// listed stays held, for those who still serve it, until retire_unlisted().
-    [[nodiscard]] Outcome take_over(UnitSpecPtr spec);
+    /// Binds what `wanted` lists and is not held, beside those that it does not list and that are in the way:
+    /// the new ones are hidden until retire_unlisted(). All or nothing, or else what can be had.
+    [[nodiscard]] Result<std::vector<Listener>> bind_new(UnitSpec const& wanted, Arrivals const& arrivals,
+                                                         bool all_or_nothing);
+    /// Takes over a changed spec with what was bound for it, or released elsewhere, and changes in place what
+    /// can be. What is no longer listed stays held, for those who still serve it, until retire_unlisted().
+    void take_over(UnitSpecPtr spec, std::vector<Listener> arrived);
+    /// The held one; null when there is none.
+    [[nodiscard]] Listener const* find(ListenerIdentity const& identity) const;
+    /// Another unit is to have it: it is no longer held here, and not handed out to new workers.
+    [[nodiscard]] Listener release(ListenerIdentity const& identity);
+    /// When it is retired, its clients go to one that another unit has bound beside it.
+    void mark_replaced(ListenerIdentity const& identity);
+    /// The rollout that new listeners were bound for has failed: those that take clients of what `serving`
+    /// lists are closed.
+    void withdraw(UnitSpec const& serving);
 
     /// Gives up what `spec` does not list: lets nobody new in, waits until those who wait are through or the
     /// deadline has passed, and closes. `retired` is called, from the loop, when all of that is closed. Where
@@ -74,7 +93,22 @@ public:
 
 private:
     // What most units have none of is kept apart: there are many units.
-    struct Leaving;
+    /// Listeners that are no longer wanted and still have clients in them.
+    struct Leaving {
+        struct One {
+            Listener listener;
+            MonotonicTime deadline;
+        };
+        std::vector<One> listeners;
+        std::vector<std::function<void()>> retired;
+        Duration pause{};
+        EventSource timer;
+    };
+    struct InTheWay {
+        std::vector<FdRef> fds;
+        std::vector<Listener*> leaving; ///< those of them that are being retired here
+        bool is_held = false;           ///< one is held here, and may be served
+    };
     struct Retrying;
     struct Watching;
     /// A listener that was shut down a little while ago.
@@ -91,6 +125,7 @@ private:
         EventSource timer;
     };
     void try_again();
+    void end_retrying();
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     void stop_sources();
@@ -104,7 +139,12 @@ private:
     [[nodiscard]] Hurt& hurt_of(int fd);
     void arm_mending();
 
-    [[nodiscard]] Result<Listener> bind(SocketSpec const& socket, ListenAddress const& address);
+    // socket_change.cc
+    [[nodiscard]] InTheWay find_in_the_way(UnitSpec const& wanted, ListenAddress const& address,
+                                           Arrivals const& arrivals);
+    [[nodiscard]] Result<Listener> bind(UnitSpec const& wanted, SocketSpec const& socket,
+                                        ListenAddress const& address, Arrivals const& arrivals);
+
     void retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
                 std::function<void()> retired);
     void close(Listener listener);

@@ -77,12 +77,17 @@ UnitRunner* Supervisor::unit_of(NotifySender const& sender) const {
     return found == units.end() ? nullptr : found->second;
 }
 
-UnitRunner& Supervisor::add(UnitSpecPtr spec) {
+UnitRunner& Supervisor::make(UnitSpecPtr spec) {
     auto const name = spec->name;
     auto& unit = units_[name];
     unit = std::make_unique<UnitRunner>(shared_, ++last_number_, std::move(spec));
-    unit->hold_sockets();
     return *unit;
+}
+
+UnitRunner& Supervisor::add(UnitSpecPtr spec) {
+    auto& unit = make(std::move(spec));
+    unit.hold_sockets();
+    return unit;
 }
 
 std::vector<UnitSpecPtr> Supervisor::read_units() {
@@ -136,6 +141,7 @@ ApplyPlan Supervisor::plan() const {
             if (auto const serving = units_.at(step.unit)->serving_spec(); serving && serving != step.spec)
                 if (auto again = plan_change(serving, step.spec); again.action == UnitAction::Restart)
                     step = std::move(again);
+    link_listeners(plan);
     return plan;
 }
 
@@ -180,11 +186,16 @@ void Supervisor::apply(std::function<void(Applied const&)> done) {
     tell_bad(plan);
     applying->open = 1; // ours, so that it cannot end before it is all begun
     for (auto const& step : plan.steps)
-        perform(step, applying);
+        if (step.action == UnitAction::Add)
+            make(step.spec);
+    Handover handover{plan, [this](std::string const& unit) { return find(unit); }};
+    for (auto const& step : plan.steps)
+        perform(step, handover, applying);
     shared_.loop.post([applying] { applying->close_one(); });
 }
 
-void Supervisor::perform(UnitStep const& step, std::shared_ptr<Applying> const& applying) {
+void Supervisor::perform(UnitStep const& step, Handover& handover,
+                         std::shared_ptr<Applying> const& applying) {
     auto const closing = [applying, name = step.unit](WishResult const& result) {
         applying->close(name, result);
     };
@@ -192,13 +203,21 @@ void Supervisor::perform(UnitStep const& step, std::shared_ptr<Applying> const& 
         ++applying->open;
         return closing({false, "it is being removed; apply again when it is gone", std::nullopt});
     }
+    // What is added is added all the same, and tries again for what it lacks.
+    if (auto const refusal = handover.refusal(step.unit);
+        !refusal.empty() && step.action != UnitAction::Add) {
+        ++applying->open;
+        return closing({false, refusal, std::nullopt});
+    }
     switch (step.action) {
     case UnitAction::Keep:
     case UnitAction::Bad:
         return;
     case UnitAction::Add: {
         ++applying->open;
-        auto& unit = add(step.spec);
+        auto& unit = *units_.at(step.unit);
+        unit.take_in(handover.take(step.unit));
+        unit.hold_sockets();
         shared_.events.say(Weight::Normal, "unit-added", step.unit, "added");
         if (!unit.sockets().is_complete()) {
             if (step.spec->start_at_boot)
@@ -223,7 +242,8 @@ void Supervisor::perform(UnitStep const& step, std::shared_ptr<Applying> const& 
     case UnitAction::Update:
         ++applying->open;
         shared_.events.say(Weight::Normal, "unit-changed", step.unit, "its file has changed");
-        return units_.at(step.unit)->change(step.spec, step.action == UnitAction::Restart, closing);
+        return units_.at(step.unit)->change(step.spec, step.action == UnitAction::Restart,
+                                            handover.take(step.unit), closing);
     }
 }
 

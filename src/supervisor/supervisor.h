@@ -5,6 +5,7 @@
 #pragma once
 
 #include "supervisor/apply_plan.h"
+#include "supervisor/handover.h"
 #include "supervisor/unit_runner.h"
 
 #include <functional>
@@ -70,7 +71,8 @@ private:
     void reap();
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void tell_bad(ApplyPlan const& plan);
-    void perform(UnitStep const& step, std::shared_ptr<Applying> const& applying);
+    UnitRunner& make(UnitSpecPtr spec);
+    void perform(UnitStep const& step, Handover& handover, std::shared_ptr<Applying> const& applying);
     void erase_later(std::string const& name);
 
     SupervisorOptions options_;

@@ -199,8 +199,11 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
         retire_unlisted(is_running());
     else if (report.happening == Happening::DrainDeadlinePassed)
         underway().rollouts.killed_at_deadline();
-    else if (auto const verdict = meaning_of(report.happening).verdict)
+    else if (auto const verdict = meaning_of(report.happening).verdict) {
+        if (auto const serving = serving_spec(); *verdict == Verdict::Failed && serving && is_running())
+            sockets_.withdraw(*serving);
         finish_rollout(report, *verdict, told);
+    }
 }
 
 void UnitRunner::begin_rollout(GenerationId id) {

@@ -33,6 +33,9 @@ struct RunningWorker {
     WorkerProcess process;
 };
 
+/// What a change that was refused answers.
+[[nodiscard]] std::string refusal_text(Error const& why);
+
 class UnitRunner final : private WorkerObserver {
 public:
     /// `number` names the unit to the event loop (EventLoop::set_owner), never 0.
@@ -69,10 +72,18 @@ public:
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
-    /// Takes over a changed spec. `restart`: what runs is replaced by it. Where something runs, a new socket
-    /// that cannot be bound refuses it with nothing changed, and a rollout that fails leaves the old
-    /// generation with all it had.
+    /// The first half of change(): binds what `spec` lists and is not held or coming. Where something runs, a
+    /// socket that cannot be bound refuses the change with nothing changed.
+    [[nodiscard]] Result<std::vector<Listener>> prepare(UnitSpec const& spec, Arrivals const& arrivals);
+    /// Takes over a changed spec and what was made ready for it. `restart`: what runs is replaced by it, and
+    /// a rollout that fails leaves the old generation with all it had.
+    void change(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived, WishAnswer answer);
+    /// Both.
     void change(UnitSpecPtr spec, bool restart, WishAnswer answer);
+    /// A unit that an apply brings is given what comes from others, before hold_sockets().
+    void take_in(std::vector<Listener> arrived) { sockets_.take_over(wanted_, std::move(arrived)); }
+    [[nodiscard]] Listener release(ListenerIdentity const& listener) { return sockets_.release(listener); }
+    void mark_replaced(ListenerIdentity const& listener) { sockets_.mark_replaced(listener); }
     /// Stops, and gives the sockets up; `removed` is called when nothing is left.
     void remove(std::function<void()> removed);
     /// SIGKILL to every worker, now. All that a broken unit still does.
@@ -104,7 +115,7 @@ private:
     void remember(lifecycle::Fact const& fact, MonotonicTime now);
 
     // a changed or removed spec (change.cc)
-    void change_at_rest(UnitSpecPtr spec, bool restart, WishAnswer answer);
+    void change_at_rest(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived, WishAnswer answer);
     /// The wanted spec is another one; returns the one before.
     UnitSpecPtr want(UnitSpecPtr spec);
     void push_fresh(std::vector<int> const& known);

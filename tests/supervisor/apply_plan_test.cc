@@ -159,3 +159,72 @@ TEST_CASE("a folder that cannot be read removes no unit", "[supervisor]") {
     CHECK(plan.folder_errors.size() == 1);
     CHECK(!plan.is_complete());
 }
+
+namespace {
+
+std::string listening(std::vector<std::string> const& addresses) {
+    std::string text;
+    for (auto const& address : addresses)
+        text += "[[socket]]\nname = \"s" + std::to_string(text.size()) + "\"\nlisten = \"" + address + "\"\n";
+    return text + plain;
+}
+
+/// unit -> its addresses, before and after: every listener of the plan that has to do with another one.
+std::string links(std::map<std::string, std::vector<std::string>> const& before,
+                  std::map<std::string, std::vector<std::string>> const& after) {
+    std::map<std::string, UnitSpecPtr> now;
+    for (auto const& [unit, addresses] : before)
+        now[unit] = unit_of(unit, listening(addresses));
+    for (auto& [unit, spec] : now) {
+        auto from_file = std::make_shared<UnitSpec>(*spec);
+        from_file->path = unit + ".toml";
+        spec = from_file;
+    }
+    LoadedUnits files;
+    for (auto const& [unit, addresses] : after)
+        files.specs[unit] = unit_of(unit, listening(addresses));
+    auto plan = plan_apply(now, files);
+    link_listeners(plan);
+    std::string text;
+    for (auto const& step : plan.steps)
+        for (auto const& listener : step.listeners) {
+            auto const what =
+                step.unit + " " + std::string{to_name(listener.action)} + " " + to_string(listener.address);
+            if (!listener.other_unit.empty())
+                text += what + " with " + listener.other_unit + "\n";
+            for (auto const& displaced : listener.displaced)
+                text += what + " for " + to_string(displaced.address) + " of " + displaced.unit + "\n";
+        }
+    return text;
+}
+
+} // namespace
+
+TEST_CASE("an address that one unit loses and another gains is moved, whatever their names", "[supervisor]") {
+    CHECK(links({{"a", {"80"}}, {"b", {"81"}}}, {{"a", {"82"}}, {"b", {"81", "80"}}}) ==
+          "a remove 80 with b\nb add 80 with a\n");
+    CHECK(links({{"a", {"81"}}, {"b", {"80"}}}, {{"a", {"81", "80"}}, {"b", {"82"}}}) ==
+          "a add 80 with b\nb remove 80 with a\n");
+    CHECK(links({{"a", {"80"}}, {"b", {"81"}}}, {{"a", {"81"}}, {"b", {"80"}}}) ==
+          "a add 81 with b\na remove 80 with b\nb add 80 with a\nb remove 81 with a\n"); // a cycle
+    CHECK(links({{"a", {"/run/a"}}}, {{"b", {"/run/a"}}}) ==
+          "a remove unix:/run/a with b\nb add unix:/run/a with a\n");
+    CHECK(
+        links({{"a", {"80"}}}, {{"b", {"80"}}, {"c", {"80"}}}) ==
+        "a remove 80 with b\nb add 80 with a\nc add 80 for 80 of a\n"); // the second is refused by the kernel
+}
+
+TEST_CASE("what is the same, elsewhere, or has any port has nothing to do with another", "[supervisor]") {
+    CHECK(links({{"a", {"80"}}}, {{"a", {"80"}}, {"b", {"81"}}}).empty());
+    CHECK(links({{"a", {"127.0.0.1:80"}}}, {{"b", {"127.0.0.2:80"}}}).empty());
+    CHECK(links({{"a", {"127.0.0.1:0"}}}, {{"b", {"127.0.0.1:0"}}}).empty());
+    CHECK(links({{"a", {"80"}}}, {{"b", {"udp://0.0.0.0:80"}}}).empty());
+}
+
+TEST_CASE("an address that is in the way and goes is told with the new one", "[supervisor]") {
+    CHECK(links({{"a", {"80"}}}, {{"a", {"0.0.0.0:80"}}}) == "a add 0.0.0.0:80 for 80 of a\n");
+    CHECK(links({{"a", {"0.0.0.0:80"}}, {"b", {"81"}}}, {{"a", {"82"}}, {"b", {"127.0.0.1:80"}}}) ==
+          "b add 127.0.0.1:80 for 0.0.0.0:80 of a\n");
+    CHECK(links({{"a", {"127.0.0.1:80", "127.0.0.2:80"}}}, {{"a", {"80"}}}) ==
+          "a add 80 for 127.0.0.1:80 of a\na add 80 for 127.0.0.2:80 of a\n");
+}

@@ -25,10 +25,12 @@ struct Custody : OneUnit {
     }
     Outcome change(std::string const& to, bool is_served = true, Duration deadline = 10s) {
         auto const changed = spec_with(to);
-        auto taken = sockets.take_over(changed);
-        if (taken)
-            sockets.retire_unlisted(*changed, is_served, deadline, [this] { ++retired; });
-        return taken;
+        auto bound = sockets.bind_new(*changed, {}, true);
+        if (!bound)
+            return bound.error();
+        sockets.take_over(changed, std::move(bound).value());
+        sockets.retire_unlisted(*changed, is_served, deadline, [this] { ++retired; });
+        return {};
     }
     [[nodiscard]] std::string told(std::string const& kind) const {
         std::string texts;
@@ -220,7 +222,9 @@ TEST_CASE("listeners that come while the unit is watched are watched too", "[sup
     reserved.reset();
     auto const changed = spec_with(tcp_socket("b", port));
     SECTION("by a change") {
-        REQUIRE(custody.sockets.take_over(changed));
+        auto bound = custody.sockets.bind_new(*changed, {}, true);
+        REQUIRE(bound);
+        custody.sockets.take_over(changed, std::move(bound).value());
         custody.sockets.retire_unlisted(*changed, false, 0s, {});
     }
     SECTION("by a new binding") {

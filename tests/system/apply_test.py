@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 
-from harness import FACTOR, Story, connect, http_get, main, read_answer, wait_for, web
+from harness import FACTOR, Story, connect, free_port, http_get, main, read_answer, wait_for, web
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 
@@ -202,6 +202,44 @@ class Apply(Story):
             self.assertIn(process.returncode, (0, 1), out + err)  # 1: superseded by the next
         self.assert_says(daemon.run("apply"), 0)
         self.assertIn("release=4", http_get(daemon.port("web"))[1])
+
+    def test_an_address_moves_between_running_units_under_load_and_nobody_is_lost(self):
+        """It was refused: the address was in use by holdfastd itself."""
+        port, other = free_port(), free_port()
+        first, second = "127.0.0.1:%d" % port, "127.0.0.1:%d" % other
+        daemon = self.daemon({"a": web([first, "127.0.0.2:0"], release="a"), "b": web(second, release="b")})
+        loads = [self.load(target, seconds=2) for target in (port, other)]
+        daemon.write("a", web("127.0.0.2:0", release="a"))
+        daemon.write("b", web([second, first], release="b"))
+        self.assert_says(daemon.run("plan"), 0, "comes from unit a", "goes to unit b")
+        self.assert_says(daemon.run("apply"), 0)
+        self.assertIn("release=b", http_get(port)[1])
+        self.assert_says(daemon.run("plan"), 0, "Nothing would change")
+        daemon.write("a", web(second, release="a"))  # and now they swap, in a way
+        daemon.write("b", web(first, release="b"))
+        self.assert_says(daemon.run("apply"), 0)
+        self.assertIn("release=a", http_get(other)[1])
+        self.assertIn("release=b", http_get(port)[1])
+        daemon.write("a", web(first, release="a"))
+        daemon.write("b", web(second, release="b"))
+        self.assert_says(daemon.run("apply"), 0)
+        for load in loads:
+            self.assert_clean(load.finish(), least=100)
+        self.assertIn("release=a", http_get(port)[1])
+
+    def test_an_address_that_covers_another_takes_its_place_under_load(self):
+        """"80" to "0.0.0.0:80" of a running unit was refused, for the unit's own socket."""
+        self.needs_root("only root can hide a socket until its workers are ready")
+        port = free_port()
+        daemon = self.daemon({"web": web(str(port), release="0")})
+        load = self.load(port, seconds=2, keep_alive=False)
+        for turn, host in enumerate(("0.0.0.0:", "127.0.0.1:", "[::]:", "0.0.0.0:", "")):
+            daemon.write("web", web(host + str(port), release=str(turn)))
+            self.assert_says(daemon.run("plan"), 0, "takes the place of")
+            self.assert_says(daemon.run("apply"), 0)
+            self.assertIn("release=%d" % turn, http_get(port)[1])
+            self.assert_says(daemon.run("plan"), 0, "Nothing would change")
+        self.assert_clean(load.finish(), least=100)
 
     def test_what_serves_keeps_its_sockets_while_the_file_is_broken_and_changed_again(self):
         """After a failed rollout a second change compared with the broken file, not with what serves, and closed a socket of it."""
