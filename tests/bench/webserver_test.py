@@ -305,6 +305,7 @@ class Leaving(unittest.TestCase):
             with listener(blocking) as tcp:
                 with Supervised([tcp]) as old:
                     with Client(tcp) as busy:
+                        busy.get()  # accepted: else it would belong to the next one too
                         busy.send(b"GET /slow?ms=100 HTTP/1.1\r\n\r\n")
                         old.terminate()
                         self.assertIn(busy.answer()[0], (200,))

@@ -180,6 +180,8 @@ def main():
         action, _, value = argument.partition("=")
         if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always"):
             options[action] = value
+            if action == "shutdown-on-usr1":  # before anybody is told that we are ready
+                signal.signal(signal.SIGUSR1, lambda *_: None)
         elif action == "once":
             if os.path.exists(value):
                 break
@@ -187,8 +189,6 @@ def main():
         else:
             act(action, value, None if "ignore-term" in options else asked)
     listeners = [socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", "0")))]
-    if "shutdown-on-usr1" in options:
-        signal.signal(signal.SIGUSR1, lambda *_: None)
     if "shutdown-always" in options:
         threading.Thread(target=keep_shutting_down, args=(listeners,), daemon=True).start()
     serve(listeners, options, asked)
