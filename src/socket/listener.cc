@@ -108,6 +108,7 @@ Listener make_listener(Making const& making) {
     listener.name = making.socket.name;
     listener.wanted = making.address;
     listener.port = making.address.port;
+    listener.bound_with = {making.socket.free_bind, making.socket.non_blocking};
     listener.is_hidden = making.side.is_hidden;
     return listener;
 }

@@ -13,11 +13,18 @@
 
 namespace holdfast {
 
+/// What was asked for when a listener was bound and cannot be changed any more.
+struct BoundWith {
+    bool free_bind = false;
+    bool non_blocking = false;
+};
+
 struct Listener {
     UniqueFd fd;
-    std::string name;         ///< of its [[socket]] table
-    ListenAddress wanted;     ///< as the unit says
-    std::uint16_t port = 0;   ///< the port it is really bound to; 0 where there is none
+    std::string name;       ///< of its [[socket]] table
+    ListenAddress wanted;   ///< as the unit says
+    std::uint16_t port = 0; ///< the port it is really bound to; 0 where there is none
+    BoundWith bound_with;
     bool is_hidden = false;   ///< no client gets to it until reveal()
     bool is_replaced = false; ///< it is to go, and another one of ours answers for its clients
     dev_t path_device = 0; ///< unix path: identity of the node that we made, so that only our own is unlinked

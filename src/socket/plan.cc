@@ -51,9 +51,7 @@ ListenerStep compare(SocketSpec const& from, SocketSpec const& to, ListenAddress
         note(step.why, "backlog", std::to_string(from.backlog), std::to_string(to.backlog));
     if (address.is_unix() && !address.is_abstract())
         note(step.why, "socket_mode", octal(from.socket_mode), octal(to.socket_mode));
-    if (!address.is_unix())
-        note(step.deferred, "free_bind", on_off(from.free_bind), on_off(to.free_bind));
-    note(step.deferred, "non_blocking", on_off(from.non_blocking), on_off(to.non_blocking));
+    step.deferred = deferred_settings({from.free_bind, from.non_blocking}, to, address.transport);
     step.action = step.why.empty() ? ListenerAction::Keep : ListenerAction::Change;
     return step;
 }
@@ -93,6 +91,14 @@ bool may_collide(ListenAddress const& one, ListenAddress const& other) {
     if (one.port != other.port || one.port == 0)
         return false;
     return covers(plain_host(one), plain_host(other)) || covers(plain_host(other), plain_host(one));
+}
+
+std::vector<std::string> deferred_settings(BoundWith bound, SocketSpec const& wanted, Transport transport) {
+    std::vector<std::string> deferred;
+    if (transport != Transport::UnixStream)
+        note(deferred, "free_bind", on_off(bound.free_bind), on_off(wanted.free_bind));
+    note(deferred, "non_blocking", on_off(bound.non_blocking), on_off(wanted.non_blocking));
+    return deferred;
 }
 
 std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/enum_names.h"
+#include "socket/listener.h"
 #include "unit/spec.h"
 
 #include <string>
@@ -45,6 +46,11 @@ struct ListenerStep {
 /// Is a listener at one of these in the way of binding the other? Where that depends on the system
 /// (net.ipv6.bindv6only) it is.
 [[nodiscard]] bool may_collide(ListenAddress const& one, ListenAddress const& other);
+
+/// What a listener that was bound so does not have of `wanted` until it is bound anew: "free_bind false ->
+/// true". A setting that means nothing for the transport does not count.
+[[nodiscard]] std::vector<std::string> deferred_settings(BoundWith bound, SocketSpec const& wanted,
+                                                         Transport transport);
 
 /// In the order of the new sockets, removals last.
 [[nodiscard]] std::vector<ListenerStep> plan_listeners(std::vector<SocketSpec> const& now,

@@ -142,6 +142,7 @@ Outcome mend_unix(Listener& listener, int backlog) {
     SocketSpec spec;
     spec.name = listener.name;
     spec.backlog = backlog;
+    spec.free_bind = listener.bound_with.free_bind;
     spec.non_blocking = (::fcntl(listener.fd.raw(), F_GETFL) & O_NONBLOCK) != 0;
     if (listener.path_inode != 0) {
         auto const node = look_at(listener.wanted.host);

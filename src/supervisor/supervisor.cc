@@ -2,6 +2,7 @@
 #include "supervisor/supervisor.h"
 
 #include "base/text.h"
+#include "supervisor/addresses.h"
 
 #include <cerrno>
 #include <csignal>
@@ -142,7 +143,36 @@ ApplyPlan Supervisor::plan() const {
                 if (auto again = plan_change(serving, step.spec); again.action == UnitAction::Restart)
                     step = std::move(again);
     link_listeners(plan);
+    for (auto& step : plan.steps)
+        if (step.spec)
+            note_deferred(step);
     return plan;
+}
+
+/// What a listener was bound with is known to itself alone: the spec that it was bound for may be gone.
+void Supervisor::note_deferred(UnitStep& step) const {
+    auto const sockets = sockets_of(*step.spec);
+    auto const deferred_of = [&](Listener const& held) {
+        auto const wanted = sockets.find(identity_of(held));
+        return wanted == sockets.end()
+                   ? std::vector<std::string>{}
+                   : deferred_settings(held.bound_with, *wanted->second, held.wanted.transport);
+    };
+    std::unordered_map<ListenerIdentity, std::vector<std::string>, IdentityHash> deferred;
+    if (auto const unit = units_.find(step.unit); unit != units_.end())
+        for (auto const& held : unit->second->sockets().held())
+            if (auto settings = deferred_of(held); !settings.empty())
+                deferred.emplace(identity_of(held), std::move(settings));
+    for (auto& listener : step.listeners) {
+        ListenerIdentity const identity{listener.name, listener.address};
+        listener.deferred.clear();
+        if (auto const found = deferred.find(identity); found != deferred.end())
+            listener.deferred = found->second;
+        else if (auto const other = units_.find(listener.other_unit);
+                 other != units_.end() && listener.action == ListenerAction::Add)
+            if (auto const* const held = other->second->sockets().find(identity))
+                listener.deferred = deferred_of(*held);
+    }
 }
 
 /// An apply that is under way: how much of it is still to end.

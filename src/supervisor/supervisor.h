@@ -72,6 +72,7 @@ private:
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void tell_bad(ApplyPlan const& plan);
     UnitRunner& make(UnitSpecPtr spec);
+    void note_deferred(UnitStep& step) const;
     void perform(UnitStep const& step, Handover& handover, std::shared_ptr<Applying> const& applying);
     void erase_later(std::string const& name);
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/view.h"
 
+#include "base/text.h"
+#include "supervisor/addresses.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -203,8 +206,14 @@ Look::Look(Supervisor const& looked_at) : supervisor{looked_at} {
 
 json sockets(UnitRunner const& unit, Look& look) {
     json list = json::array();
+    auto const wanted = sockets_of(unit.spec());
     for (auto const& held : unit.sockets().held()) {
         auto shape = socket_shape(unit, held.name, held.bound());
+        if (auto const socket = wanted.find(identity_of(held)); socket != wanted.end())
+            if (auto const deferred =
+                    deferred_settings(held.bound_with, *socket->second, held.wanted.transport);
+                !deferred.empty())
+                shape["problem"] = "when it is bound next: " + join(deferred, ", ");
         shape["fd"] = held.fd.raw();
         if (auto const queue = look.queues.queue_of(held)) {
             shape["queue"] = queue->waiting;

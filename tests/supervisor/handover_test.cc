@@ -13,8 +13,13 @@ using namespace holdfast::test;
 
 namespace {
 
+/// Below those that the kernel gives to clients, and never the same twice.
 std::uint16_t free_port() {
-    return port_of(listen_on_loopback());
+    static auto port = static_cast<std::uint16_t>(12000 + ::getpid() % 10000);
+    do
+        ++port;
+    while (!listen_on_loopback(port).is_open());
+    return port;
 }
 
 struct Units : Home {
@@ -190,4 +195,40 @@ TEST_CASE("a release that fails takes no client from what serves, though its add
     CHECK(test.apply().message.empty());
     CHECK(test.held_by("a") == test.first);
     CHECK(connect_to(test.one).is_open());
+}
+
+TEST_CASE("what waits for a new bind is told by every plan until it is bound anew", "[supervisor]") {
+    // After one apply it was forgotten: the file and the wanted spec were the same then.
+    Units test;
+    auto const with = [&](std::string const& lines) {
+        test.file("a", "[[socket]]\nname = \"s\"\nlisten = \"" + test.first + "\"\n" + lines + service(runs));
+    };
+    auto const deferred = [&](std::size_t unit = 0) {
+        return test.supervisor->plan().steps.at(unit).listeners.at(0).deferred;
+    };
+    using Lines = std::vector<std::string>;
+    with("");
+    REQUIRE(test.apply().ok);
+    CHECK(deferred().empty());
+    with("free_bind = true\nnon_blocking = true\n");
+    Lines const both{"free_bind false -> true", "non_blocking false -> true"};
+    CHECK(deferred() == both);
+    REQUIRE(test.apply().ok);
+    CHECK(deferred() == both);
+    with("free_bind = true\n");
+    REQUIRE(test.apply().ok);
+    CHECK(deferred() == Lines{"free_bind false -> true"});
+    CHECK(test.supervisor->plan().steps.at(0).action == UnitAction::Keep);
+
+    test.unit_file("a", {});
+    test.file("b", "[[socket]]\nname = \"t\"\nlisten = \"" + test.first + "\"\nnon_blocking = true\n" +
+                       service(runs));
+    CHECK(deferred(1) == Lines{"non_blocking false -> true"}); // it moves as it is
+    REQUIRE(test.apply().ok);
+    CHECK(deferred(1) == Lines{"non_blocking false -> true"});
+    std::filesystem::remove(test.folder / "units/b.toml");
+    REQUIRE(test.apply().ok);
+    with("non_blocking = true\n");
+    REQUIRE(test.apply().ok);
+    CHECK(deferred().empty()); // bound anew
 }
