@@ -241,6 +241,17 @@ class Apply(Story):
             self.assert_says(daemon.run("plan"), 0, "Nothing would change")
         self.assert_clean(load.finish(), least=100)
 
+    def test_what_waits_for_a_new_bind_is_said_until_then(self):
+        """One plan said it, and after the apply nobody did."""
+        daemon = self.daemon({"web": web()})
+        daemon.write("web", web(socket_more={"free_bind": True}))
+        for verb in ("plan", "apply", "plan"):
+            self.assert_says(daemon.run(verb), 0, "when it is bound next: free_bind false -> true")
+        self.assert_says(daemon.run("status", "web"), 0, "when it is bound next: free_bind false -> true")
+        daemon.write("web", web())
+        self.assert_says(daemon.run("apply"), 0)
+        self.assert_says(daemon.run("plan"), 0, "Nothing would change")
+
     def test_what_serves_keeps_its_sockets_while_the_file_is_broken_and_changed_again(self):
         """After a failed rollout a second change compared with the broken file, not with what serves, and closed a socket of it."""
         daemon = self.daemon({"web": web(["127.0.0.1:0", "127.0.0.2:0"])})

@@ -216,6 +216,21 @@ class Handoff(Story):
         self.assertEqual(frames[1]["addresses"], ["127.0.0.2:%d" % daemon.port("scm", "two")])
         self.assertEqual(daemon.pid_of("scm"), pid, "nothing was restarted for it")
 
+    def test_a_listener_that_had_to_be_made_anew_is_pushed_to_the_worker_that_runs(self):
+        out, path = os.path.join(self.folder, "frames"), os.path.join(self.folder, "w.sock")
+        service = {"type": "notify", "handoff": ["scm_rights"], "exec_start": [*SCM_WORKER, out, "get", "--serve"]}
+        daemon = self.daemon({"scm": unit_text([tcp("one", "unix:" + path)], service)})
+        self.frames(out, 1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(os.path.join(daemon.runtime, "handoff.sock"))
+            sock.send(b"get scm")
+            fds = socket.recv_fds(sock, 65536, 253)[1]
+        with socket.socket(fileno=fds[0]) as shared:
+            shared.shutdown(socket.SHUT_RDWR)
+        frames = self.frames(out, 2)
+        self.assertEqual((frames[1]["head"], frames[1]["names"], frames[1]["addresses"]), ("push 1 0", ["one"], [path]))
+        self.assertNotIn("socket-renewed", [event["kind"] for event in daemon.call("Events")["events"]])
+
     def test_a_worker_may_have_both_conventions(self):
         unit = sleeper([tcp("http")], handoff=["listen_fds", "scm_rights"])
         daemon = self.daemon({"both": unit})
