@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/sock_diag.h"
 
+#include "base/ensure.h"
+
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -11,6 +13,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 
@@ -61,20 +64,25 @@ Result<bool> take_apart(nlmsghdr const* message, std::size_t length, SeeMessage 
     return false;
 }
 
+/// Reads one buffer of answers. True when the answer is complete.
+Result<bool> receive(FdRef netlink, SeeMessage const& see) {
+    alignas(nlmsghdr) std::array<std::byte, 32768> buffer;
+    ssize_t count = 0;
+    do
+        count = ::recv(netlink.raw(), buffer.data(), buffer.size(), 0);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        return system_error(errno, "read the kernel's list of sockets");
+    return take_apart(reinterpret_cast<nlmsghdr const*>(buffer.data()), static_cast<std::size_t>(count), see);
+}
+
 template <class Body>
 Outcome ask(Request<Body> const& request, SeeMessage const& see) {
     UniqueFd const netlink{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG)};
     if (!netlink.is_open() || ::send(netlink.raw(), &request, sizeof request, 0) < 0)
         return system_error(errno, "ask the kernel for its list of sockets");
-    alignas(nlmsghdr) std::array<std::byte, 32768> buffer;
     for (;;) {
-        ssize_t const count = ::recv(netlink.raw(), buffer.data(), buffer.size(), 0);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return system_error(errno, "read the kernel's list of sockets");
-        auto const done = take_apart(reinterpret_cast<nlmsghdr const*>(buffer.data()),
-                                     static_cast<std::size_t>(count), see);
+        auto const done = receive(netlink, see);
         if (!done)
             return done.error();
         if (*done)
@@ -120,6 +128,8 @@ InetSocket to_inet_socket(inet_diag_msg const& body, nlmsghdr const& message) {
     socket.port = ntohs(body.id.idiag_sport);
     socket.inode = body.idiag_inode;
     socket.uid = body.idiag_uid;
+    socket.is_listening = body.idiag_state == TCP_LISTEN;
+    socket.cookie = std::uint64_t{body.id.idiag_cookie[1]} << 32 | body.id.idiag_cookie[0];
     if (body.idiag_family == AF_INET) {
         socket.host.s6_addr[10] = socket.host.s6_addr[11] = 0xff;
         std::memcpy(&socket.host.s6_addr[12], &body.id.idiag_src[0], 4);
@@ -131,6 +141,19 @@ InetSocket to_inet_socket(inet_diag_msg const& body, nlmsghdr const& message) {
             socket.is_v6_only = *data != 0;
     });
     return socket;
+}
+
+/// The host of an address in the form of inet_diag_sockid.
+void copy_host(KernelAddress const& from, std::uint32_t (&host)[4]) {
+    if (from.family() == AF_INET) {
+        sockaddr_in in;
+        std::memcpy(&in, &from.storage, sizeof in);
+        std::memcpy(host, &in.sin_addr, sizeof in.sin_addr);
+    } else {
+        sockaddr_in6 in;
+        std::memcpy(&in, &from.storage, sizeof in);
+        std::memcpy(host, &in.sin6_addr, sizeof in.sin6_addr);
+    }
 }
 
 UnixSocket to_unix_socket(unix_diag_msg const& body, nlmsghdr const& message) {
@@ -194,6 +217,40 @@ Result<std::vector<InetSocket>> list_handshakes(std::uint16_t port) {
         return v6;
     all->insert(all->end(), v6->begin(), v6->end());
     return all;
+}
+
+Result<std::vector<std::uint32_t>> find_by_hash(KernelAddress const& server, KernelAddress const& client,
+                                                std::span<std::uint16_t const> ports) {
+    ensure(ports.size() <= most_lookups, "a netlink socket's buffer takes the answers");
+    auto request = make_request<inet_diag_req_v2>(0);
+    request.body.sdiag_family = static_cast<std::uint8_t>(server.family());
+    request.body.sdiag_protocol = IPPROTO_TCP;
+    request.body.idiag_states = every_state;
+    request.body.id.idiag_cookie[0] = request.body.id.idiag_cookie[1] =
+        static_cast<std::uint32_t>(INET_DIAG_NOCOOKIE);
+    copy_host(server, request.body.id.idiag_src);
+    copy_host(client, request.body.id.idiag_dst);
+    request.body.id.idiag_sport = htons(port_of(server));
+    std::vector<Request<inet_diag_req_v2>> requests;
+    for (std::uint16_t const port : ports) {
+        request.body.id.idiag_dport = htons(port);
+        requests.push_back(request);
+    }
+    UniqueFd const netlink{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG)};
+    if (!netlink.is_open() || ::send(netlink.raw(), requests.data(), requests.size() * sizeof request, 0) < 0)
+        return system_error(errno, "ask the kernel for its list of sockets");
+    std::vector<std::uint32_t> inodes;
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+        std::uint32_t inode = 0;
+        auto const done = receive(netlink, [&](nlmsghdr const& message) {
+            if (auto const body = body_of<inet_diag_msg>(message))
+                inode = body->idiag_inode;
+        });
+        if (!done && done.error().code != ENOENT)
+            return done.error();
+        inodes.push_back(inode);
+    }
+    return inodes;
 }
 
 Outcome list_unix_sockets(std::function<void(UnixSocket const&)> const& see) {

@@ -5,10 +5,12 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "socket/kernel_address.h"
 
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,8 +25,10 @@ struct InetSocket {
     std::uint16_t port = 0;
     in6_addr host{}; ///< an IPv4 address in the form ::ffff:a.b.c.d
     bool is_v6_only = false;
-    std::uint32_t inode = 0;
+    bool is_listening = false; ///< tcp; another one that is bound may be listed beside those that listen
+    std::uint32_t inode = 0;   ///< 0 for a handshake, which is no socket of its own yet
     uid_t uid = 0;
+    std::uint64_t cookie = 0; ///< of this socket alone, as long as the system is up; SO_COOKIE
 };
 
 /// Handshakes: a client's SYN was answered and its connection is in no accept queue yet (SYN_RECV and, since
@@ -39,6 +43,15 @@ inline constexpr std::uint16_t any_port = 0;
 
 /// TCP handshakes under way on `port`, of both families.
 [[nodiscard]] Result<std::vector<InetSocket>> list_handshakes(std::uint16_t port);
+
+/// For each of `ports` (at most `most_lookups`) the inode of the listener that would get a connection from
+/// that port of `client` if there were no steering program: of a SO_REUSEPORT group the member that the hash
+/// of the two addresses points at. 0 where nobody listens. `server` carries a port; both are of one family.
+/// TCP only (what the kernel answers for UDP is something else).
+[[nodiscard]] Result<std::vector<std::uint32_t>>
+find_by_hash(KernelAddress const& server, KernelAddress const& client, std::span<std::uint16_t const> ports);
+/// One system call asks for so many; the answers of each have to fit into a netlink socket's buffer.
+inline constexpr std::size_t most_lookups = 64;
 
 /// One unix socket of a list.
 struct UnixSocket {

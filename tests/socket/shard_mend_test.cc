@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shards that a worker shut down, and groups taken over from an earlier process.
+#include "catch.h"
+#include "shard_support.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <random>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+using namespace holdfast;
+using namespace holdfast::test;
+
+namespace {
+
+void shut_down(ShardGroup const& group, Shard shard) {
+    REQUIRE(::shutdown(group.listener(shard).fd.raw(), SHUT_RDWR) == 0);
+}
+
+bool mend(ShardGroup& group) {
+    auto const mended = group.mend(64);
+    if (!mended)
+        FAIL(to_string(mended.error()));
+    return *mended;
+}
+
+/// Duplicates of all members, as the store would hand them back.
+std::vector<ShardMember> saved_members(ShardGroup const& group) {
+    std::vector<ShardMember> saved;
+    for (ShardMember const& member : group.members()) {
+        ShardMember copy;
+        copy.shard = member.shard;
+        copy.listener.name = member.listener.name;
+        copy.listener.wanted = member.listener.wanted;
+        copy.listener.port = member.listener.port;
+        copy.listener.fd = UniqueFd{::fcntl(member.listener.fd.raw(), F_DUPFD_CLOEXEC, 0)};
+        saved.push_back(std::move(copy));
+    }
+    return saved;
+}
+
+int error_of(std::vector<ShardMember> members) {
+    auto const group = ShardGroup::adopt(std::move(members), all_to(blue(0)));
+    return group ? 0 : group.error().code;
+}
+
+} // namespace
+
+TEST_CASE("a shard that a worker shut down is told by a look, and listens again where it is meant to be",
+          "[socket]") {
+    for (auto const& address : {tcp("127.0.0.1"), tcp("::1"), tcp("")}) {
+        auto group = bind_group(address, 3);
+        CHECK_FALSE(mend(group));
+        for (Shard const shard : {blue(0), green(1), green(2)}) {
+            REQUIRE(group.steer(share_equally(shards_of(Bank::Blue, 3))));
+            shut_down(group, shard);
+            CHECK(look_at(group).shut_down == std::vector{shard});
+            CHECK(mend(group));
+            CHECK(look_at(group).shut_down.empty());
+            CHECK(group.shares() == share_equally(shards_of(Bank::Blue, 3)));
+            for (auto const& [hit, count] : hits(group, 60))
+                CHECK(hit.bank == Bank::Blue);
+            CHECK(leads_to_each(group));
+        }
+    }
+}
+
+TEST_CASE("a whole bank that its workers shut down in any order is mended, and the other one serves on",
+          "[socket]") {
+    std::mt19937 random{std::random_device{}()};
+    for (int round = 0; round < 20; ++round) {
+        auto group = bind_group(tcp("127.0.0.1"), 6);
+        auto leaving = shards_of(Bank::Green, 6);
+        std::shuffle(leaving.begin(), leaving.end(), random);
+        leaving.resize(1 + random() % 6);
+        for (Shard const& shard : leaving)
+            shut_down(group, shard);
+        CHECK(mend(group));
+        auto const found = hits(group, 100);
+        CHECK(std::all_of(found.begin(), found.end(),
+                          [](auto const& row) { return row.first.bank == Bank::Blue; }));
+        CHECK(leads_to_each(group));
+    }
+}
+
+TEST_CASE("a group that was mended grows and shrinks as before", "[socket]") {
+    auto const address = tcp("127.0.0.1");
+    auto group = bind_group(address, 4);
+    for (Shard const shard : {blue(0), green(0), blue(2)})
+        shut_down(group, shard);
+    REQUIRE(mend(group));
+    // The shards that serve are behind those that leave now, and have to be moved.
+    REQUIRE(group.steer(share_equally(std::vector{blue(0), green(0)})));
+    REQUIRE(told(group.shrink(1)) == "ok");
+    CHECK(hits(group, 60).size() == 2);
+    CHECK(leads_to_each(group));
+    REQUIRE(told(group.grow(shard_spec(address), 3)) == "ok");
+    CHECK(leads_to_each(group));
+}
+
+TEST_CASE("a shard is mended where connections of closed listeners migrate", "[socket]") {
+    auto const answer = in_own_network([]() -> std::string {
+        UniqueFd const setting{::open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC)};
+        if (!setting.is_open() || ::write(setting.raw(), "1", 1) != 1)
+            return "skipped: tcp_migrate_req cannot be set";
+        auto group = bind_group(tcp("127.0.0.1"), 3);
+        shut_down(group, blue(0));
+        shut_down(group, green(1));
+        bool const is_mended = mend(group) && leads_to_each(group);
+        auto const steered = group.steer(all_to(green(0)));
+        auto const shrunk = group.shrink(1);
+        return std::string{is_mended ? "mended, " : "not mended, "} + told(steered) + ", " + told(shrunk) +
+               (leads_to_each(group) ? ", right" : ", wrong");
+    });
+    if (!is_skipped(answer))
+        CHECK(answer == "mended, ok, ok, right");
+}
+
+TEST_CASE("a group is adopted with its order and its shares", "[socket]") {
+    for (auto const& address : {tcp("127.0.0.1"), tcp(""), udp("127.0.0.1")}) {
+        auto group = bind_group(address, 3);
+        REQUIRE(group.grow(shard_spec(address), 4));
+        REQUIRE(group.steer(all_to(green(3))));
+        auto saved = saved_members(group);
+        auto adopted = ShardGroup::adopt(std::move(saved), group.shares());
+        REQUIRE(adopted);
+        CHECK(adopted->slots() == 4);
+        CHECK(adopted->shares() == all_to(green(3)));
+        CHECK(hits(*adopted, 10) == std::map<Shard, int>{{green(3), 10}});
+        CHECK(leads_to_each(*adopted));
+    }
+}
+
+TEST_CASE("a group whose order was not saved is adopted in the kernel's order", "[socket]") {
+    std::mt19937 random{std::random_device{}()};
+    for (auto const& address : {tcp("127.0.0.1"), tcp("::1"), tcp("")}) {
+        auto group = bind_group(address, 5);
+        auto const ports = group.order_ports();
+        REQUIRE(ports.size() == 11);
+        auto saved = saved_members(group);
+        std::shuffle(saved.begin(), saved.end(), random);
+        auto adopted = ShardGroup::adopt(std::move(saved), all_to(blue(4)), ports);
+        REQUIRE(adopted);
+        CHECK(leads_to_each(*adopted));
+    }
+}
+
+TEST_CASE("members that are no whole group are not adopted", "[socket]") {
+    auto const group = bind_group(tcp("127.0.0.1"), 2);
+    CHECK(error_of({}) == EINVAL);
+    for (std::size_t gone = 0; gone < group.members().size(); ++gone) {
+        auto saved = saved_members(group);
+        saved.erase(saved.begin() + static_cast<std::ptrdiff_t>(gone));
+        CHECK(error_of(std::move(saved)) == EINVAL);
+    }
+    auto twice = saved_members(group);
+    twice[1].shard = twice[2].shard;
+    CHECK(error_of(std::move(twice)) == EINVAL);
+    auto elsewhere = saved_members(group);
+    elsewhere[1].listener.port = 1;
+    CHECK(error_of(std::move(elsewhere)) == EINVAL);
+    CHECK(error_of(saved_members(group)) == 0);
+}
