@@ -135,7 +135,7 @@ ApplyPlan Supervisor::plan() const {
     std::map<std::string, UnitSpecPtr> now;
     for (auto const& [name, unit] : units_)
         now[name] = unit->spec_ptr();
-    auto plan = plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist));
+    auto plan = plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist, now));
     // After a failed rollout the file and the wanted spec are the same, and what serves is another.
     for (auto& step : plan.steps)
         if (step.action == UnitAction::Keep || step.action == UnitAction::Update)
@@ -209,7 +209,7 @@ void Supervisor::apply(std::function<void(Applied const&)> done) {
         return shared_.loop.post([applying] { applying->close_one(); });
     }
     applying->result.plan = plan();
-    auto const plan = applying->result.plan; // a copy: what comes of a step is written into the other
+    auto const& plan = applying->result.plan; // what comes of a step is written into it, and none is moved
     applying->result.ok = plan.is_complete();
     if (!applying->result.ok)
         applying->result.message = "some unit files have errors and were left out";

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/text.h"
+#include "unit/source_stamp.h"
 #include "unit/toml_text.h"
 
 #include <algorithm>
@@ -37,12 +38,16 @@ bool is_toml_name(std::string_view name) {
            name.substr(name.size() - suffix.size()) == suffix;
 }
 
-// The names of the files that end in .toml, sorted.
-Result<std::vector<std::string>> toml_files_in(std::string const& folder) {
+struct Listing {
+    std::vector<std::string> files;           // that end in .toml, sorted
+    std::vector<std::string> drop_in_folders; // that end in .toml.d
+};
+
+Result<Listing> list_folder(std::string const& folder) {
     std::unique_ptr<DIR, int (*)(DIR*)> const stream{::opendir(folder.c_str()), ::closedir};
     if (!stream)
         return system_error(errno, "open the folder", folder);
-    std::vector<std::string> names;
+    Listing listing;
     for (;;) {
         errno = 0;
         auto const* const entry = ::readdir(stream.get());
@@ -50,17 +55,19 @@ Result<std::vector<std::string>> toml_files_in(std::string const& folder) {
             return system_error(errno, "read the folder", folder);
         if (!entry)
             break;
-        if (is_toml_name(entry->d_name))
-            names.emplace_back(entry->d_name);
+        std::string_view const name = entry->d_name;
+        if (is_toml_name(name))
+            listing.files.emplace_back(name);
+        else if (name.ends_with(".d") && is_toml_name(name.substr(0, name.size() - 2)))
+            listing.drop_in_folders.emplace_back(name);
     }
-    std::sort(names.begin(), names.end());
-    return names;
+    std::sort(listing.files.begin(), listing.files.end());
+    return listing;
 }
 
 // A link to /dev/null hides the file of that name in later folders, as systemd has it.
-bool is_masked(std::string const& path) {
-    struct stat status {};
-    return ::stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(1, 3);
+bool is_mask(struct stat const& status) {
+    return S_ISCHR(status.st_mode) && status.st_rdev == ::makedev(1, 3);
 }
 
 // Asked before it is opened, since opening a device or a FIFO may do something; and again when it is open,
@@ -122,45 +129,80 @@ Diagnostic unreadable(std::string const& path, Error const& error) {
     return about_file(path, message, error.code == 0 ? error.advice : advice_for(error.code));
 }
 
-// The drop-ins of FILE in `folders`: of one name the first folder's, all of them in the order of their names.
-std::vector<std::string> drop_in_paths(std::vector<std::string> const& folders, std::string const& file,
-                                       std::vector<Diagnostic>& problems) {
+// A file of a unit, looked at before it is read; one that cannot be looked at says why when it is read.
+struct SourceFile {
+    std::string path;
+    struct stat status {};
+    bool is_there = false;
+
+    explicit SourceFile(std::string at) : path{std::move(at)}, is_there{::stat(path.c_str(), &status) == 0} {}
+};
+
+struct UnitSource {
+    SourceFile main;
+    std::vector<SourceFile> drop_ins{};
+    std::vector<Diagnostic> problems{};
+
+    // 0 when what the unit says does not follow from what is there.
+    [[nodiscard]] std::uint64_t stamp(timespec now) const {
+        SourceStamp stamp{now};
+        bool is_whole = problems.empty() && main.is_there;
+        stamp.add(main.path, main.status);
+        for (auto const& file : drop_ins) {
+            is_whole = is_whole && file.is_there;
+            stamp.add(file.path, file.status);
+        }
+        return is_whole ? stamp.value() : 0;
+    }
+};
+
+// The drop-ins in these folders: of one name the first folder's, all of them in the order of their names.
+void find_drop_ins(std::vector<std::string> const& folders, UnitSource& source) {
     std::map<std::string, std::string> found;
     for (auto const& folder : folders) {
-        auto const drop_in_folder = folder + "/" + file + ".d";
-        auto const names = toml_files_in(drop_in_folder);
-        if (!names && names.error().code != ENOENT)
-            problems.push_back(unreadable(drop_in_folder, names.error()));
-        if (!names)
+        auto const listing = list_folder(folder);
+        if (!listing && listing.error().code != ENOENT)
+            source.problems.push_back(unreadable(folder, listing.error()));
+        if (!listing)
             continue;
-        for (auto const& name : *names)
-            found.emplace(name, drop_in_folder + "/" + name);
+        for (auto const& name : listing->files)
+            found.emplace(name, folder + "/" + name);
     }
-    std::vector<std::string> paths;
     for (auto const& [name, path] : found)
-        if (!is_masked(path))
-            paths.push_back(path);
-    return paths;
+        if (SourceFile file{path}; !file.is_there || !is_mask(file.status))
+            source.drop_ins.push_back(std::move(file));
 }
 
-// The unit in `path`, with the drop-ins that are beside it or in any other of `folders`.
-ParsedUnit load_unit(std::string const& path, std::string const& file,
-                     std::vector<std::string> const& folders) {
-    std::vector<Diagnostic> problems;
-    auto const text_of = [&problems](std::string const& from) {
-        auto text = read_file(from);
+ParsedUnit parse(UnitSource source, std::string const& name) {
+    auto& problems = source.problems;
+    auto const text_of = [&problems](SourceFile const& file) {
+        auto text = read_file(file.path);
         if (!text)
-            problems.push_back(unreadable(from, text.error()));
-        return UnitText{from, std::move(text).value_or(std::string{})};
+            problems.push_back(unreadable(file.path, text.error()));
+        return UnitText{file.path, std::move(text).value_or(std::string{})};
     };
-    auto const main = text_of(path);
+    auto const main = text_of(source.main);
     std::vector<UnitText> drop_ins;
-    for (auto const& drop_in : drop_in_paths(folders, file, problems))
+    for (auto const& drop_in : source.drop_ins)
         drop_ins.push_back(text_of(drop_in));
     if (!problems.empty()) // half a unit is not what somebody wrote
         return {nullptr, std::move(problems)};
-    auto const has_suffix = is_toml_name(file);
-    return parse_unit(has_suffix ? file.substr(0, file.size() - suffix.size()) : file, main, drop_ins);
+    return parse_unit(name, main, drop_ins);
+}
+
+// As parse(), but what is known and unchanged is not read again.
+ParsedUnit load_unit(UnitSource source, std::string const& name, UnitSpecPtr const& known, timespec now) {
+    auto const stamp = source.stamp(now);
+    if (known && stamp != 0 && known->source.stamp == stamp)
+        return {known, {}};
+    auto unit = parse(std::move(source), name);
+    if (!unit.spec)
+        return unit;
+    if (known && *known == *unit.spec)
+        unit.spec = known;
+    // What there is to say about the unit is to be said each time.
+    unit.spec->source.stamp = unit.diagnostics.empty() ? stamp : 0;
+    return unit;
 }
 
 // $VARIABLE when it is an absolute path, else HOME + fallback; empty when neither is known.
@@ -190,25 +232,31 @@ std::vector<std::string> user_unit_folders() {
     return folders;
 }
 
-LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist) {
+LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist,
+                       std::map<std::string, UnitSpecPtr> const& known, timespec now) {
     LoadedUnits loaded;
     std::map<std::string, std::string> found; // file name → path, of the first folder that has it
-    std::vector<std::string> readable;        // one that is not says nothing of the units of the others
+    std::map<std::string, std::vector<std::string>> drop_in_folders; // by the same name, in order
     for (auto const& folder : folders) {
-        auto const names = toml_files_in(folder);
-        if (!names && (must_exist || names.error().code != ENOENT))
-            loaded.folder_errors.push_back(unreadable(folder, names.error()));
-        if (!names)
+        auto const listing = list_folder(folder);
+        if (!listing && (must_exist || listing.error().code != ENOENT))
+            loaded.folder_errors.push_back(unreadable(folder, listing.error()));
+        if (!listing) // it says nothing of the units of the others
             continue;
-        readable.push_back(folder);
-        for (auto const& name : *names)
+        for (auto const& name : listing->files)
             found.emplace(name, folder + "/" + name);
+        for (auto const& name : listing->drop_in_folders)
+            drop_in_folders[name.substr(0, name.size() - 2)].push_back(folder + "/" + name);
     }
     for (auto const& [file, path] : found) {
-        if (is_masked(path))
+        UnitSource source{SourceFile{path}};
+        if (source.main.is_there && is_mask(source.main.status))
             continue;
-        auto unit = load_unit(path, file, readable);
+        if (auto const at = drop_in_folders.find(file); at != drop_in_folders.end())
+            find_drop_ins(at->second, source);
         auto const name = file.substr(0, file.size() - suffix.size());
+        auto const before = known.find(name);
+        auto unit = load_unit(std::move(source), name, before == known.end() ? nullptr : before->second, now);
         if (!unit.spec) {
             loaded.bad.emplace(name, std::move(unit.diagnostics));
             continue;
@@ -220,10 +268,10 @@ LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist)
 }
 
 ParsedUnit load_unit_file(std::string const& path) {
-    auto const slash = path.rfind('/');
-    auto const folder = slash == std::string::npos ? std::string{"."} : path.substr(0, slash);
-    auto const file = slash == std::string::npos ? path : path.substr(slash + 1);
-    return load_unit(path, file, {folder});
+    auto const file = path.substr(path.rfind('/') + 1); // all of it where there is none
+    UnitSource source{SourceFile{path}};
+    find_drop_ins({path + ".d"}, source);
+    return parse(std::move(source), is_toml_name(file) ? file.substr(0, file.size() - suffix.size()) : file);
 }
 
 } // namespace holdfast

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "unit/parse.h"
+#include "unit/source_stamp.h"
 
 #include <map>
 #include <string>
@@ -27,8 +28,11 @@ struct LoadedUnits {
 
 /// Every NAME.toml in `folders`. A folder that does not exist is passed over unless `must_exist`
 /// (--unit-dir). A file larger than 1 MiB, one that is not a regular file after links are followed, and a
-/// name that is no unit name are errors of that unit alone.
-[[nodiscard]] LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist = false);
+/// name that is no unit name are errors of that unit alone. A unit of `known` whose files have not changed
+/// since they said so is not read again; of one that says the same, the known spec is what is loaded.
+[[nodiscard]] LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist = false,
+                                     std::map<std::string, UnitSpecPtr> const& known = {},
+                                     timespec now = file_system_time());
 
 /// One unit from a path, with the drop-ins in PATH.d/: what `holdfast verify FILE` checks. The name is the
 /// file's without ".toml".

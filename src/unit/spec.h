@@ -102,9 +102,17 @@ struct ShareSpec {
     bool operator==(ShareSpec const&) const = default;
 };
 
+/// The stamp of the files that last said what the spec says (unit/source_stamp.h), 0: read them again. It is
+/// no part of what they say, so it may change, and any two are equal.
+struct SpecSource {
+    mutable std::uint64_t stamp = 0;
+    bool operator==(SpecSource const&) const { return true; }
+};
+
 struct UnitSpec {
     std::string name;
     std::string path; ///< the file it came from; empty for a unit made by a command
+    SpecSource source;
     std::string description;
     std::vector<std::string> documentation;
     bool start_at_boot = true;
