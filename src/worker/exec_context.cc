@@ -209,6 +209,7 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     ensure(!plan.arguments.empty());
     plan.programs = program_candidates(plan.arguments.front(), environment.get("PATH"));
     plan.environment = std::move(environment).take();
+    plan.null = *around.null;
     plan.output.kind = around.output;
     plan.output.identifier = spec.name;
     if (around.output == Output::Kind::File)

@@ -10,6 +10,7 @@
 #include "unit/spec.h"
 #include "worker/launch.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct Surroundings {
     /// Limits that workers start with where their unit says nothing else: those the supervisor had before it
     /// raised its own.
     std::vector<LimitSpec> limits;
+    std::shared_ptr<UniqueFd const> null = std::make_shared<UniqueFd const>(open_null());
     Output::Kind output = Output::Kind::Through;
     std::string log_folder; ///< for Output::Kind::File: log_folder/UNIT.log
 };

@@ -41,13 +41,6 @@ std::vector<int> const& ignored_signals() {
     return ignored;
 }
 
-/// /dev/null to read from, opened once: finding it took each new process 6 us. Less than 0 where it cannot be
-/// had; then the child says so.
-int null_input() {
-    static UniqueFd const null{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
-    return null.raw();
-}
-
 /// The plan in the only shapes that the child may touch: plain arrays made before the fork.
 struct ChildPlan {
     std::vector<char const*> programs;
@@ -60,7 +53,6 @@ struct ChildPlan {
     LaunchPlan const& plan;
     std::vector<int> const& ignored = ignored_signals();
     bool has_default_handlers = false; ///< the fork itself has reset them
-    int null = null_input();
     int status = -1;
 
     explicit ChildPlan(LaunchPlan const& launch) : plan{launch} {
@@ -148,7 +140,8 @@ bool put(int fd, int place) noexcept {
 }
 
 ChildFailure open_input(ChildPlan const& child) noexcept {
-    int const null = child.null >= 0 ? child.null : ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int const known = child.plan.null.raw();
+    int const null = known >= 0 ? known : ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null < 0 || !put(null, STDIN_FILENO))
         return {LaunchStage::Input, errno};
     return {};
@@ -352,6 +345,10 @@ pid_t fork_with_pidfd(int* pidfd, bool& has_default_handlers) {
 }
 
 } // namespace
+
+UniqueFd open_null() {
+    return UniqueFd{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+}
 
 Result<Launched> fork_worker(LaunchPlan const& plan) {
     ChildPlan child{plan};

@@ -73,12 +73,17 @@ struct LaunchPlan {
     std::vector<NamedFd> listeners;   ///< become 3, 4, … in this order
     bool announces_listeners = false; ///< by LISTEN_FDS and its companions
     std::vector<FdRef> others;        ///< follow the listeners
+    FdRef null;                       ///< open_null(), for standard input; none: the child opens its own
     Output output;
     std::string working_directory; ///< empty: stay
     std::optional<mode_t> umask;
     std::vector<LimitSpec> limits;
     std::optional<Identity> identity;
 };
+
+/// /dev/null to read from. Opened once for all workers: finding it takes each of them 6 us. None where it
+/// cannot be had; then the child of a plan without it says so.
+[[nodiscard]] UniqueFd open_null();
 
 /// A process that exists and may or may not have been executed yet.
 struct Launched {
