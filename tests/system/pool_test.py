@@ -43,8 +43,11 @@ class Pool(Story):
         daemon = self.pool(3)
         before = self.pids(daemon)
         os.kill(before[1], signal.SIGKILL)
-        wait_for("another in its place", lambda: len(self.pids(daemon)) == 3 and self.pids(daemon)[1] != before[1])
-        after = self.pids(daemon)
+
+        def replaced():
+            now = self.pids(daemon)
+            return now if len(now) == 3 and now[1] != before[1] else None
+        after = wait_for("another in its place", replaced)
         self.assertEqual((after[0], after[2]), (before[0], before[2]))
         self.assertEqual(daemon.unit("web")["generation"], 1)
 
