@@ -34,6 +34,11 @@ private:
     Duration spent_{0};
 };
 
+WalkRation& walk_ration() {
+    static WalkRation ration;
+    return ration;
+}
+
 std::string how_to_look(ListenAddress const& address) {
     switch (address.transport) {
     case Transport::Tcp:
@@ -47,7 +52,7 @@ std::string how_to_look(ListenAddress const& address) {
 }
 
 std::string in_use_advice(ListenAddress const& address) {
-    static WalkRation ration;
+    auto& ration = walk_ration();
     std::vector<SocketHolder> holders;
     if (ration.has_left()) {
         auto const start = MonotonicTime::now();
@@ -143,6 +148,10 @@ std::string advice_for(int code, ListenAddress const& address) {
 }
 
 } // namespace
+
+void renew_walk_ration() {
+    walk_ration() = {};
+}
 
 Error explain_bind_failure(int code, std::string_view step, SocketSpec const& socket,
                            ListenAddress const& address) {

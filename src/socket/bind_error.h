@@ -16,4 +16,8 @@ namespace holdfast {
 /// Completes an error that a step explained itself: the socket's name and, for an address in use, its holder.
 [[nodiscard]] Error complete_bind_error(Error error, SocketSpec const& socket, ListenAddress const& address);
 
+/// As if nobody had been looked for yet: at most 200 ms in 10 s are spent on finding who holds an address.
+/// For tests, which look for many.
+void renew_walk_ration();
+
 } // namespace holdfast

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each way in which the world refuses a bind: the errno, words that say what to do, and nothing left behind.
 #include "catch.h"
+#include "socket/bind_error.h"
 #include "support.h"
 
 #include <cerrno>
@@ -38,6 +39,7 @@ constexpr char const* port_start = "/proc/sys/net/ipv4/ip_unprivileged_port_star
 } // namespace
 
 TEST_CASE("a port in use by ourselves says so", "[socket]") {
+    renew_walk_ration();
     auto const holder = bind_one(spec_of(tcp("127.0.0.1")));
     auto const error = bind_error(spec_of(tcp("127.0.0.1", holder.port), "http"));
     CHECK(error.code == EADDRINUSE);
@@ -46,6 +48,7 @@ TEST_CASE("a port in use by ourselves says so", "[socket]") {
 }
 
 TEST_CASE("a port in use by another process names that process and its pid", "[socket]") {
+    renew_walk_ration();
     auto const holder = bind_one(spec_of(tcp("127.0.0.1")));
     auto const answer = in_child([&]() -> std::string { return outcome_of(holder.bound()); });
     CHECK(answer == "EADDRINUSE: port " + std::to_string(holder.port) + " is held by " + own_command() +
@@ -54,6 +57,7 @@ TEST_CASE("a port in use by another process names that process and its pid", "[s
 }
 
 TEST_CASE("a port in use by a process that we may not look into says whose it is", "[socket]") {
+    renew_walk_ration();
     if (::geteuid() != 0) {
         WARN("skipped: only root can be another user");
         return;
