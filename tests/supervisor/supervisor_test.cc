@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,11 +19,14 @@ using lifecycle::UnitPhase;
 
 namespace {
 
-/// A worker that says something on NOTIFY_SOCKET, with nothing but what is everywhere.
+/// A worker that says something on NOTIFY_SOCKET, with nothing but what is everywhere. Whoever says it waits
+/// until it was heard, as sd_notify_barrier(3) does: a process that is gone by then is nobody's.
 std::string says(std::string const& words) {
     return "python3 -c 'import os,socket; s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); "
-           "s.sendto(" +
-           words + ".encode(), os.environ[\"NOTIFY_SOCKET\"])'\n";
+           "s.connect(os.environ[\"NOTIFY_SOCKET\"]); s.send(" +
+           words +
+           ".encode()); r,w=os.pipe(); socket.send_fds(s,[b\"BARRIER=1\"],[w]); os.close(w); "
+           "os.read(r,1)'\n";
 }
 
 void say(std::string const& path, std::string const& text) {
@@ -166,7 +170,12 @@ TEST_CASE("a notify worker is ready when it says so, and its status is kept", "[
         [&] { return !unit.workers().empty() && unit.workers().front()->status == "warming up"; }));
     CHECK(home.phase(unit) == UnitPhase::Starting);
     CHECK(answer.count == 0);
-    write_file(home.folder / "gate", "go\n");
+    UniqueFd gate;
+    REQUIRE(home.until([&] { // without waiting in open(2): the worker waits for us
+        gate = UniqueFd{::open((home.folder / "gate").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)};
+        return gate.is_open();
+    }));
+    REQUIRE(::write(gate.raw(), "go\n", 3) == 3);
     REQUIRE(home.until([&] { return answer.count == 1; }));
     CHECK(answer.result.ok);
     CHECK(unit.workers().front()->status == "serving");
