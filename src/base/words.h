@@ -5,24 +5,26 @@
 
 #include "base/enum_names.h"
 
+#include <cstdint>
+
 namespace holdfast {
 
 /// When is a started process ready? notify: it says READY=1; exec: its program was executed; simple: it was
 /// forked.
-enum class ServiceType { Notify, Exec, Simple };
+enum class ServiceType : std::uint8_t { Notify, Exec, Simple };
 constexpr auto enum_table(ServiceType) {
     return std::array{EnumName{ServiceType::Notify, "notify"}, EnumName{ServiceType::Exec, "exec"},
                       EnumName{ServiceType::Simple, "simple"}};
 }
 
 /// eager: workers run from the start; lazy: the first traffic starts them.
-enum class Activation { Eager, Lazy };
+enum class Activation : std::uint8_t { Eager, Lazy };
 constexpr auto enum_table(Activation) {
     return std::array{EnumName{Activation::Eager, "eager"}, EnumName{Activation::Lazy, "lazy"}};
 }
 
 /// After which kinds of exit is a worker replaced? The table is that of Restart= in systemd.service(5).
-enum class RestartWhen { No, OnSuccess, OnFailure, OnAbnormal, OnWatchdog, OnAbort, Always };
+enum class RestartWhen : std::uint8_t { No, OnSuccess, OnFailure, OnAbnormal, OnWatchdog, OnAbort, Always };
 constexpr auto enum_table(RestartWhen) {
     return std::array{EnumName{RestartWhen::No, "no"},
                       EnumName{RestartWhen::OnSuccess, "on-success"},
@@ -33,11 +35,19 @@ constexpr auto enum_table(RestartWhen) {
                       EnumName{RestartWhen::Always, "always"}};
 }
 
-/// How one generation replaces the other. overlap: the new one starts beside the old; replace: the old one
-/// ends first.
-enum class Strategy { Overlap, Replace };
+/// How one generation replaces the other. overlap: the new one starts beside the old; rolling: slot by slot;
+/// canary: the new one gets a growing share first; replace: the old one ends first; in_place: no new one, the
+/// program reloads itself.
+enum class Strategy : std::uint8_t { Overlap, Rolling, Canary, Replace, InPlace };
 constexpr auto enum_table(Strategy) {
-    return std::array{EnumName{Strategy::Overlap, "overlap"}, EnumName{Strategy::Replace, "replace"}};
+    return std::array{EnumName{Strategy::Overlap, "overlap"}, EnumName{Strategy::Rolling, "rolling"},
+                      EnumName{Strategy::Canary, "canary"}, EnumName{Strategy::Replace, "replace"},
+                      EnumName{Strategy::InPlace, "in_place"}};
+}
+
+/// Whether it can be asked for: the core knows more than the supervisor carries out yet.
+constexpr bool is_supported(Strategy strategy) {
+    return strategy == Strategy::Overlap || strategy == Strategy::Replace;
 }
 
 /// A convention by which a worker is given its sockets.

@@ -15,11 +15,11 @@ namespace holdfast::cli {
 
 namespace {
 
-template <class E>
-CLI::IsMember one_of() {
+CLI::IsMember one_of_the_strategies() {
     std::vector<std::string> names;
-    for (auto const& row : enum_table(E{}))
-        names.emplace_back(row.name);
+    for (auto const& row : enum_table(Strategy{}))
+        if (is_supported(row.value))
+            names.emplace_back(row.name);
     return CLI::IsMember{names};
 }
 
@@ -63,7 +63,7 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
         verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
     if (which == Verb::Restart)
         verb.add_option("--strategy", line.strategy, "For this once: overlap or replace")
-            ->check(one_of<Strategy>())
+            ->check(one_of_the_strategies())
             ->type_name("WORD");
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");

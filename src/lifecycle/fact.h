@@ -27,8 +27,8 @@ struct RestartWished {
     bool operator==(RestartWished const&) const = default;
 };
 
-/// The wanted policy has changed in what only says how workers are treated: what serves or comes takes it
-/// over.
+/// The wanted policy has changed in what only says how workers are treated, or how many there are: what
+/// serves or comes takes it over. Another number of workers is a resize, and answered (see order.h).
 struct PolicyChanged {
     bool operator==(PolicyChanged const&) const = default;
 };
@@ -71,7 +71,7 @@ struct TimeExtended {
 };
 
 /// How a process ended, in the words of systemd.service(5)'s Restart= table.
-enum class ExitKind { Clean, UncleanCode, UncleanSignal, CoreDump };
+enum class ExitKind : std::uint8_t { Clean, UncleanCode, UncleanSignal, CoreDump };
 constexpr auto enum_table(ExitKind) {
     return std::array{EnumName{ExitKind::Clean, "clean"}, EnumName{ExitKind::UncleanCode, "unclean-code"},
                       EnumName{ExitKind::UncleanSignal, "unclean-signal"},
@@ -85,7 +85,7 @@ struct Exited {
 };
 
 // ---- timers, armed by orders ----
-enum class TimerKind {
+enum class TimerKind : std::uint8_t {
     StartDeadline, ///< worker: no sign in time; after its sign: it has settled, so it is ready
     StopDeadline,  ///< worker: told to go, or killed, and still there
     RestartDelay,  ///< slot: back-off is over

@@ -76,6 +76,7 @@ void describe(auto& field, Of<Policy> auto& it) {
     field("restart-max-delay", it.restart_max_delay); field("restart-steps", it.restart_steps);
     field("start-limit-burst", it.start_limit_burst); field("start-limit-interval", it.start_limit_interval);
     field("max-generations", it.max_generations);
+    field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
 }
 // clang-format on
 

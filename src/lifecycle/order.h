@@ -55,8 +55,10 @@ struct Disarm {
 /// Started, a stop by Stopping or Stopped, a restart by RolloutBegan or RolloutWaits. Its answer comes once,
 /// in the same step or later: to a start the first of Started, StartFailed, Stopped, to a stop the first
 /// Stopped with this generation or a later one; to a restart the one of RolloutDone, RolloutFailed,
-/// RolloutSuperseded, RolloutStopped with exactly this.
-enum class Happening {
+/// RolloutSuperseded, RolloutStopped with exactly this. A PolicyChanged that resizes what serves is
+/// acknowledged by Resizing and answered by the first of Resized, ResizeFailed, Stopped with this generation
+/// or a later one; the next resize shares its answer.
+enum class Happening : std::uint8_t {
     Starting, ///< `generation` is being started, or waits until it may
     Started,  ///< every slot of it is ready (lazy: the listeners are watched); only when a start waits for it
     StartFailed, ///< a worker of it did not come up or stay; `cause`; it is tried again unless Finished
@@ -72,18 +74,23 @@ enum class Happening {
     RolloutWaits,  ///< too many generations alive: `generation` begins when a drain has ended
     TookOver,      ///< all of `generation` is ready and serves; the old one drains from here
     RolloutDone,   ///< ... and the old one is gone
+    RollingBack,   ///< it failed, and the old one, which had given something up for it, comes back; `cause`
+    RolledBack,    ///< the old one is all that it was again; RolloutFailed follows at once
     RolloutFailed, ///< it did not come up; `cause`; an old one that was ready stays; else it is tried again
     RolloutSuperseded,   ///< another restart took its place before it took over
     RolloutStopped,      ///< a stop came first
     DrainDeadlinePassed, ///< `worker` is killed
     StartDeadlinePassed, ///< `worker` is drained
+    Resizing,            ///< `generation` is to have another number of workers
+    Resized,             ///< all of them are ready, and those that are too many are gone
+    ResizeFailed,        ///< a worker of it did not come up; `cause`; it is tried again
     Stopping,            ///< all workers up to `generation` are told to go
     Stopped,  ///< all workers up to `generation` are gone (or given up) because the operator said stop
     Finished, ///< all workers are gone by themselves and `restart` says leave it so; a lazy unit listens
               ///< again
 };
 /// Why something failed.
-enum class Cause {
+enum class Cause : std::uint8_t {
     None,
     SpawnFailed, ///< it could not be forked, prepared or executed
     ExitedBeforeReady,
@@ -120,11 +127,16 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::RolloutWaits, "rollout-waits"},
                       EnumName{Happening::TookOver, "took-over"},
                       EnumName{Happening::RolloutDone, "rollout-done"},
+                      EnumName{Happening::RollingBack, "rolling-back"},
+                      EnumName{Happening::RolledBack, "rolled-back"},
                       EnumName{Happening::RolloutFailed, "rollout-failed"},
                       EnumName{Happening::RolloutSuperseded, "rollout-superseded"},
                       EnumName{Happening::RolloutStopped, "rollout-stopped"},
                       EnumName{Happening::DrainDeadlinePassed, "drain-deadline-passed"},
                       EnumName{Happening::StartDeadlinePassed, "start-deadline-passed"},
+                      EnumName{Happening::Resizing, "resizing"},
+                      EnumName{Happening::Resized, "resized"},
+                      EnumName{Happening::ResizeFailed, "resize-failed"},
                       EnumName{Happening::Stopping, "stopping"},
                       EnumName{Happening::Stopped, "stopped"},
                       EnumName{Happening::Finished, "finished"}};

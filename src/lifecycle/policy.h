@@ -41,6 +41,10 @@ struct Policy {
     std::uint16_t restart_steps = 8;
     std::uint16_t start_limit_burst = 5; ///< 0: no limit
     Duration start_limit_interval = std::chrono::seconds{10};
+    /// Rolling: so many more workers than `workers` at a time, and so many fewer of them ready. Both 0 means
+    /// one more.
+    std::uint16_t max_surge = 1;
+    std::uint16_t max_unavailable = 0;
     std::uint8_t max_generations =
         4; ///< alive at once; a rollout beyond it waits for the oldest drain to end
 

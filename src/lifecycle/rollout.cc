@@ -16,18 +16,30 @@ std::size_t most_generations(Policy const& policy) {
 
 } // namespace
 
+/// What one conclusion changes, another may be drawn from: until none is left.
 void UnitStep::settle() {
-    arrive();
-    drop_gone();
-    take_the_seat();
-    answer_stop();
-    begin_next();
-    finish();
+    for (auto before = changes_ - 1; before != changes_;) {
+        before = changes_;
+        roll();
+        arrive();
+        drop_gone();
+        finish_roll_back();
+        take_the_seat();
+        answer_stop();
+        begin_next();
+        make_way();
+        trim();
+        answer_resize();
+        finish();
+    }
 }
 
 bool UnitStep::may_begin(NextGeneration const& next) const {
     switch (next.strategy) {
     case Strategy::Overlap:
+    case Strategy::Rolling:
+    case Strategy::Canary:
+    case Strategy::InPlace:
         return state_.generations.size() < most_generations(wanted_);
     case Strategy::Replace:
         return state_.workers.empty();
@@ -36,10 +48,7 @@ bool UnitStep::may_begin(NextGeneration const& next) const {
 }
 
 bool UnitStep::is_coming(GenerationId rollout) const {
-    return (state_.next && state_.next->id == rollout) ||
-           std::ranges::any_of(state_.generations, [&](Generation const& generation) {
-               return generation.id == rollout && generation.coming;
-           });
+    return (state_.next && state_.next->id == rollout) || (state_.rollout && state_.rollout->id == rollout);
 }
 
 bool UnitStep::is_draining_for(GenerationId rollout) const {
@@ -66,8 +75,12 @@ void UnitStep::begin_next() {
     if (next.is_rollout && !next.announced)
         report({.happening = Happening::RolloutBegan, .generation = next.id});
     auto const role = find(Role::Serving) != nullptr ? Role::Incoming : Role::Serving;
-    state_.generations.push_back({.id = next.id, .role = role, .coming = next.is_rollout, .policy = wanted_});
-    fill(state_.generations.back());
+    state_.generations.push_back({.id = next.id, .role = role, .policy = wanted_});
+    if (next.is_rollout)
+        state_.rollout = Rollout{.id = next.id, .strategy = next.strategy};
+    if (role == Role::Incoming && next.strategy == Strategy::Rolling)
+        return roll();
+    fill(state_.generations.back(), Promised::IsTried);
 }
 
 /// A newer restart takes the place of the rollout that is coming, if there is one, and inherits what that one
@@ -82,21 +95,25 @@ void UnitStep::supersede(GenerationId by) {
     if (state_.next && state_.next->is_rollout)
         take(state_.next->id);
     state_.next.reset();
-    for (auto& generation : state_.generations)
-        if (std::exchange(generation.coming, false))
-            take(generation.id);
-    if (auto* const incoming = find(Role::Incoming)) {
-        if (!has_ready(the(Role::Serving).id) && has_ready(incoming->id))
-            promote(*incoming, by);
-        else
-            retire(*incoming, no_generation);
-    }
+    auto const superseded = std::exchange(state_.rollout, std::nullopt);
+    if (superseded)
+        take(superseded->id);
+    auto* const incoming = find(Role::Incoming);
+    if (auto const* const serving = find(Role::Serving); serving == nullptr || has_ready(serving->id)) {
+        if (incoming != nullptr && is_leaned_on(superseded->strategy))
+            incoming->role = Role::Withdrawn;
+    } else if (incoming != nullptr && has_ready(incoming->id))
+        promote(*incoming, by);
+    else if (auto* const withdrawn = find_ready(Role::Withdrawn))
+        promote(*withdrawn, by);
+    if (incoming != nullptr && incoming->role == Role::Incoming)
+        retire(*incoming, no_generation);
 }
 
 /// Its workers are to go; nothing fills its slots any more.
 void UnitStep::retire(Generation& generation, GenerationId by) {
+    ++changes_;
     generation.role = Role::Outgoing;
-    generation.coming = false;
     generation.retired_by = by;
     std::erase_if(state_.refills, [&](Refill const& refill) { return refill.generation == generation.id; });
     for (auto& worker : state_.workers)
@@ -108,27 +125,32 @@ void UnitStep::retire(Generation& generation, GenerationId by) {
 void UnitStep::promote(Generation& incoming, GenerationId by) {
     retire(the(Role::Serving), by);
     incoming.role = Role::Serving;
+    promise_empty_slots(incoming);
 }
 
 /// A worker of it did not come up, or did not stay: those who wait for the generation are told so.
 void UnitStep::fail(GenerationId id, WorkerId worker, Cause cause, std::optional<ExitKind> exit) {
     auto& generation = the(id);
     Report what{.worker = worker, .generation = id, .cause = cause, .exit = exit};
-    if (std::exchange(generation.coming, false)) {
-        what.happening = Happening::RolloutFailed;
-        report(what);
-        for (auto& old : state_.generations)
-            if (old.retired_by == id)
-                old.retired_by = no_generation;
+    bool const never_was_ready = cause != Cause::ExitedSoon;
+    bool const serves = generation.role == Role::Serving;
+    if (state_.rollout && state_.rollout->stage == RolloutStage::RollingBack) {
+        if (serves && never_was_ready)
+            end_roll_back(false);
+    } else if (state_.rollout && state_.rollout->id == id)
+        roll_back(generation, what);
+    else if (serves && never_was_ready && state_.next) { // it would wait for ever
+        state_.next->is_urgent = true;
+        keep_what_is_ready();
     }
-    if (generation.role == Role::Incoming) {
-        if (!has_ready(the(Role::Serving).id) && has_ready(id))
-            promote(generation, no_generation);
-        else
-            retire(generation, no_generation);
-    }
-    if (generation.role == Role::Serving && std::exchange(state_.start_owed, false)) {
+    if (the(id).role != Role::Serving)
+        return;
+    if (std::exchange(state_.start_owed, false)) {
         what.happening = Happening::StartFailed;
+        report(what);
+    }
+    if (never_was_ready && std::exchange(state_.resize_owed, false)) {
+        what.happening = Happening::ResizeFailed;
         report(what);
     }
 }
@@ -138,12 +160,12 @@ void UnitStep::stop_rollouts() {
     std::vector<GenerationId> rollouts;
     if (state_.next && state_.next->is_rollout)
         rollouts.push_back(state_.next->id);
-    for (auto const& generation : state_.generations) {
-        if (generation.coming)
-            rollouts.push_back(generation.id);
+    if (state_.rollout)
+        rollouts.push_back(state_.rollout->id);
+    state_.rollout.reset();
+    for (auto const& generation : state_.generations)
         if (generation.retired_by != no_generation)
             rollouts.push_back(generation.retired_by);
-    }
     std::ranges::sort(rollouts);
     rollouts.erase(std::unique(rollouts.begin(), rollouts.end()), rollouts.end());
     for (auto const rollout : rollouts)
@@ -161,26 +183,33 @@ void UnitStep::arrive() {
     if (generation == nullptr || !all_ready(*generation))
         return;
     auto const id = generation->id;
-    bool const is_rollout = std::exchange(generation->coming, false);
-    if (is_rollout)
+    bool const is_rollout = state_.rollout && state_.rollout->id == id;
+    if (is_rollout) {
+        state_.rollout.reset();
         report({.happening = Happening::TookOver, .generation = id});
+    }
     if (generation->role == Role::Incoming) {
         if (auto* const old = find(Role::Serving))
             retire(*old, id);
         generation->role = Role::Serving;
     }
+    retire_withdrawn(is_rollout ? id : no_generation);
     if (std::exchange(state_.start_owed, false))
         report({.happening = Happening::Started, .generation = id});
     if (is_rollout && !is_draining_for(id))
         report({.happening = Happening::RolloutDone, .generation = id});
 }
 
-/// A generation is gone when it has neither workers nor slots that will be filled.
+/// A generation is gone when it has neither workers nor slots that will be filled; unless it is what a
+/// rollout that fails goes back to, or has just begun to open its slots.
 void UnitStep::drop_gone() {
+    bool const something_comes = find(Role::Incoming) != nullptr;
     auto const is_gone = [&](Generation const& generation) {
-        return !has_worker(generation.id) && std::ranges::none_of(state_.refills, [&](Refill const& refill) {
-            return refill.generation == generation.id;
-        });
+        bool const may_come = generation.role == Role::Incoming ||
+                              (generation.role == Role::Serving && generation.is_thinned && something_comes);
+        return !may_come && !has_worker(generation.id) &&
+               std::ranges::none_of(state_.refills,
+                                    [&](Refill const& refill) { return refill.generation == generation.id; });
     };
     bool any_gone = false;
     for (auto it = state_.generations.begin(); it != state_.generations.end();) {
@@ -191,6 +220,7 @@ void UnitStep::drop_gone() {
         auto const rollout = it->retired_by;
         it = state_.generations.erase(it);
         any_gone = true;
+        ++changes_;
         if (rollout != no_generation && !is_coming(rollout) && !is_draining_for(rollout))
             report({.happening = Happening::RolloutDone, .generation = rollout});
     }
@@ -200,10 +230,46 @@ void UnitStep::drop_gone() {
     }
 }
 
-/// When the serving generation has ended by itself, the incoming one has nobody left to wait for.
+/// When the serving generation has ended by itself, the incoming one has nobody left to wait for; or what
+/// serves though it was withdrawn goes on.
 void UnitStep::take_the_seat() {
-    if (auto* const incoming = find(Role::Incoming); incoming != nullptr && find(Role::Serving) == nullptr)
-        incoming->role = Role::Serving;
+    if (find(Role::Serving) != nullptr)
+        return;
+    auto* next = find(Role::Incoming);
+    if (next == nullptr)
+        next = find_ready(Role::Withdrawn);
+    if (next == nullptr)
+        return retire_withdrawn(no_generation);
+    next->role = Role::Serving;
+    promise_empty_slots(*next);
+}
+
+/// Nobody comes to take the slots of what was withdrawn: the serving generation takes its own back.
+void UnitStep::make_way() {
+    if (find(Role::Withdrawn) == nullptr)
+        return;
+    if (find(Role::Serving) != nullptr && find(Role::Incoming) == nullptr)
+        recover();
+    release_withdrawn();
+}
+
+void UnitStep::answer_resize() {
+    if (!state_.resize_owed)
+        return;
+    auto const* const serving = find(Role::Serving);
+    if (serving == nullptr && state_.listening) { // the next traffic starts as many as are wanted
+        state_.resize_owed = false;
+        return report({.happening = Happening::Resized, .generation = state_.last_generation});
+    }
+    if (serving == nullptr || !all_ready(*serving))
+        return;
+    bool const has_surplus = std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+        return worker.generation == serving->id && !has_slot(*serving, worker.slot);
+    });
+    if (has_surplus)
+        return;
+    state_.resize_owed = false;
+    report({.happening = Happening::Resized, .generation = serving->id});
 }
 
 void UnitStep::answer_stop() {
@@ -221,6 +287,8 @@ void UnitStep::finish() {
                          state_.refills.empty() && find(Role::Serving) == nullptr;
     if (!is_over)
         return;
+    if (std::exchange(state_.resize_owed, false))
+        report({.happening = Happening::ResizeFailed, .generation = state_.last_generation});
     report({.happening = Happening::Finished, .generation = state_.last_generation});
     switch (wanted_.activation) {
     case Activation::Eager:

@@ -3,7 +3,7 @@
 // saved by the supervisor. Changed by step() only.
 #pragma once
 
-#include "lifecycle/fact.h"
+#include "lifecycle/order.h"
 
 #include <cstdint>
 #include <optional>
@@ -32,24 +32,26 @@ struct Worker {
     std::uint16_t tries = 0; ///< automatic restarts of its slot in a row that led to it
     WorkerPhase phase = WorkerPhase::Starting;
     bool was_ready = false;
-    bool forked = false;                             ///< the process exists, so it can be signalled
-    bool shown = false;                              ///< the sign of its type has come; Starting: it settles
-    bool told = false;                               ///< the Drain order was given
-    MonotonicTime since{};                           ///< when it entered its phase
-    MonotonicTime ready_at{};                        ///< when it became ready, if was_ready
+    bool forked = false;      ///< the process exists, so it can be signalled
+    bool shown = false;       ///< the sign of its type has come; Starting: it settles
+    bool told = false;        ///< the Drain order was given
+    bool dismissed = false;   ///< sent away though it did nothing wrong: its slot is another's, or nobody's
+    MonotonicTime since{};    ///< when it entered its phase
+    MonotonicTime ready_at{}; ///< when it became ready, if was_ready
     MonotonicTime deadline = MonotonicTime::never(); ///< of its phase
     bool operator==(Worker const&) const = default;
 };
 
 /// The part a generation plays.
 enum class Role : std::uint8_t {
-    Incoming, ///< being rolled out, not all ready
-    Serving,  ///< the one that keeps its slots filled
-    Outgoing, ///< drains
+    Incoming,  ///< being rolled out, not all ready
+    Serving,   ///< the one that keeps its slots filled
+    Withdrawn, ///< failed or superseded half-way: what is ready of it goes as the serving one is ready again
+    Outgoing,  ///< drains
 };
 constexpr auto enum_table(Role) {
     return std::array{EnumName{Role::Incoming, "incoming"}, EnumName{Role::Serving, "serving"},
-                      EnumName{Role::Outgoing, "outgoing"}};
+                      EnumName{Role::Withdrawn, "withdrawn"}, EnumName{Role::Outgoing, "outgoing"}};
 }
 
 /// The first generation has the id 1.
@@ -58,11 +60,19 @@ constexpr GenerationId no_generation{};
 struct Generation {
     GenerationId id{};
     Role role = Role::Serving;
-    bool coming = false; ///< its rollout is not answered yet: not all of it have been ready
+    bool is_thinned = false; ///< it gave up slots for a newer one; a roll-back fills them again
     GenerationId retired_by = no_generation; ///< the rollout that is done when this one is gone
     Policy policy{};                         ///< the rules it was started with
     bool operator==(Generation const&) const = default;
 };
+
+/// How many slots it has; a pool of none would never be ready.
+[[nodiscard]] constexpr std::uint16_t slots_of(Policy const& policy) {
+    return policy.workers == 0 ? std::uint16_t{1} : policy.workers;
+}
+[[nodiscard]] constexpr bool has_slot(Generation const& generation, Slot slot) {
+    return static_cast<std::uint16_t>(slot) < slots_of(generation.policy);
+}
 
 /// An empty slot of the serving generation that will be filled again; or, with no_generation, a lazy unit
 /// that will watch its listeners again. So a slot is occupied (a Worker), promised (a Refill) or finished
@@ -82,7 +92,31 @@ struct NextGeneration {
     Strategy strategy = Strategy::Overlap;
     bool is_rollout = false; ///< a restart asked for it, so it has an answer to give
     bool announced = false;  ///< RolloutBegan was reported
+    bool is_urgent = false;  ///< what was withdrawn makes way, though the serving one is not whole
     bool operator==(NextGeneration const&) const = default;
+};
+
+enum class RolloutStage : std::uint8_t {
+    Coming,      ///< its generation comes up
+    RollingBack, ///< it failed, and the serving generation fills what it had given up
+};
+
+/// The rollout that is under way: from its beginning to its answer, or until what it replaced only drains.
+struct Rollout {
+    GenerationId id = no_generation;
+    Strategy strategy{};
+    RolloutStage stage = RolloutStage::Coming;
+    Cause cause{}; ///< why it is rolled back, and who failed
+    std::optional<ExitKind> exit{};
+    WorkerId failed{};
+    bool operator==(Rollout const&) const = default;
+};
+
+/// An automatic start that the start limit of its slot still counts.
+struct AutomaticStart {
+    Slot slot{};
+    MonotonicTime at{};
+    bool operator==(AutomaticStart const&) const = default;
 };
 
 struct UnitState {
@@ -90,15 +124,17 @@ struct UnitState {
     bool listening = false;                   ///< lazy: the listeners are watched, nothing serves
     bool start_owed = false;                  ///< a start waits for Started, StartFailed or Stopped
     bool stop_owed = false;                   ///< a stop waits for Stopped
+    bool resize_owed = false;                 ///< a resize waits for Resized, ResizeFailed or Stopped
     std::uint16_t quick_ends = 0;             ///< runs of a lazy unit in a row that ended too soon
     GenerationId stop_covers = no_generation; ///< the stop is answered when this and all older ones are gone
     GenerationId last_generation = no_generation;
     WorkerId last_worker{};
     std::optional<NextGeneration> next;
+    std::optional<Rollout> rollout;
     std::vector<Generation> generations; ///< oldest first; one is dropped when its last worker is gone
     std::vector<Worker> workers;         ///< alive or being started and not given up, in order of their ids
     std::vector<Refill> refills;
-    std::vector<MonotonicTime> automatic_starts; ///< those the start limit still counts, oldest first
+    std::vector<AutomaticStart> automatic_starts; ///< oldest first
     bool operator==(UnitState const&) const = default;
 };
 

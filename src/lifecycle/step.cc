@@ -23,104 +23,14 @@ Orders step(UnitState& state, Policy const& policy, Fact const& fact, MonotonicT
     return orders;
 }
 
-// ---- wishes ----
-
-void UnitStep::on(StartWished const&) {
-    reset_counters();
-    if (std::exchange(state_.goal, Goal::Up) == Goal::Down)
-        return start_from_nothing();
-    auto* const serving = find(Role::Serving);
-    bool const something_comes = state_.next || find(Role::Incoming) != nullptr;
-    if (serving == nullptr && !something_comes)
-        return start_from_nothing();
-    if (serving != nullptr && !has_worker(serving->id) && !something_comes) {
-        retire(*serving, no_generation); // only back-off is left of it: start afresh, by the wanted spec
-        return start_from_nothing();
-    }
-    state_.start_owed = true; // if all are ready, settle() answers in this very step
-    if (serving == nullptr)
-        return report({.happening = Happening::Starting, .generation = state_.next->id});
-    fill(*serving);
-    if (!all_ready(*serving))
-        report({.happening = Happening::Starting, .generation = serving->id});
-}
-
-/// Up is wished while nothing serves and nothing comes (old workers may still drain).
-void UnitStep::start_from_nothing() {
-    state_.refills.clear();
-    switch (wanted_.activation) {
-    case Activation::Eager:
-        state_.listening = false;
-        state_.start_owed = true;
-        return propose({.id = new_generation(), .strategy = wanted_.strategy});
-    case Activation::Lazy:
-        state_.listening = true;
-        state_.start_owed = false;
-        return report({.happening = Happening::Started, .generation = state_.last_generation});
-    }
-}
-
-void UnitStep::on(StopWished const&) {
-    reset_counters();
-    stop_rollouts();
-    state_.goal = Goal::Down;
-    state_.listening = false;
-    state_.start_owed = false; // the Stopped that follows is its answer
-    state_.next.reset();
-    state_.refills.clear();
-    state_.stop_owed = true;
-    state_.stop_covers = state_.last_generation;
-    if (!state_.workers.empty())
-        report({.happening = Happening::Stopping, .generation = state_.stop_covers});
-    for (auto& generation : state_.generations)
-        retire(generation, no_generation);
-}
-
-void UnitStep::on(RestartWished const& wish) {
-    reset_counters();
-    auto const id = new_generation();
-    auto const strategy = wish.strategy.value_or(wanted_.strategy);
-    state_.goal = Goal::Up;
-    bool const nothing_runs = find(Role::Serving) == nullptr && !state_.next;
-    if (nothing_runs && wanted_.activation == Activation::Lazy) { // the next traffic starts the wanted spec
-        state_.refills.clear();
-        state_.listening = true;
-        report({.happening = Happening::RolloutBegan, .generation = id});
-        return report({.happening = Happening::RolloutDone, .generation = id});
-    }
-    supersede(id);
-    state_.listening = false;
-    if (auto* const serving = find(Role::Serving)) {
-        bool const goes_first = strategy == Strategy::Replace;
-        if (goes_first || !has_ready(serving->id)) // nothing of it is worth protecting
-            retire(*serving, id);
-    } else
-        state_.refills.clear();
-    propose({.id = id, .strategy = strategy, .is_rollout = true});
-}
-
-/// What a generation was made of stays: its text, its slots, how it shows that it is ready and what starts
-/// it.
-void UnitStep::on(PolicyChanged const&) {
-    for (auto& generation : state_.generations) {
-        if (generation.role == Role::Outgoing)
-            continue;
-        auto const before = std::exchange(generation.policy, wanted_);
-        generation.policy.spec = before.spec;
-        generation.policy.workers = before.workers;
-        generation.policy.type = before.type;
-        generation.policy.activation = before.activation;
-        generation.policy.settle_time = before.settle_time;
-    }
-}
-
 // ---- traffic ----
 
 void UnitStep::on(TrafficArrived const&) {
     if (!state_.listening)
         return;
     state_.listening = false;
-    if (auto const until = count_automatic_start(wanted_))
+    // It stands for all slots; the first is always there.
+    if (auto const until = count_automatic_start(wanted_, Slot{0}))
         return start_limit_hit({.generation = no_generation}, *until);
     propose({.id = new_generation(), .strategy = wanted_.strategy});
 }
@@ -162,7 +72,7 @@ void UnitStep::come_up(WorkerId id, ServiceType type) {
 }
 
 void UnitStep::on(SpawnFailed const& fact) {
-    if (auto const* const worker = find(fact.worker)) // a launch that fails is an unclean exit, as in systemd
+    if (auto* const worker = find(fact.worker)) // a launch that fails is an unclean exit, as in systemd
         lose(*worker, Cause::SpawnFailed, Ending::UncleanCode, std::nullopt);
 }
 
@@ -204,7 +114,7 @@ void UnitStep::on(TimeExtended const& fact) {
 }
 
 void UnitStep::on(Exited const& fact) {
-    if (auto const* const worker = find(fact.worker))
+    if (auto* const worker = find(fact.worker))
         lose(*worker, worker->was_ready ? Cause::ExitedSoon : Cause::ExitedBeforeReady,
              ending_of(*worker, fact.kind), fact.kind);
 }

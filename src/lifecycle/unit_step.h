@@ -16,11 +16,13 @@ public:
     UnitStep(UnitState& state, Policy const& wanted_policy, MonotonicTime now, Orders& orders)
         : state_{state}, wanted_{wanted_policy}, now_{now}, orders_{orders} {}
 
-    // step.cc: what a fact means
+    // wishes.cc: what the operator's wishes mean
     void on(StartWished const&);
     void on(StopWished const&);
     void on(RestartWished const&);
     void on(PolicyChanged const&);
+
+    // step.cc: what a fact means
     void on(TrafficArrived const&);
     void on(Forked const&);
     void on(Executed const&);
@@ -35,8 +37,21 @@ public:
     void settle();
 
 private:
-    // step.cc
+    /// A slot that waits for its next try goes on waiting, or is tried now.
+    enum class Promised : std::uint8_t { Stays, IsTried };
+    /// Workers of all generations that have not been told to go, together.
+    struct Pool {
+        unsigned ready = 0;
+        unsigned alive = 0;   ///< ready, starting or promised
+        unsigned floor = 1;   ///< so many ready ones we leave
+        unsigned ceiling = 1; ///< so many alive ones we make
+    };
+
+    // wishes.cc
     void start_from_nothing();
+    void resize(Generation& generation);
+
+    // step.cc
     void on_start_deadline(Worker& worker);
     void on_stop_deadline(Worker& worker);
     void come_up(WorkerId id, ServiceType type);
@@ -51,6 +66,8 @@ private:
     void arrive();
     void drop_gone();
     void take_the_seat();
+    void make_way();
+    void answer_resize();
     void answer_stop();
     void begin_next();
     void finish();
@@ -58,28 +75,48 @@ private:
     [[nodiscard]] bool is_coming(GenerationId rollout) const;
     [[nodiscard]] bool is_draining_for(GenerationId rollout) const;
 
+    // rolling.cc: slots pass from one generation to another, and back
+    [[nodiscard]] Pool pool(Policy const& policy, GenerationId alone = no_generation) const;
+    void dismiss(Worker& worker);
+    void cede(Slot slot, GenerationId to, bool ready, Pool& pool);
+    void roll();
+    void trim();
+    void release_withdrawn();
+    void let_go(std::vector<WorkerId> candidates, Policy const& policy, GenerationId alone = no_generation);
+    [[nodiscard]] bool is_leaned_on(Strategy strategy);
+    void retire_withdrawn(GenerationId by);
+    void roll_back(Generation& generation, Report const& why);
+    void recover();
+    void fail_rollout(Report const& why);
+    void finish_roll_back();
+    void end_roll_back(bool is_restored);
+    void keep_what_is_ready();
+    [[nodiscard]] bool is_recovering(Generation const& generation) const;
+
     // workers.cc: slots are filled and emptied
     void enter(Worker& worker, WorkerPhase phase, MonotonicTime deadline);
     void spawn(Generation const& generation, Slot slot, unsigned tries);
-    void fill(Generation const& generation);
+    void fill(Generation const& generation, Promised promised);
+    void promise_empty_slots(Generation const& generation);
     void show_sign(Worker& worker);
     void become_ready(Worker& worker);
     void send_away(Worker& worker, Duration patience);
-    void lose(Worker const& gone, Cause cause, Ending ending, std::optional<ExitKind> exit);
+    void lose(Worker& lost, Cause cause, Ending ending, std::optional<ExitKind> exit);
     void give_up(Worker const& stuck);
-    [[nodiscard]] Worker take_out(Worker const& worker);
+    void take_out(WorkerId id);
     void vacate(Worker const& gone, Ending ending);
     void refill(Generation const& generation, Worker const& gone, Ending ending);
     void promise(Refill refill, Policy const& policy);
     void try_now(Refill refill);
     void start_limit_hit(Refill refill, MonotonicTime until);
-    [[nodiscard]] std::optional<MonotonicTime> count_automatic_start(Policy const& policy);
+    [[nodiscard]] std::optional<MonotonicTime> count_automatic_start(Policy const& policy, Slot slot);
     void reset_counters();
 
     // workers.cc: looking
     [[nodiscard]] Worker* find(WorkerId id);
     [[nodiscard]] Generation* find(GenerationId id);
     [[nodiscard]] Generation* find(Role role);
+    [[nodiscard]] Generation* find_ready(Role role);
     [[nodiscard]] Generation& the(GenerationId id);
     [[nodiscard]] Generation& the(Role role);
     [[nodiscard]] Duration patience_for(Generation const& generation) const;
@@ -88,12 +125,16 @@ private:
     [[nodiscard]] bool has_worker(GenerationId generation) const;
     [[nodiscard]] GenerationId new_generation();
 
-    void report(Report const& what) { orders_.push_back(what); }
+    void report(Report const& what) {
+        ++changes_;
+        orders_.push_back(what);
+    }
 
     UnitState& state_;
     Policy const& wanted_;
     MonotonicTime now_;
     Orders& orders_;
+    unsigned changes_ = 0; ///< in this step: of what a worker or a generation is, or was reported
 };
 
 } // namespace holdfast::lifecycle

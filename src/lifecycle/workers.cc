@@ -11,11 +11,6 @@ namespace holdfast::lifecycle {
 
 namespace {
 
-/// A pool of none would never be ready.
-std::uint16_t slots_of(Policy const& policy) {
-    return std::max<std::uint16_t>(1, policy.workers);
-}
-
 std::uint16_t one_more(unsigned tries) {
     return static_cast<std::uint16_t>(std::min(tries + 1U, 0U + std::numeric_limits<std::uint16_t>::max()));
 }
@@ -46,6 +41,13 @@ Generation* UnitStep::find(Role role) {
     return it != state_.generations.end() ? &*it : nullptr;
 }
 
+Generation* UnitStep::find_ready(Role role) {
+    auto const it = std::ranges::find_if(state_.generations, [&](Generation const& generation) {
+        return generation.role == role && has_ready(generation.id);
+    });
+    return it != state_.generations.end() ? &*it : nullptr;
+}
+
 Generation& UnitStep::the(GenerationId id) {
     auto* const generation = find(id);
     ensure(generation != nullptr, "every worker and every slot has its generation");
@@ -66,7 +68,8 @@ Duration UnitStep::patience_for(Generation const& generation) const {
 
 bool UnitStep::all_ready(Generation const& generation) const {
     return slots_of(generation.policy) == std::ranges::count_if(state_.workers, [&](Worker const& worker) {
-               return worker.generation == generation.id && worker.phase == WorkerPhase::Ready;
+               return worker.generation == generation.id && worker.phase == WorkerPhase::Ready &&
+                      has_slot(generation, worker.slot);
            });
 }
 
@@ -89,6 +92,7 @@ GenerationId UnitStep::new_generation() {
 // ---- filling ----
 
 void UnitStep::enter(Worker& worker, WorkerPhase phase, MonotonicTime deadline) {
+    ++changes_;
     worker.phase = phase;
     worker.since = now_;
     worker.deadline = deadline;
@@ -105,15 +109,42 @@ void UnitStep::spawn(Generation const& generation, Slot slot, unsigned tries) {
     orders_.push_back(Spawn{worker.id, generation.id, slot, generation.policy.spec});
 }
 
-/// Every empty slot, promised or finished, gets a worker now.
-void UnitStep::fill(Generation const& generation) {
-    std::erase_if(state_.refills, [&](Refill const& refill) { return refill.generation == generation.id; });
+/// Every empty slot gets a worker now: those that are finished, and `promised` ones if they are to be tried.
+/// What it gave up for the incoming generation is not its own.
+void UnitStep::fill(Generation const& generation, Promised promised) {
+    auto const* const incoming = find(Role::Incoming);
+    auto const id = generation.id;
     for (std::uint16_t number = 0; number < slots_of(generation.policy); ++number) {
-        bool const is_occupied = std::ranges::any_of(state_.workers, [&](Worker const& worker) {
-            return worker.generation == generation.id && worker.slot == Slot{number};
-        });
-        if (!is_occupied)
-            spawn(generation, Slot{number}, 0);
+        Slot const slot{number};
+        auto const occupied_by = [&](GenerationId of) {
+            return std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+                return worker.generation == of && worker.slot == slot && !worker.dismissed;
+            });
+        };
+        auto const refill = std::ranges::find_if(
+            state_.refills, [&](Refill const& it) { return it.generation == id && it.slot == slot; });
+        bool const is_promised = refill != state_.refills.end();
+        bool const is_ceded = generation.is_thinned && !is_promised && incoming != nullptr &&
+                              incoming->id != id && occupied_by(incoming->id);
+        if (occupied_by(id) || is_ceded || (is_promised && promised == Promised::Stays))
+            continue;
+        if (is_promised)
+            state_.refills.erase(refill);
+        spawn(generation, slot, 0);
+    }
+}
+
+/// It serves from now on, though not all of its slots were opened, or some are empty because it was not to
+/// have them filled.
+void UnitStep::promise_empty_slots(Generation const& generation) {
+    for (std::uint16_t number = 0; number < slots_of(generation.policy); ++number) {
+        auto const is_mine = [&](auto const& it) {
+            return it.generation == generation.id && it.slot == Slot{number};
+        };
+        bool const is_occupied = std::ranges::any_of(
+            state_.workers, [&](Worker const& worker) { return is_mine(worker) && !worker.dismissed; });
+        if (!is_occupied && std::ranges::none_of(state_.refills, is_mine))
+            promise({.generation = generation.id, .slot = Slot{number}, .tries = 1}, generation.policy);
     }
 }
 
@@ -166,8 +197,9 @@ void UnitStep::send_away(Worker& worker, Duration patience) {
 }
 
 /// The process is gone.
-void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optional<ExitKind> exit) {
-    Worker const gone = take_out(lost);
+void UnitStep::lose(Worker& lost, Cause cause, Ending ending, std::optional<ExitKind> exit) {
+    Worker const gone = lost;
+    lost.phase = WorkerPhase::Killed; // it counts for nothing, but has its slot until that is seen to
     bool const was_leaving = gone.phase == WorkerPhase::Draining || gone.phase == WorkerPhase::Killed;
     Report what{.worker = gone.id, .generation = gone.generation, .exit = exit};
     auto const role_before = the(gone.generation).role;
@@ -182,26 +214,27 @@ void UnitStep::lose(Worker const& lost, Cause cause, Ending ending, std::optiona
         }
         fail(gone.generation, gone.id, cause, exit);
     }
+    take_out(gone.id);
     vacate(gone, ending);
 }
 
 /// SIGKILL does not end it: it hangs in the kernel (a dead disk or mount) and may do so for ever, so nobody
 /// waits for it any more. Its Exited, if it comes, is that of an unknown worker.
 void UnitStep::give_up(Worker const& stuck) {
-    Worker const gone = take_out(stuck);
+    Worker const gone = stuck;
+    take_out(gone.id);
     report({.happening = Happening::WorkerStuck, .worker = gone.id, .generation = gone.generation});
     vacate(gone, Ending::Timeout);
 }
 
-Worker UnitStep::take_out(Worker const& worker) {
-    Worker const gone = worker;
-    std::erase_if(state_.workers, [&](Worker const& other) { return other.id == gone.id; });
-    return gone;
+void UnitStep::take_out(WorkerId id) {
+    std::erase_if(state_.workers, [&](Worker const& worker) { return worker.id == id; });
 }
 
-/// Its slot is empty; only the serving generation keeps its slots filled.
+/// Its slot is empty; only the serving generation keeps its slots filled, and not those that it gave up.
 void UnitStep::vacate(Worker const& gone, Ending ending) {
-    if (auto const& generation = the(gone.generation); generation.role == Role::Serving)
+    auto const& generation = the(gone.generation);
+    if (generation.role == Role::Serving && !gone.dismissed && has_slot(generation, gone.slot))
         refill(generation, gone, ending);
 }
 
@@ -217,11 +250,15 @@ void UnitStep::refill(Generation const& generation, Worker const& gone, Ending e
     if (policy.activation == Activation::Lazy)
         state_.quick_ends =
             did_its_work(gone, policy, ending, now_) ? std::uint16_t{0} : one_more(state_.quick_ends);
-    if (std::exchange(state_.start_owed, false)) // it was leaving when the start was wished
-        report({.happening = Happening::StartFailed,
-                .worker = gone.id,
-                .generation = generation.id,
-                .cause = Cause::ExitedSoon});
+    Report what{.worker = gone.id, .generation = generation.id, .cause = Cause::ExitedSoon};
+    if (std::exchange(state_.start_owed, false)) { // it was leaving when the start was wished
+        what.happening = Happening::StartFailed;
+        report(what);
+    }
+    if (std::exchange(state_.resize_owed, false)) {
+        what.happening = Happening::ResizeFailed;
+        report(what);
+    }
 }
 
 // ---- back-off ----
@@ -244,7 +281,7 @@ void UnitStep::try_now(Refill refill) {
         return;
     }
     auto const& generation = the(refill.generation);
-    if (auto const until = count_automatic_start(generation.policy))
+    if (auto const until = count_automatic_start(generation.policy, refill.slot))
         return start_limit_hit(refill, *until);
     spawn(generation, refill.slot, one_more(refill.tries));
 }
@@ -259,15 +296,19 @@ void UnitStep::start_limit_hit(Refill refill, MonotonicTime until) {
         report({.happening = Happening::StartLimitHit, .generation = refill.generation, .until = until});
 }
 
-/// Counts one, or says until when there is no room for it. What the operator asks for is never counted.
-std::optional<MonotonicTime> UnitStep::count_automatic_start(Policy const& policy) {
+/// Counts one of this slot, or says until when there is no room for it. What the operator asks for is never
+/// counted.
+std::optional<MonotonicTime> UnitStep::count_automatic_start(Policy const& policy, Slot slot) {
     if (policy.start_limit_burst == 0)
         return std::nullopt;
     auto& starts = state_.automatic_starts;
-    std::erase_if(starts, [&](MonotonicTime start) { return start + policy.start_limit_interval <= now_; });
-    if (starts.size() >= policy.start_limit_burst)
-        return starts[starts.size() - policy.start_limit_burst] + policy.start_limit_interval;
-    starts.push_back(now_);
+    std::erase_if(
+        starts, [&](AutomaticStart const& start) { return start.at + policy.start_limit_interval <= now_; });
+    auto room = policy.start_limit_burst;
+    for (auto it = starts.rbegin(); it != starts.rend(); ++it) // the newest first
+        if (it->slot == slot && --room == 0)
+            return it->at + policy.start_limit_interval;
+    starts.push_back({slot, now_});
     return std::nullopt;
 }
 

@@ -124,7 +124,7 @@ void Requests::restart(ControlRequest request) {
     std::optional<Strategy> strategy;
     if (auto const name = request.text("strategy")) {
         strategy = from_name<Strategy>(*name);
-        if (!strategy)
+        if (!strategy || !is_supported(*strategy))
             return request.reply.fail("NotSupportedYet", {{"what", "strategy " + *name}});
     }
     wish(std::move(request),

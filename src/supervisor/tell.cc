@@ -54,11 +54,16 @@ constexpr std::array meanings{
     Meaning{Happening::RolloutWaits, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::TookOver, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::RolloutDone, Weight::Normal, Trouble::Keeps, Verdict::Done},
+    Meaning{Happening::RollingBack, Weight::Warning, Trouble::Begins, {}},
+    Meaning{Happening::RolledBack, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutFailed, Weight::Failure, Trouble::Begins, Verdict::Failed},
     Meaning{Happening::RolloutSuperseded, Weight::Warning, Trouble::Keeps, Verdict::Superseded},
     Meaning{Happening::RolloutStopped, Weight::Warning, Trouble::Keeps, Verdict::Stopped},
     Meaning{Happening::DrainDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
     Meaning{Happening::StartDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::Resizing, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::Resized, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::ResizeFailed, Weight::Failure, Trouble::Begins, {}},
     Meaning{Happening::Stopping, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::Stopped, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::Finished, Weight::Normal, Trouble::Keeps, {}},
@@ -135,6 +140,10 @@ std::string UnitRunner::sentence(Report const& report) const {
         return text(report.generation) + " is ready and takes over";
     case Happening::RolloutDone:
         return "rollout of " + text(report.generation) + " is done";
+    case Happening::RollingBack:
+        return text(report.generation) + " is rolled back: " + reason(report);
+    case Happening::RolledBack:
+        return text(report.generation) + " is rolled back";
     case Happening::RolloutFailed:
         return "rollout of " + text(report.generation) + " failed: " + reason(report);
     case Happening::RolloutSuperseded:
@@ -145,6 +154,12 @@ std::string UnitRunner::sentence(Report const& report) const {
         return text(report.worker) + " did not end in time and is killed";
     case Happening::StartDeadlinePassed:
         return text(report.worker) + " was not ready in time";
+    case Happening::Resizing:
+        return "another number of workers: " + std::to_string(service.workers);
+    case Happening::Resized:
+        return std::to_string(service.workers) + " workers are ready";
+    case Happening::ResizeFailed:
+        return "cannot have " + std::to_string(service.workers) + " workers: " + reason(report);
     case Happening::Stopping:
         return "stopping";
     case Happening::Stopped:

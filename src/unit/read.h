@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "unit/report.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -129,12 +130,13 @@ template <class E, auto const& Later>
 struct Word {
     static constexpr std::string_view kind = "word";
     static std::optional<E> read_one(Reader in, Node const& node) {
-        constexpr auto table = enum_table(E{});
+        Names const later(Later.begin(), Later.end());
         Names names;
-        for (auto const& row : table)
-            names.push_back(row.name);
-        auto const index = read_word(in, node, names, Names(Later.begin(), Later.end()));
-        return index ? std::optional<E>{table[*index].value} : std::nullopt;
+        for (auto const& row : enum_table(E{})) // the core may know a word before the rest does
+            if (std::find(later.begin(), later.end(), row.name) == later.end())
+                names.push_back(row.name);
+        auto const index = read_word(in, node, names, later);
+        return index ? from_name<E>(names[*index]) : std::nullopt;
     }
     static void read(Reader in, Node const& node, E& into) {
         if (auto const value = read_one(in, node))

@@ -155,16 +155,20 @@ TEST_CASE("too many automatic starts pause the unit, which recovers by itself", 
     CHECK(story.phase() == UnitPhase::Active);
 }
 
-TEST_CASE("the limit is one for the unit, and said once for all slots that wait", "[lifecycle]") {
-    auto story = serving({.workers = 4, .start_limit_burst = 2, .start_limit_interval = 10s});
-    for (std::uint32_t id = 1; id <= 4; ++id)
-        story.exits(WorkerId{id}, ExitKind::UncleanSignal);
+TEST_CASE("the limit is one for each slot, so that a bad one does not pause the others", "[lifecycle]") {
+    auto story =
+        serving({.workers = 2, .restart_delay = 1ms, .restart_max_delay = 1ms, .start_limit_burst = 2});
+    for (int i = 0; i < 3; ++i)
+        live_and_die(story, 1ms), story.pass(1ms);
     CHECK(story.spawned.size() == 2);
     CHECK(story.reports(Happening::StartLimitHit).size() == 1);
-    story.comes_up(WorkerId{5});
-    story.comes_up(WorkerId{6});
+    story.new_chapter();
+    story.exits(WorkerId{1}, ExitKind::UncleanSignal);
+    CHECK(story.spawned.size() == 1);
+    story.comes_up(story.spawned.back());
+    CHECK(story.phase() == UnitPhase::Active);
     story.pass(10s);
-    CHECK(story.spawned.size() == 4);
+    CHECK(story.spawned.size() == 2);
     CHECK_FALSE(story.backs_off());
 }
 

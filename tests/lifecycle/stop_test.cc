@@ -22,11 +22,11 @@ TEST_CASE("a changed policy holds for what runs, but leaves what it is made of",
     story.comes_up(WorkerId{1});
     story.policy.spec = SpecId{2};
     story.policy.timeout_stop = 2s;
-    story.policy.workers = 3;
+    story.policy.type = ServiceType::Notify;
     story.tell(PolicyChanged{});
     CHECK(story.orders.empty());
     CHECK(story.state.generations.front().policy.spec == SpecId{});
-    CHECK(story.state.generations.front().policy.workers == 1);
+    CHECK(story.state.generations.front().policy.type == ServiceType::Exec);
     story.tell(StopWished{});
     story.pass(2s);
     CHECK(story.all<Kill>().size() == 1);

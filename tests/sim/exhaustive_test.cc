@@ -20,6 +20,8 @@ struct Scope {
     Activation activation;
     RestartWhen restart;
     int depth;
+    Strategy strategy = Strategy::Overlap;
+    bool resizes = false;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -28,6 +30,7 @@ Policy policy_of(Scope const& scope) {
             .type = scope.type,
             .activation = scope.activation,
             .restart = scope.restart,
+            .strategy = scope.strategy,
             .timeout_start = 9s,
             .settle_time = scope.type == ServiceType::Exec ? 1s : 0s,
             .timeout_stop = 3s,
@@ -59,9 +62,13 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"one simple worker", 1, ServiceType::Simple, Activation::Eager, RestartWhen::Always, 8},
         Scope{"two workers", 2, ServiceType::Exec, Activation::Eager, RestartWhen::OnFailure, 7},
         Scope{"one lazy worker", 1, ServiceType::Notify, Activation::Lazy, RestartWhen::OnFailure, 9},
-        Scope{"two lazy workers", 2, ServiceType::Notify, Activation::Lazy, RestartWhen::No, 8});
+        Scope{"two lazy workers", 2, ServiceType::Notify, Activation::Lazy, RestartWhen::No, 8},
+        Scope{"two rolling workers", 2, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
+              Strategy::Rolling},
+        Scope{"one or two workers", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
+              Strategy::Rolling, true});
     auto const depth = scope.depth + deeper();
-    auto const result = explore({.wanted = policy_of(scope)}, depth);
+    auto const result = explore({.wanted = policy_of(scope), .resizes = scope.resizes}, depth);
     std::cout << "  " << scope.what << ": depth " << depth << ", " << result.states << " states, "
               << result.steps << " steps\n";
     INFO(describe(result.trace, result.complaints, policy_of(scope)));

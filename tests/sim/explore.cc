@@ -17,6 +17,14 @@ std::vector<TraceLine> possible_lines(World const& world) {
     add(StopWished{});
     add(RestartWished{Strategy::Overlap});
     add(RestartWished{Strategy::Replace});
+    if (world.wanted.strategy == Strategy::Rolling)
+        add(RestartWished{Strategy::Rolling});
+    if (world.resizes) {
+        auto other = world.wanted;
+        other.workers = static_cast<std::uint16_t>(3 - other.workers);
+        lines.push_back({now, other});
+        add(PolicyChanged{});
+    }
     add(TrafficArrived{});
     for (auto const& process : world.kernel.processes) {
         auto const id = process.id;
@@ -75,16 +83,17 @@ private:
 void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     for (auto const& generation : state.generations) {
         print.add(generation.id);
-        print.add(static_cast<std::uint64_t>(generation.role) << 1 | std::uint64_t{generation.coming});
+        print.add(static_cast<std::uint64_t>(generation.role) << 20 |
+                  std::uint64_t{generation.is_thinned} << 16 | generation.policy.workers);
         print.add(generation.retired_by);
     }
     for (auto const& worker : state.workers) {
         print.add(worker.id);
         print.add(worker.generation);
         print.add(static_cast<std::uint64_t>(worker.slot) << 32 | std::uint64_t{worker.tries} << 8 |
-                  static_cast<std::uint64_t>(worker.phase) << 4 | std::uint64_t{worker.shown} << 3 |
-                  std::uint64_t{worker.was_ready} << 2 | std::uint64_t{worker.forked} << 1 |
-                  std::uint64_t{worker.told});
+                  static_cast<std::uint64_t>(worker.phase) << 5 | std::uint64_t{worker.dismissed} << 4 |
+                  std::uint64_t{worker.shown} << 3 | std::uint64_t{worker.was_ready} << 2 |
+                  std::uint64_t{worker.forked} << 1 | std::uint64_t{worker.told});
         print.add(worker.ready_at, long_ago);
         print.add(worker.deadline);
     }
@@ -96,7 +105,8 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     if (state.next) {
         print.add(state.next->id);
         print.add(static_cast<std::uint64_t>(state.next->strategy) << 2 |
-                  std::uint64_t{state.next->is_rollout} << 1 | std::uint64_t{state.next->announced});
+                  std::uint64_t{state.next->is_urgent} << 7 | std::uint64_t{state.next->is_rollout} << 1 |
+                  std::uint64_t{state.next->announced});
     }
     for (auto const& refill : state.refills) {
         print.add(refill.generation);
@@ -105,15 +115,24 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(refill.at);
     }
     print.add(state.automatic_starts.size());
-    for (auto const start : state.automatic_starts)
-        print.add(start, long_ago);
+    for (auto const& start : state.automatic_starts) {
+        print.add(static_cast<std::uint64_t>(start.slot));
+        print.add(start.at, long_ago);
+    }
+    print.add(std::uint64_t{state.resize_owed});
+    if (state.rollout) {
+        print.add(state.rollout->id);
+        print.add(static_cast<std::uint64_t>(state.rollout->strategy) << 8 |
+                  static_cast<std::uint64_t>(state.rollout->stage));
+    }
 }
 
 void add_processes(Fingerprint& print, Kernel const& kernel) {
     for (auto const& process : kernel.processes)
-        print.add(static_cast<std::uint64_t>(process.stage) << 5 | std::uint64_t{process.ready} << 4 |
-                  std::uint64_t{process.stopping} << 3 | std::uint64_t{process.told} << 2 |
-                  std::uint64_t{process.killed} << 1 | std::uint64_t{process.extended});
+        print.add(static_cast<std::uint64_t>(process.stage) << 6 | std::uint64_t{process.late} << 5 |
+                  std::uint64_t{process.ready} << 4 | std::uint64_t{process.stopping} << 3 |
+                  std::uint64_t{process.told} << 2 | std::uint64_t{process.killed} << 1 |
+                  std::uint64_t{process.extended});
 }
 
 void add_history(Fingerprint& print, History const& history) {
@@ -129,6 +148,7 @@ void add_history(Fingerprint& print, History const& history) {
 std::uint64_t fingerprint(World const& world) {
     auto const long_ago = std::max(world.wanted.restart_max_delay, world.wanted.start_limit_interval);
     Fingerprint print{world.now};
+    print.add(std::uint64_t{world.wanted.workers});
     add_state(print, world.state, long_ago);
     add_processes(print, world.kernel);
     add_history(print, world.history);

@@ -13,19 +13,25 @@ GenerationMemory const* History::find(GenerationId id) const {
     return it != generations.end() ? &*it : nullptr;
 }
 
+SlotMemory const* History::find(GenerationId id, Slot slot) const {
+    auto const* const generation = find(id);
+    auto const number = static_cast<std::size_t>(slot);
+    return generation != nullptr && number < generation->slots.size() ? &generation->slots[number] : nullptr;
+}
+
 bool is_automatic(Scene const& scene, Spawn const& spawn) {
-    if (scene.is_wish())
+    if (scene.is_wish() || std::holds_alternative<PolicyChanged>(scene.fact) ||
+        scene.reports(Happening::RollingBack))
         return false;
-    auto const* const generation = scene.history.find(spawn.generation);
-    return generation != nullptr && generation->slots.at(static_cast<std::size_t>(spawn.slot)).used;
+    auto const* const slot = scene.history.find(spawn.generation, spawn.slot);
+    return slot != nullptr && slot->last != WorkerId{};
 }
 
 Process const* who_left(Scene const& scene, GenerationId generation, Slot slot) {
-    for (auto const& process : scene.before.processes)
-        if (process.generation == generation && process.slot == slot &&
-            scene.after.find(process.id) == nullptr)
-            return &process;
-    return nullptr;
+    auto const* const memory = scene.history.find(generation, slot);
+    if (memory == nullptr || scene.after.find(memory->last) != nullptr)
+        return nullptr;
+    return scene.before.find(memory->last);
 }
 
 Proposal proposed(Scene const& scene) {
@@ -46,7 +52,7 @@ Proposal proposed(Scene const& scene) {
 namespace {
 
 /// Which waiters a report may answer.
-enum class Answers : std::uint8_t { Nobody, Starts, StartsAndStops, Restarts };
+enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes };
 
 Answers answered_by(Happening happening) {
     switch (happening) {
@@ -54,7 +60,10 @@ Answers answered_by(Happening happening) {
     case Happening::StartFailed:
         return Answers::Starts;
     case Happening::Stopped:
-        return Answers::StartsAndStops;
+        return Answers::AllButRestarts;
+    case Happening::Resized:
+    case Happening::ResizeFailed:
+        return Answers::Resizes;
     case Happening::RolloutDone:
     case Happening::RolloutFailed:
     case Happening::RolloutSuperseded:
@@ -70,6 +79,9 @@ Answers answered_by(Happening happening) {
     case Happening::RolloutBegan:
     case Happening::RolloutWaits:
     case Happening::TookOver:
+    case Happening::RollingBack:
+    case Happening::RolledBack:
+    case Happening::Resizing:
     case Happening::DrainDeadlinePassed:
     case Happening::StartDeadlinePassed:
     case Happening::Stopping:
@@ -81,12 +93,15 @@ Answers answered_by(Happening happening) {
 
 bool is_answer(Report const& report, Waiter const& waiter) {
     auto const answers = answered_by(report.happening);
+    bool const in_time = report.generation >= waiter.acknowledged;
+    bool const is_any = answers == Answers::AllButRestarts;
     switch (waiter.kind) {
     case Waiter::Kind::Start:
-        return (answers == Answers::Starts || answers == Answers::StartsAndStops) &&
-               report.generation >= waiter.acknowledged;
+        return (is_any || answers == Answers::Starts) && in_time;
     case Waiter::Kind::Stop:
-        return answers == Answers::StartsAndStops && report.generation >= waiter.acknowledged;
+        return is_any && in_time;
+    case Waiter::Kind::Resize:
+        return (is_any || answers == Answers::Resizes) && in_time;
     case Waiter::Kind::Restart:
         return answers == Answers::Restarts && report.generation == waiter.acknowledged;
     }
@@ -108,6 +123,8 @@ std::optional<Waiter> acknowledgement(Scene const& scene) {
         take(Waiter::Kind::Stop, {Happening::Stopping, Happening::Stopped});
     else if (std::holds_alternative<RestartWished>(scene.fact))
         take(Waiter::Kind::Restart, {Happening::RolloutBegan, Happening::RolloutWaits});
+    else if (std::holds_alternative<PolicyChanged>(scene.fact))
+        take(Waiter::Kind::Resize, {Happening::Resizing});
     return waiter;
 }
 
@@ -152,6 +169,12 @@ void remember_death(Scene const& scene, History& history) {
                 continue;
             auto& slot = generation.slots[number];
             slot.ended_ready = gone->ready;
+            bool was_leaving = false; // it may have been told before it was born
+            scene.for_each<Report>([&](Report const& report) {
+                was_leaving =
+                    was_leaving || (report.happening == Happening::WorkerGone && report.worker == gone->id);
+            });
+            slot.sent_away = was_leaving && !gone->late && !gone->stopping;
             slot.ended_at = scene.now;
             auto const end = gone->stopping ? gone->leaving_since : scene.now;
             auto const long_enough =
@@ -164,18 +187,21 @@ void remember_death(Scene const& scene, History& history) {
 void remember_spawn(Scene const& scene, History& history, Spawn const& spawn) {
     bool const automatic = is_automatic(scene, spawn);
     if (history.find(spawn.generation) == nullptr)
-        history.generations.push_back({.id = spawn.generation,
-                                       .policy = scene.wanted,
-                                       .slots = std::vector<SlotMemory>(scene.wanted.workers),
-                                       .took_over_from = {}});
+        history.generations.push_back(
+            {.id = spawn.generation, .policy = scene.wanted, .slots = {}, .took_over_from = {}});
     for (auto& generation : history.generations) {
         if (generation.id != spawn.generation)
             continue;
-        auto& slot = generation.slots.at(static_cast<std::size_t>(spawn.slot));
-        slot.used = true;
+        auto const number = static_cast<std::size_t>(spawn.slot);
+        generation.slots.resize(std::max(generation.slots.size(), number + 1));
+        auto& slot = generation.slots[number];
+        slot.last = spawn.worker;
+        slot.sent_away = false;
+        if (!automatic)
+            slot.automatic_in_a_row = 0;
         if (automatic) {
             ++slot.automatic_in_a_row;
-            history.automatic_starts.push_back(scene.now);
+            history.automatic_starts.push_back({spawn.slot, scene.now});
         }
     }
     history.last_worker = spawn.worker;
@@ -201,7 +227,9 @@ void forget_gone(Scene const& scene, History& history) {
                    (timer.key.kind == TimerKind::RestartDelay &&
                     timer.key.of >> 16 == static_cast<std::uint32_t>(generation.id));
         });
-        return !lives && !waits;
+        bool const may_come_back = std::ranges::any_of(
+            scene.state.generations, [&](Generation const& known) { return known.id == generation.id; });
+        return !lives && !waits && !may_come_back;
     });
 }
 
@@ -216,16 +244,25 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
     remember_death(scene, history);
     bool limited = false;
     scene.for_each<Report>([&](Report const& report) {
+        if (report.happening == Happening::RollingBack)
+            history.rolled_back = report.generation;
+        else if (answered_by(report.happening) == Answers::Restarts &&
+                 report.generation == history.rolled_back)
+            history.rolled_back = {};
         limited = limited || report.happening == Happening::StartLimitHit;
         if (report.happening == Happening::TookOver)
             remember_take_over(scene, history, report);
         if (report.happening == Happening::Finished && scene.wanted.activation == Activation::Eager)
             history.up = false;
     });
+    for (auto& memory : history.generations)
+        for (auto const& known : scene.state.generations)
+            if (known.id == memory.id)
+                memory.policy.workers = known.policy.workers;
     scene.for_each<Spawn>([&](Spawn const& spawn) { remember_spawn(scene, history, spawn); });
     bool const taken = std::holds_alternative<TrafficArrived>(scene.fact) && scene.before.watching;
     if (taken && !limited)
-        history.automatic_starts.push_back(scene.now);
+        history.automatic_starts.push_back({Slot{0}, scene.now});
     forget_gone(scene, history);
 }
 

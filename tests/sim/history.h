@@ -14,14 +14,15 @@ namespace holdfast::sim {
 /// A command that waits. `acknowledged` is the generation of the report in the step of its wish; its answer
 /// is the first report of its kind with this generation or a later one (a restart: exactly this one).
 struct Waiter {
-    enum class Kind : std::uint8_t { Start, Stop, Restart } kind{};
+    enum class Kind : std::uint8_t { Start, Stop, Restart, Resize } kind{};
     GenerationId acknowledged{};
 };
 
 struct SlotMemory {
-    bool used = false;
+    WorkerId last{};                      ///< whom it was given to; 0: nobody yet
     std::uint16_t automatic_in_a_row = 0; ///< since the last healthy run or wish
     bool ended_ready = false;             ///< how its last worker ended
+    bool sent_away = false;               ///< ... because it was told to, though it did nothing wrong
     MonotonicTime ended_at{};
 };
 
@@ -36,12 +37,14 @@ struct History {
     bool up = false;     ///< start or restart was wished last, and the unit has not finished since
     Strategy strategy{}; ///< with which `last_proposed` is to come
     GenerationId last_proposed{};
+    GenerationId rolled_back{};  ///< the one that is being rolled back, or 0
     GenerationId last_spawned{}; ///< the newest generation that had a worker
     WorkerId last_worker{};
     std::vector<Waiter> waiters;
-    std::vector<GenerationMemory> generations;   ///< those with a process or a timer, oldest first
-    std::vector<MonotonicTime> automatic_starts; ///< since the last wish
+    std::vector<GenerationMemory> generations;    ///< those with a process or a timer, oldest first
+    std::vector<AutomaticStart> automatic_starts; ///< since the last wish
     [[nodiscard]] GenerationMemory const* find(GenerationId id) const;
+    [[nodiscard]] SlotMemory const* find(GenerationId id, Slot slot) const;
 };
 
 /// The name of an invariant and what it saw.
@@ -73,6 +76,12 @@ struct Scene {
         return std::holds_alternative<StartWished>(fact) || std::holds_alternative<StopWished>(fact) ||
                std::holds_alternative<RestartWished>(fact);
     }
+    [[nodiscard]] bool reports(Happening happening) const {
+        for (auto const& order : orders)
+            if (auto const* it = std::get_if<Report>(&order); it != nullptr && it->happening == happening)
+                return true;
+        return false;
+    }
     template <class T>
     void for_each(auto&& look) const {
         for (auto const& order : orders)
@@ -81,10 +90,10 @@ struct Scene {
     }
 };
 
-/// Nobody wished it: the slot was filled before.
+/// Nobody wished it: the slot was filled before, and was not given up since for a rollout.
 [[nodiscard]] bool is_automatic(Scene const& scene, Spawn const& spawn);
 
-/// Who held this slot before the step and does not any more: it is dead, or given up.
+/// Who was given this slot last and does not hold it any more after the step: it is dead, or given up.
 [[nodiscard]] Process const* who_left(Scene const& scene, GenerationId generation, Slot slot);
 
 /// With which strategy the newest generation that was announced is to come, this step included.

@@ -17,7 +17,17 @@ struct Invariant {
     std::string (*check)(Scene const& scene);
 };
 
-[[nodiscard]] std::span<Invariant const> invariants();
+[[nodiscard]] std::vector<Invariant> const& invariants();
+[[nodiscard]] std::span<Invariant const> promises();    ///< promises.cc
+[[nodiscard]] std::span<Invariant const> bookkeeping(); ///< bookkeeping.cc
+
+// what several of them look at
+[[nodiscard]] std::string name(WorkerId id);
+[[nodiscard]] std::string name(GenerationId id);
+/// How many slots the generation has after the step.
+[[nodiscard]] Slot slots_of(Scene const& scene, GenerationId id);
+/// Every slot of the generation has a process that serves.
+[[nodiscard]] bool all_serve(Scene const& scene, Kernel const& kernel, GenerationId id);
 
 void check_invariants(Scene const& scene, Complaints& complaints);
 

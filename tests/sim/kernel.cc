@@ -124,14 +124,18 @@ bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
 }
 
 void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
-    if (auto const* const expired = std::get_if<TimerExpired>(&fact)) {
+    if (auto const* const expired = std::get_if<TimerExpired>(&fact);
+        expired != nullptr && find(expired->timer) != nullptr) {
         std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == expired->timer; });
-        for (auto& process : processes)
-            if (expired->timer ==
-                    TimerKey{TimerKind::StartDeadline, static_cast<std::uint32_t>(process.id)} &&
-                process.settles_since && now - *process.settles_since >= process.settle_time &&
-                !process.is_leaving())
+        for (auto& process : processes) {
+            if (process.is_leaving() ||
+                expired->timer != TimerKey{TimerKind::StartDeadline, static_cast<std::uint32_t>(process.id)})
+                continue;
+            if (!process.settles_since)
+                process.late = !process.ready;
+            else if (now - *process.settles_since >= process.settle_time)
                 get_ready(process, now);
+        }
     }
     auto const id = worker_of(fact);
     auto* const process = id ? const_cast<Process*>(find(*id)) : nullptr;

@@ -27,6 +27,7 @@ struct Process {
     bool ready = false;    ///< it did what its type calls ready
     bool stopping = false; ///< it said that it goes by itself
     bool told = false;     ///< Drain
+    bool late = false;     ///< it was not ready in time
     bool killed = false;
     MonotonicTime killed_at{};
     bool extended = false;                        ///< it asked for more time

@@ -125,6 +125,40 @@ Orders promised_slots_are_forgotten(UnitState& state, Policy const& policy, Fact
     return orders;
 }
 
+// ---- slot by slot ----
+
+Orders rolling_spares_nobody(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.max_unavailable = 100;
+    for (auto& generation : state.generations)
+        generation.policy.max_unavailable = 100;
+    return step(state, lax, fact, now);
+}
+Orders rolling_has_room_for_all(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.max_surge = 100;
+    return step(state, lax, fact, now);
+}
+Orders a_resize_says_nothing(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_reports(orders, Happening::Resized);
+    return orders;
+}
+Orders a_roll_back_is_done_at_once(UnitState& state, Policy const& policy, Fact const& fact,
+                                   MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    auto const began = std::ranges::find_if(orders, [](Order const& order) {
+        auto const* const report = std::get_if<Report>(&order);
+        return report != nullptr && report->happening == Happening::RollingBack;
+    });
+    if (began == orders.end())
+        return orders;
+    auto answer = std::get<Report>(*began);
+    answer.happening = Happening::RolloutFailed;
+    orders.emplace_back(answer);
+    state.rollout.reset();
+    return orders;
+}
 // ---- limits ----
 
 Orders generations_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact,
@@ -283,6 +317,10 @@ constexpr std::array all_mutants{
     Mutant{"a fork is believed", "reports-are-true", a_fork_is_believed},
     Mutant{"promised slots are forgotten", "never-stuck", promised_slots_are_forgotten},
     Mutant{"a back-off is lost", "rest-is-what-was-wished", a_back_off_is_lost},
+    Mutant{"rolling spares nobody", "pool-keeps-its-size", rolling_spares_nobody},
+    Mutant{"rolling has room for all", "pool-keeps-its-size", rolling_has_room_for_all},
+    Mutant{"a roll-back is done at once", "rollback-ends-well", a_roll_back_is_done_at_once},
+    Mutant{"a resize says nothing", "wishes-are-answered-once", a_resize_says_nothing},
     Mutant{"generations are not counted", "generations-are-capped", generations_are_not_counted},
     Mutant{"replace overlaps", "replace-is-alone", replace_overlaps},
     Mutant{"starts are not counted", "automatic-starts-are-bounded", starts_are_not_counted},

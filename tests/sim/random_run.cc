@@ -60,25 +60,28 @@ private:
     }
 
     Policy some_policy() {
-        return {.spec = SpecId{1},
-                .workers = static_cast<std::uint16_t>(1 + upto(4)),
-                .type = one_of(
-                    {ServiceType::Notify, ServiceType::Notify, ServiceType::Exec, ServiceType::Simple}),
-                .activation = one_of({Activation::Eager, Activation::Eager, Activation::Lazy}),
-                .restart = one_of({RestartWhen::OnFailure, RestartWhen::OnFailure, RestartWhen::Always,
-                                   RestartWhen::No, RestartWhen::OnSuccess, RestartWhen::OnAbnormal,
-                                   RestartWhen::OnAbort}),
-                .strategy = one_of({Strategy::Overlap, Strategy::Overlap, Strategy::Replace}),
-                .timeout_start = one_of<Duration>({1s, 90s}),
-                .settle_time = one_of<Duration>({0s, 250ms}),
-                .timeout_stop = one_of<Duration>({2s, 30s}),
-                .drain_timeout = one_of<Duration>({1s, 30s, 300s}),
-                .restart_delay = one_of<Duration>({100ms, 1s}),
-                .restart_max_delay = one_of<Duration>({100ms, 5s, 30s}),
-                .restart_steps = static_cast<std::uint16_t>(upto(9)),
-                .start_limit_burst = static_cast<std::uint16_t>(one_of({0, 1, 5, 20})),
-                .start_limit_interval = one_of<Duration>({10s, 60s}),
-                .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
+        return {
+            .spec = SpecId{1},
+            .workers = static_cast<std::uint16_t>(1 + upto(4)),
+            .type =
+                one_of({ServiceType::Notify, ServiceType::Notify, ServiceType::Exec, ServiceType::Simple}),
+            .activation = one_of({Activation::Eager, Activation::Eager, Activation::Lazy}),
+            .restart =
+                one_of({RestartWhen::OnFailure, RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::No,
+                        RestartWhen::OnSuccess, RestartWhen::OnAbnormal, RestartWhen::OnAbort}),
+            .strategy = one_of({Strategy::Overlap, Strategy::Rolling, Strategy::Rolling, Strategy::Replace}),
+            .timeout_start = one_of<Duration>({1s, 90s}),
+            .settle_time = one_of<Duration>({0s, 250ms}),
+            .timeout_stop = one_of<Duration>({2s, 30s}),
+            .drain_timeout = one_of<Duration>({1s, 30s, 300s}),
+            .restart_delay = one_of<Duration>({100ms, 1s}),
+            .restart_max_delay = one_of<Duration>({100ms, 5s, 30s}),
+            .restart_steps = static_cast<std::uint16_t>(upto(9)),
+            .start_limit_burst = static_cast<std::uint16_t>(one_of({0, 1, 5, 20})),
+            .start_limit_interval = one_of<Duration>({10s, 60s}),
+            .max_surge = static_cast<std::uint16_t>(upto(3)),
+            .max_unavailable = static_cast<std::uint16_t>(one_of({0, 0, 1, 2})),
+            .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
     }
 
     /// A new text of the unit. The limits stay, so that the invariants know which ones hold.
@@ -143,7 +146,7 @@ private:
     }
 
     Fact wish() {
-        switch (upto(8)) {
+        switch (upto(11)) {
         case 0:
             return StopWished{};
         case 1:
@@ -153,6 +156,11 @@ private:
             return RestartWished{Strategy::Replace};
         case 4:
             return RestartWished{Strategy::Overlap};
+        case 5:
+        case 6:
+            return RestartWished{Strategy::Rolling};
+        case 7:
+            return PolicyChanged{};
         default:
             return RestartWished{};
         }

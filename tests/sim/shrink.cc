@@ -55,11 +55,21 @@ private:
     /// together with some workers, and the numbers close up.
     bool leave_out_workers() {
         for (std::size_t i = 0; i < best_.trace.size(); ++i)
-            for (std::uint32_t first = 1; first <= most_workers; ++first)
+            for (std::uint32_t first = 1, last = last_worker(best_.trace); first <= last; ++first)
                 for (std::uint32_t count = 1; count <= most_slots; ++count)
                     if (take(without(best_.trace, i, first, count)))
                         return true;
         return false;
+    }
+
+    /// The highest number that the trace names; those after it need no closing up.
+    static std::uint32_t last_worker(Trace const& trace) {
+        std::uint32_t last = 1;
+        for (auto const& line : trace)
+            if (auto const* const fact = std::get_if<Fact>(&line.what))
+                if (auto const id = worker_of(*fact))
+                    last = std::max(last, static_cast<std::uint32_t>(*id));
+        return last;
     }
 
     static Trace without(Trace const& trace, std::size_t line, std::uint32_t first, std::uint32_t count) {
@@ -100,7 +110,6 @@ private:
             fact);
     }
 
-    static constexpr std::uint32_t most_workers = 32;
     static constexpr std::uint32_t most_slots = 4;
     Run best_;
     std::string_view invariant_;

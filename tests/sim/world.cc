@@ -141,7 +141,7 @@ Complaints outlast_stubborn_workers(World const& world) {
         if (is_settled(world.history))
             return {};
         auto hung = world;
-        for (int i = 0; i < 10 * long_enough && !is_settled(hung.history); ++i) {
+        for (int i = 0; i < 5 * long_enough && !is_settled(hung.history); ++i) {
             auto const line = next_line(hung, next);
             if (!line)
                 break;

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The invariants that are promises to the clients and the operator.
+#include "sim/invariants.h"
+
+#include <algorithm>
+#include <set>
+
+namespace holdfast::sim {
+
+namespace {
+
+// ---- promises to the clients and the operator ----
+
+std::string last_ready_stays(Scene const& scene) {
+    auto const* const restart = std::get_if<RestartWished>(&scene.fact);
+    bool const replaces =
+        restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace;
+    if (replaces || std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
+        return {};
+    for (auto const& process : scene.between.processes) {
+        auto const* const earlier = scene.before.find(process.id);
+        auto const* const then = scene.after.find(process.id);
+        if (!earlier->serves() || !process.serves() || (then != nullptr && then->serves()))
+            continue;
+        auto const is_coming = [&](GenerationId id) { // somebody waits for its rollout, and goes on to
+            bool has_failed = false;
+            scene.for_each<Report>([&](Report const& report) {
+                has_failed =
+                    has_failed || (report.happening == Happening::RolloutFailed && report.generation == id);
+            });
+            return !has_failed && std::ranges::any_of(scene.history.waiters, [&](Waiter const& waiter) {
+                return waiter.kind == Waiter::Kind::Restart && waiter.acknowledged == id;
+            });
+        };
+        // an incoming one that failed leaves the older one; an old one is followed by all of a newer one, or
+        // slot by slot
+        bool const is_slot_wise = proposed(scene).strategy == Strategy::Rolling;
+        bool const is_followed = std::ranges::any_of(scene.after.processes, [&](Process const& other) {
+            return other.serves() &&
+                   (other.generation <= process.generation || is_slot_wise || !is_coming(other.generation) ||
+                    all_serve(scene, scene.after, other.generation));
+        });
+        if (!is_followed)
+            return name(process.id) + " served, and nobody follows it";
+    }
+    return {};
+}
+
+/// The limits of a rolling rollout, as far as a bystander knows the generations.
+struct PoolLimits {
+    unsigned floor;
+    unsigned ceiling;
+};
+PoolLimits pool_limits(Scene const& scene) {
+    unsigned least = scene.wanted.workers;
+    unsigned most = scene.wanted.workers;
+    for (auto const& generation : scene.history.generations) {
+        least = std::min<unsigned>(least, generation.policy.workers);
+        most = std::max<unsigned>(most, generation.policy.workers);
+    }
+    auto const floor = least > scene.wanted.max_unavailable ? least - scene.wanted.max_unavailable : 1U;
+    bool const must_grow = scene.wanted.max_surge == 0 && (scene.wanted.max_unavailable == 0 || most == 1);
+    return {floor, most + (must_grow ? 1U : scene.wanted.max_surge)};
+}
+
+std::string pool_keeps_its_size(Scene const& scene) {
+    if (!scene.history.up || proposed(scene).strategy != Strategy::Rolling ||
+        std::holds_alternative<PolicyChanged>(scene.fact) || std::holds_alternative<StartWished>(scene.fact))
+        return {};
+    // what a cap keeps waiting may have to press
+    bool const may_press = scene.is_wish() || scene.history.last_proposed > scene.history.last_spawned;
+    auto const [floor, ceiling] = pool_limits(scene);
+    unsigned ready = 0;
+    unsigned lost = 0; // told to go in this step, though they served
+    unsigned alive = 0;
+    for (auto const& process : scene.after.processes) {
+        auto const* const before = scene.before.find(process.id);
+        bool const is_told_later =
+            process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining;
+        ready += process.serves() ? 1U : 0U;
+        alive += process.is_leaving() || is_told_later ? 0U : 1U;
+        auto const* const then = scene.between.find(process.id);
+        lost += before != nullptr && before->serves() && then->serves() && process.told ? 1U : 0U;
+    }
+    if (!may_press && lost != 0 && ready < floor)
+        return "only " + std::to_string(ready) + " are left ready";
+    bool opens = false;
+    scene.for_each<Spawn>([&](Spawn const& spawn) {
+        opens = opens || (spawn.generation == proposed(scene).generation && !is_automatic(scene, spawn));
+    });
+    auto const was_alive = std::ranges::count_if(
+        scene.between.processes, [](Process const& process) { return !process.is_leaving(); });
+    return opens && alive > ceiling && alive > was_alive ? std::to_string(alive) + " are alive" : "";
+}
+
+/// Without RolledBack a roll-back fails only when a worker of the old spec did not come up, or none is left.
+std::string rollback_ends_well(Scene const& scene) {
+    std::string wrong;
+    auto const worker = worker_of(scene.fact);
+    scene.for_each<Report>([&](Report const& report) {
+        bool const is_its_end =
+            report.happening == Happening::RolloutFailed &&
+            (report.generation == scene.history.rolled_back || scene.reports(Happening::RollingBack));
+        if (!is_its_end || scene.reports(Happening::RolledBack))
+            return;
+        bool is_any_left = false;
+        bool is_at_fault = false;
+        for (auto const& process : scene.before.processes) {
+            bool const is_old = process.generation < report.generation;
+            auto const* const then = scene.after.find(process.id);
+            is_any_left = is_any_left || (is_old && then != nullptr && then->serves());
+            is_at_fault = is_at_fault ||
+                          (is_old && worker == process.id &&
+                           (!process.ready || std::holds_alternative<SpawnFailed>(scene.fact))) ||
+                          (then != nullptr && then->late && !process.late);
+        }
+        if (is_any_left && !is_at_fault)
+            wrong = "the old spec could have come back";
+    });
+    return wrong;
+}
+
+std::string stop_wins(Scene const& scene) {
+    bool const stopped =
+        std::holds_alternative<StopWished>(scene.fact) || (!scene.history.up && !scene.is_wish());
+    if (!stopped)
+        return {};
+    std::string wrong;
+    scene.for_each<Spawn>([&](Spawn const& spawn) { wrong = name(spawn.worker) + " is started"; });
+    for (auto const& process : scene.after.processes)
+        if (process.stage != Stage::Ordered && !process.told && !process.killed)
+            wrong = name(process.id) + " was not told";
+    if (scene.after.watching)
+        wrong = "the listeners are watched";
+    return wrong;
+}
+
+/// Who served when the rollout took over, be it in this very step.
+std::vector<WorkerId> served_before(Scene const& scene, GenerationId rollout) {
+    auto const* const memory = scene.history.find(rollout);
+    auto found = memory != nullptr ? memory->took_over_from : std::vector<WorkerId>{};
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.happening == Happening::TookOver && report.generation == rollout)
+            for (auto const& process : scene.between.processes)
+                if (process.generation < rollout && process.serves())
+                    found.push_back(process.id);
+    });
+    return found;
+}
+
+std::string reports_are_true(Scene const& scene) {
+    std::string wrong;
+    scene.for_each<Report>([&](Report const& report) {
+        auto const complain = [&](std::string const& why) { wrong = to_string(Order{report}) + ": " + why; };
+        bool const says_ready = report.happening == Happening::TookOver ||
+                                (report.happening == Happening::Started && !scene.after.watching);
+        if (says_ready && !all_serve(scene, scene.after, report.generation))
+            complain("not all of it are ready");
+        bool const is_pool = report.happening == Happening::Resized && !scene.after.watching;
+        if (is_pool && !all_serve(scene, scene.after, report.generation))
+            complain("not all of it are ready");
+        for (auto const& process : scene.after.processes)
+            if (is_pool && process.generation == report.generation &&
+                process.slot >= slots_of(scene, report.generation))
+                complain(name(process.id) + " is too many");
+        if (report.happening == Happening::RolledBack &&
+            std::ranges::none_of(scene.after.processes, [&](Process const& process) {
+                return process.generation < report.generation && process.serves();
+            }))
+            complain("nothing older serves");
+        if (report.happening == Happening::Stopped)
+            for (auto const& process : scene.after.processes)
+                if (process.generation <= report.generation)
+                    complain(name(process.id) + " is there");
+        if (report.happening == Happening::RolloutDone)
+            for (auto const old : served_before(scene, report.generation))
+                if (scene.after.find(old) != nullptr)
+                    complain(name(old) + " is there");
+    });
+    return wrong;
+}
+
+std::string never_stuck(Scene const& scene) {
+    bool const up = scene.is_wish() ? !std::holds_alternative<StopWished>(scene.fact) : scene.history.up;
+    bool const finished = std::ranges::any_of(scene.orders, [](Order const& order) {
+        auto const* const report = std::get_if<Report>(&order);
+        return report != nullptr && report->happening == Happening::Finished;
+    });
+    bool const idle = scene.after.processes.empty() && scene.after.timers.empty() && !scene.after.watching;
+    return up && !finished && idle ? "up, but no worker, no timer and no watch" : "";
+}
+
+constexpr std::array all_promises{
+    Invariant{
+        "last-ready-stays",
+        "The last ready worker is told to go only by a stop or a replace, or when a newer is ready (P2).",
+        last_ready_stays},
+    Invariant{"pool-keeps-its-size",
+              "Rolling forth and back leaves workers - max_unavailable of those that are ready, and makes no "
+              "more than workers + max_surge.",
+              pool_keeps_its_size},
+    Invariant{
+        "rollback-ends-well",
+        "A roll-back ends with the old spec ready, or is reported as failed because it does not come up.",
+        rollback_ends_well},
+    Invariant{
+        "stop-wins",
+        "From a stop on nothing is started or watched, and every worker is told to go as soon as it exists.",
+        stop_wins},
+    Invariant{"reports-are-true", "Started, TookOver, RolloutDone and Stopped say what is so.",
+              reports_are_true},
+    Invariant{"never-stuck", "A unit that is up has a worker, a timer or a watch.", never_stuck},
+};
+
+} // namespace
+
+std::span<Invariant const> promises() {
+    return all_promises;
+}
+
+} // namespace holdfast::sim
