@@ -47,7 +47,7 @@ constexpr auto enum_table(Strategy) {
 
 /// Whether it can be asked for: the core knows more than the supervisor carries out yet.
 constexpr bool is_supported(Strategy strategy) {
-    return strategy == Strategy::Overlap || strategy == Strategy::Replace;
+    return strategy == Strategy::Overlap || strategy == Strategy::Rolling || strategy == Strategy::Replace;
 }
 
 /// A convention by which a worker is given its sockets.

@@ -11,6 +11,7 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Start:
     case Verb::Stop:
     case Verb::Restart:
+    case Verb::Scale:
         return change_units(session);
     case Verb::Apply:
         return apply(session);
@@ -36,7 +37,6 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Rollout:
     case Verb::Pause:
     case Verb::Resume:
-    case Verb::Scale:
     case Verb::Kill:
     case Verb::Signal:
     case Verb::Logs:

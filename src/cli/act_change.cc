@@ -13,8 +13,11 @@ using nlohmann::json;
 namespace {
 
 std::string_view method_of(Verb verb) {
-    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart);
-    return verb == Verb::Start ? "Start" : verb == Verb::Stop ? "Stop" : "Restart";
+    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Scale);
+    return verb == Verb::Start   ? "Start"
+           : verb == Verb::Stop  ? "Stop"
+           : verb == Verb::Scale ? "Scale"
+                                 : "Restart";
 }
 
 /// Shows each step; says stop after the first one when nobody wants to wait.
@@ -36,6 +39,8 @@ ExitStatus change_unit(Session& session, std::string const& unit) {
     json parameters{{"unit", unit}};
     if (line.strategy)
         parameters["strategy"] = *line.strategy;
+    if (line.workers)
+        parameters["workers"] = *line.workers;
     auto const result = session.ask_more(method_of(line.verb), parameters, shower(session));
     if (!result)
         return session.status();

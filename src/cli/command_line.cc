@@ -7,6 +7,7 @@
 #include "unit/spec.h"
 
 #include <algorithm>
+#include <charconv>
 #include <sstream>
 
 #include <CLI/CLI.hpp>
@@ -56,13 +57,14 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
 }
 
 void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
-    bool const changes = which == Verb::Start || which == Verb::Stop || which == Verb::Restart;
+    bool const changes =
+        which == Verb::Start || which == Verb::Stop || which == Verb::Restart || which == Verb::Scale;
     if (changes || which == Verb::Apply || which == Verb::Run)
         verb.add_flag("-q,--quiet", line.quiet, "No progress, only the result");
     if (changes || which == Verb::Shutdown)
         verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
     if (which == Verb::Restart)
-        verb.add_option("--strategy", line.strategy, "For this once: overlap or replace")
+        verb.add_option("--strategy", line.strategy, "For this once: overlap, rolling or replace")
             ->check(one_of_the_strategies())
             ->type_name("WORD");
     if (which == Verb::Events)
@@ -82,6 +84,9 @@ void add_operands(CLI::App& verb, VerbRow const& row, CommandLine& line) {
         return;
     case Operands::One:
         verb.add_option("unit", line.operands)->expected(1)->required()->type_name(what);
+        return;
+    case Operands::OneAndCount: // together: a list of units would take the count as well
+        verb.add_option("unit", line.operands)->expected(2)->required()->type_name("UNIT N");
         return;
     case Operands::MaybeOne:
         verb.add_option("unit", line.operands)->expected(0, 1)->type_name(what);
@@ -143,6 +148,14 @@ PrintAndExit explain(CLI::App& app, CLI::ParseError const& error) {
         app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name();
     return usage(verb.substr(verb.empty() ? 0 : 1) + (verb.empty() ? "" : ": ") + error.what() +
                  "; see `holdfast" + verb + " --help`");
+}
+
+std::optional<unsigned> to_worker_count(std::string const& text) {
+    unsigned count = 0;
+    auto const [end, problem] = std::from_chars(text.data(), text.data() + text.size(), count);
+    bool const is_good =
+        problem == std::errc{} && end == text.data() + text.size() && count >= 1 && count <= most_workers;
+    return is_good ? std::optional{count} : std::nullopt;
 }
 
 std::optional<PrintAndExit> check(CommandLine const& line) {
@@ -210,6 +223,13 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
         line.run.command = behind;
     line.run.runtime_folder = line.runtime_folder;
     line.run.quiet = line.quiet;
+    if (row->operands == Operands::OneAndCount) {
+        line.workers = to_worker_count(line.operands.back());
+        if (!line.workers)
+            return usage(word + ": `" + line.operands.back() + "` is not a number of workers, 1 to " +
+                         std::to_string(most_workers));
+        line.operands.pop_back();
+    }
     if (auto wrong = check(line))
         return *std::move(wrong);
     return line;

@@ -24,10 +24,11 @@ struct CommandLine {
     bool system = false;
     std::string runtime_folder; ///< empty: the default of the mode
 
-    bool quiet = false;                    ///< start, stop, restart, apply: no progress
-    bool no_wait = false;                  ///< start, stop, restart, shutdown
+    bool quiet = false;                    ///< start, stop, restart, scale, apply: no progress
+    bool no_wait = false;                  ///< start, stop, restart, scale, shutdown
     bool follow = false;                   ///< events
     std::optional<std::string> strategy;   ///< restart
+    std::optional<unsigned> workers;       ///< scale
     std::vector<std::string> unit_folders; ///< verify
     RunOptions run;
 };

@@ -14,6 +14,7 @@ enum class Verb {
     Start,
     Stop,
     Restart,
+    Scale,
     Status,
     List,
     Sockets,
@@ -31,7 +32,6 @@ enum class Verb {
     Rollout,
     Pause,
     Resume,
-    Scale,
     Kill,
     Signal,
     Logs,
@@ -48,7 +48,7 @@ enum class Verb {
 };
 
 /// How many unit names (for verify: files too) a verb takes.
-enum class Operands { None, One, MaybeOne, Some, Any };
+enum class Operands { None, One, OneAndCount, MaybeOne, Some, Any };
 
 struct VerbRow {
     Verb verb;

@@ -9,17 +9,26 @@ constexpr ControlParameter the_unit[] = {{"unit", ParameterType::Text, true}};
 constexpr ControlParameter maybe_unit[] = {{"unit", ParameterType::Text, false}};
 constexpr ControlParameter restart[] = {{"unit", ParameterType::Text, true},
                                         {"strategy", ParameterType::Text, false}};
+constexpr ControlParameter scale[] = {{"unit", ParameterType::Text, true},
+                                      {"workers", ParameterType::Number, true}};
 constexpr ControlParameter events[] = {{"unit", ParameterType::Text, false},
                                        {"follow", ParameterType::Flag, false},
                                        {"since", ParameterType::Number, false}};
 
 constexpr ControlMethod table[] = {
-    {"Start", Access::Change, the_unit},  {"Stop", Access::Change, the_unit},
-    {"Restart", Access::Change, restart}, {"Status", Access::Look, maybe_unit},
-    {"List", Access::Look, {}},           {"Sockets", Access::Look, maybe_unit},
-    {"Show", Access::Look, the_unit},     {"Plan", Access::Look, {}},
-    {"Apply", Access::Change, {}},        {"Events", Access::Look, events},
-    {"Trace", Access::Look, the_unit},    {"Shutdown", Access::Change, {}},
+    {"Start", Access::Change, the_unit},
+    {"Stop", Access::Change, the_unit},
+    {"Restart", Access::Change, restart},
+    {"Scale", Access::Change, scale},
+    {"Status", Access::Look, maybe_unit},
+    {"List", Access::Look, {}},
+    {"Sockets", Access::Look, maybe_unit},
+    {"Show", Access::Look, the_unit},
+    {"Plan", Access::Look, {}},
+    {"Apply", Access::Change, {}},
+    {"Events", Access::Look, events},
+    {"Trace", Access::Look, the_unit},
+    {"Shutdown", Access::Change, {}},
     {"Version", Access::Look, {}},
 };
 

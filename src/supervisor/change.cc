@@ -73,7 +73,27 @@ void UnitRunner::change_at_rest(UnitSpecPtr spec, bool restart, std::vector<List
     answer({true, "changed", std::nullopt});
 }
 
+void UnitRunner::scale(std::uint16_t workers, WishAnswer answer) {
+    shared_.loop.set_owner(number_);
+    if (is_broken_ || is_leaving_)
+        return answer({false, is_broken_ ? trouble_ : "it is being removed", std::nullopt});
+    scaled_to_ = workers;
+    underway().waiting.push_back({WishKind::Scale, std::move(answer)});
+    happen(PolicyChanged{});
+}
+
+void UnitRunner::answer_scale_at_rest() {
+    for (auto& answer : take_waiting(WishKind::Scale))
+        shared_.loop.post([answer = std::move(answer),
+                           result = WishResult{true,
+                                               is_running() ? "has " + count_text()
+                                                            : "will be started with " + count_text(),
+                                               std::nullopt}] { answer(result); });
+}
+
 UnitSpecPtr UnitRunner::want(UnitSpecPtr spec) {
+    if (spec->service.workers != wanted_->service.workers)
+        scaled_to_ = 0;
     auto before = std::exchange(wanted_, std::move(spec));
     older_specs_.push_back({wanted_id_, before});
     wanted_id_ = SpecId{static_cast<std::uint32_t>(wanted_id_) + 1};

@@ -34,6 +34,8 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.activation = service.activation;
     policy.restart = service.restart;
     policy.strategy = spec.rollout.strategy;
+    policy.max_surge = spec.rollout.max_surge;
+    policy.max_unavailable = spec.rollout.max_unavailable;
     policy.timeout_start = service.timeout_start;
     policy.settle_time = settle_time;
     policy.timeout_stop = service.timeout_stop;

@@ -89,6 +89,8 @@ void Requests::handle(ControlRequest request) {
                     [](UnitRunner& unit, WishAnswer answer) { unit.stop(std::move(answer)); });
     if (request.method == "Restart")
         return restart(std::move(request));
+    if (request.method == "Scale")
+        return scale(std::move(request));
     if (request.method == "Apply")
         return apply(std::move(request));
     request.reply.fail("NotSupportedYet", {{"what", request.method}});
@@ -129,6 +131,15 @@ void Requests::restart(ControlRequest request) {
     }
     wish(std::move(request),
          [strategy](UnitRunner& unit, WishAnswer answer) { unit.restart(strategy, std::move(answer)); });
+}
+
+void Requests::scale(ControlRequest request) {
+    auto const workers = request.number("workers").value_or(0);
+    if (workers < 1 || workers > most_workers)
+        return request.reply.fail("org.varlink.service.InvalidParameter", {{"parameter", "workers"}});
+    wish(std::move(request), [workers](UnitRunner& unit, WishAnswer answer) {
+        unit.scale(static_cast<std::uint16_t>(workers), std::move(answer));
+    });
 }
 
 void Requests::status(ControlRequest request) {

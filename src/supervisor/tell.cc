@@ -107,6 +107,11 @@ std::string UnitRunner::reason(Report const& report) const {
     return {};
 }
 
+std::string UnitRunner::count_text() const {
+    auto const count = policy().workers;
+    return std::to_string(count) + (count == 1 ? " worker" : " workers");
+}
+
 std::string UnitRunner::sentence(Report const& report) const {
     auto const& service = wanted_->service;
     switch (report.happening) {
@@ -155,11 +160,11 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::StartDeadlinePassed:
         return text(report.worker) + " was not ready in time";
     case Happening::Resizing:
-        return "another number of workers: " + std::to_string(service.workers);
+        return "is to have " + count_text();
     case Happening::Resized:
-        return std::to_string(service.workers) + " workers are ready";
+        return "has " + count_text();
     case Happening::ResizeFailed:
-        return "cannot have " + std::to_string(service.workers) + " workers: " + reason(report);
+        return "cannot have " + count_text() + ": " + reason(report);
     case Happening::Stopping:
         return "stopping";
     case Happening::Stopped:
@@ -278,7 +283,12 @@ void UnitRunner::answer_wishes(Report const& report, std::string const& told) {
         answer_all(WishKind::Start, true);
     else if (report.happening == Happening::StartFailed)
         answer_all(WishKind::Start, false);
+    else if (report.happening == Happening::Resized)
+        answer_all(WishKind::Scale, true);
+    else if (report.happening == Happening::ResizeFailed)
+        answer_all(WishKind::Scale, false);
     else if (report.happening == Happening::Stopped) {
+        answer_all(WishKind::Scale, false);
         if (!state_.start_owed) // else a start came after the stop, and has its own answer to come
             answer_all(WishKind::Start, false);
         answer_all(WishKind::Stop, true);

@@ -147,6 +147,8 @@ void UnitRunner::settle() {
                 strategy_of_next_ = restart->strategy.value_or(rules.strategy);
             for (auto const& order : step(state_, rules, fact, now))
                 enact(order);
+            if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)
+                answer_scale_at_rest();
         }
     drop_underway();
     drop_unused_specs();
@@ -289,7 +291,10 @@ RunningWorker* UnitRunner::find_by_process(pid_t pid) {
 }
 
 Policy UnitRunner::policy() const {
-    return policy_of(*wanted_, wanted_id_);
+    auto policy = policy_of(*wanted_, wanted_id_);
+    if (scaled_to_ != 0)
+        policy.workers = scaled_to_;
+    return policy;
 }
 
 UnitSpecPtr const& UnitRunner::spec_of(SpecId id) const {

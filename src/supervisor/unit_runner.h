@@ -72,6 +72,9 @@ public:
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
+    /// From now on so many workers, 1 to most_workers; until a change brings another number. `answer` when
+    /// all of them are ready and those that are too many are gone, or one did not come up.
+    void scale(std::uint16_t workers, WishAnswer answer);
     /// The first half of change(): binds what `spec` lists and is not held or coming. Where something runs, a
     /// socket that cannot be bound refuses the change with nothing changed.
     [[nodiscard]] Result<std::vector<Listener>> prepare(UnitSpec const& spec, Arrivals const& arrivals);
@@ -126,6 +129,8 @@ private:
     void retire_unlisted(bool is_served);
     void drain(lifecycle::WorkerId id);
     void send_postponed_drains();
+    /// A scale that changed nothing that runs.
+    void answer_scale_at_rest();
     /// Up, also by the wishes that are not taken yet.
     [[nodiscard]] bool is_wanted_up() const;
 
@@ -142,6 +147,7 @@ private:
     void tell(lifecycle::Report const& report);
     [[nodiscard]] std::string sentence(lifecycle::Report const& report) const;
     [[nodiscard]] std::string reason(lifecycle::Report const& report) const;
+    [[nodiscard]] std::string count_text() const; ///< "3 workers": how many it is to have
     [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
     void follow_rollouts(lifecycle::Report const& report, std::string const& told);
     [[nodiscard]] std::string launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const;
@@ -150,7 +156,7 @@ private:
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
 
     /// What somebody waits for; a restart only until its rollout has begun.
-    enum class WishKind { Start, Stop, Restart };
+    enum class WishKind { Start, Stop, Restart, Scale };
     struct Waiting {
         WishKind kind;
         WishAnswer answer;
@@ -199,6 +205,7 @@ private:
     bool is_broken_ = false;
     bool is_leaving_ = false;
     bool starts_when_held_ = false;
+    std::uint16_t scaled_to_ = 0; ///< what scale() said; 0: what the spec says
     bool is_settling_posted_ = false;
     Strategy strategy_of_next_{}; ///< of the restart that is being taken
     UnitSpecPtr wanted_;

@@ -204,6 +204,11 @@ private:
         auto const* const longest = value_of(root_, "service", "restart_max_delay");
         if (longest && spec_.service.restart_max_delay < spec_.service.restart_delay)
             report_.error(longest->place, "`restart_max_delay` is shorter than `restart_delay`");
+        auto const* const surge = value_of(root_, "rollout", "max_surge");
+        if (surge && spec_.rollout.max_surge == 0 && spec_.rollout.max_unavailable == 0)
+            report_.error(surge->place,
+                          "with `max_surge` and `max_unavailable` both 0 no worker could be replaced",
+                          "allow one more worker (max_surge = 1) or one less (max_unavailable = 1)");
     }
 
     Node const& root_;

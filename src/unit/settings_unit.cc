@@ -7,7 +7,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> later_strategies{"rolling", "canary", "in_place"};
+constexpr std::array<std::string_view, 2> later_strategies{"canary", "in_place"};
 
 constexpr auto strategy = setting<&RolloutSpec::strategy, Word<Strategy, later_strategies>>;
 
@@ -31,10 +31,12 @@ constexpr std::array rollout_rows{
     setting<&RolloutSpec::drain_timeout, Maybe<Time<Allow::ZeroAndInfinity>>>(
         Section::Rollout, "drain_timeout", "timeout_stop",
         "How long the old generation may take to finish its work."),
-    later(Section::Rollout, "max_surge", "number",
-          "How many workers more than the pool holds may run meanwhile."),
-    later(Section::Rollout, "max_unavailable", "number",
-          "How many workers of the pool may be missing meanwhile."),
+    setting<&RolloutSpec::max_surge, Whole<0, most_workers>>(
+        Section::Rollout, "max_surge", "1",
+        "Rolling: how many workers more than the pool holds may run meanwhile."),
+    setting<&RolloutSpec::max_unavailable, Whole<0, most_workers>>(
+        Section::Rollout, "max_unavailable", "0",
+        "Rolling: how many workers of the pool may be missing meanwhile."),
     later(Section::Rollout, "steps", "list of percentages",
           "The shares of new connections that a canary gets, one after the other."),
     later(Section::Rollout, "hold", "duration", "How long each step is held."),

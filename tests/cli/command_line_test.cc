@@ -77,6 +77,14 @@ TEST_CASE("what run leaves out has its default", "[cli]") {
     CHECK_FALSE(line.run.quiet);
 }
 
+TEST_CASE("scale takes one unit and how many workers", "[cli]") {
+    auto const line = read({"scale", "web", "4", "--no-wait"});
+    CHECK(line.verb == Verb::Scale);
+    CHECK(line.operands == Words{"web"});
+    CHECK(line.workers == 4U);
+    CHECK(line.no_wait);
+}
+
 TEST_CASE("events and verify have options of their own", "[cli]") {
     CHECK(read({"events", "-f", "web"}).follow);
     CHECK_FALSE(read({"events"}).follow);
@@ -127,7 +135,13 @@ TEST_CASE("a wrong command line is a usage error that says what to do", "[cli]")
              {{"restart", "web.toml"}, "give the name of the unit, not its file"},
              {{"restart", "/etc/web"}, "`/etc/web` is no unit name"},
              {{"restart", ""}, "`` is no unit name"},
-             {{"restart", "web", "--strategy", "fast"}, "fast not in {overlap,replace}"},
+             {{"restart", "web", "--strategy", "fast"}, "fast not in {overlap,rolling,"},
+             {{"scale", "web"}, "unit"},
+             {{"scale", "web", "0"}, "`0` is not a number of workers, 1 to 1024"},
+             {{"scale", "web", "1025"}, "`1025` is not"},
+             {{"scale", "web", "all"}, "`all` is not"},
+             {{"scale", "web", "-1"}, "-1"},
+             {{"scale", "web", "2", "3"}, "3"},
              {{"show"}, "unit is required"},
              {{"show", "a", "b"}, "b"},
              {{"list", "web"}, "not expected"},

@@ -96,6 +96,100 @@ class Pool(Story):
         wait_for("the new ones to be gone", lambda: len(daemon.workers("web")) == 3)
         self.assertEqual(self.pids(daemon), before)
 
+    # ---- another size ----
+
+    def test_scale_changes_the_pool_under_load_and_loses_nothing(self):
+        daemon = self.pool(2)
+        first = self.pids(daemon)
+        for keep_alive in (False, True):
+            load = self.load(daemon.port("web"), seconds=2, keep_alive=keep_alive)
+            for count in (6, 1, 4, 2):
+                self.assert_says(daemon.run("scale", "web", str(count)), 0, "%d worker" % count)
+                self.assertEqual(len(daemon.workers("web")), count)
+                self.assertEqual(sorted(w["slot"] for w in daemon.workers("web")), list(range(count)))
+            self.assert_clean(load.finish(), least=100)
+        self.assertEqual(self.pids(daemon)[0], first[0], "the lowest place was never given up")
+        self.assertEqual(daemon.unit("web")["generation"], 1)
+
+    def test_a_scaled_pool_keeps_its_size_until_the_file_has_another(self):
+        daemon = self.pool(2)
+        self.assert_says(daemon.run("scale", "web", "3"), 0)
+        self.assert_says(daemon.run("apply"), 0)
+        self.assertEqual(len(self.pids(daemon)), 3, "the file has not changed")
+        self.assert_says(daemon.run("restart", "web"), 0)
+        self.assertEqual(len(self.pids(daemon)), 3)
+        before = self.pids(daemon)
+        daemon.write("web", web(workers=1))
+        self.assert_says(daemon.run("apply"), 0)
+        wait_for("one to be left", lambda: self.pids(daemon) == before[:1])
+        self.assert_says(daemon.run("stop", "web"), 0)
+        self.assert_says(daemon.run("scale", "web", "2"), 0, "will be started with 2 workers")
+        self.assert_says(daemon.run("start", "web"), 0)
+        self.assertEqual(len(self.pids(daemon)), 2)
+
+    def test_a_pool_that_cannot_grow_says_so_and_serves_on(self):
+        script = "[ {slot} = 2 ] && exit 3; exec %s" % os.path.join(os.environ["HOLDFAST_BIN"], "holdfast-webserver")
+        unit = web(workers=2).replace("exec_start = ", "exec_start = [\"/bin/sh\", \"-c\", %r]\n# " % script)
+        daemon = self.daemon({"web": unit})
+        wait_for("both to be ready", lambda: len(self.pids(daemon)) == 2)
+        before = self.pids(daemon)
+        self.assert_says(daemon.run("scale", "web", "3"), 1, "3 workers", "exit code 3")
+        self.assertEqual(self.pids(daemon), before)
+        self.assert_says(daemon.run("scale", "web", "2"), 0)
+        self.assertEqual(self.pids(daemon), before)
+
+    def test_a_size_that_cannot_be_is_refused(self):
+        daemon = self.pool(1)
+        for bad in ("0", "-1", "1025", "many", ""):
+            self.assertEqual(daemon.run("scale", "web", bad).status, 2, bad)
+        self.assertEqual(daemon.run("scale", "web").status, 2)
+        self.assertEqual(daemon.run("scale", "wob", "2").status, 4)
+
+    # ---- slot by slot ----
+
+    def fewest_ready(self, daemon, since):
+        """How many were ready at the worst moment since that event, by the events; at most as many as now."""
+        ready = worst = len(self.pids(daemon))
+        events = [e for e in daemon.call("Events")["events"] if e["number"] > since]
+        for event in reversed(events):  # back in time from now
+            if event["kind"] == "worker-ready":
+                ready -= 1
+            elif event["kind"] == "worker-gone":
+                ready += 1
+            worst = min(worst, ready)
+        return worst
+
+    def test_rolling_restarts_lose_nothing_and_always_have_the_whole_pool(self):
+        daemon = self.pool(4, rollout={"strategy": "rolling", "drain_timeout": "10s"})
+        load = self.load(daemon.port("web"), seconds=2)
+        count = 0
+        while load.is_running():
+            since = daemon.last_event()
+            self.assert_says(daemon.run("restart", "web"), 0)
+            self.assertGreaterEqual(self.fewest_ready(daemon, since), 4)
+            count += 1
+        self.assertGreater(count, 0)
+        self.assert_clean(load.finish(), least=100)
+        self.assertEqual({w["generation"] for w in daemon.workers("web")}, {count + 1})
+
+    def test_rolling_without_surge_takes_one_away_at_a_time(self):
+        daemon = self.pool(3, rollout={"strategy": "rolling", "max_surge": 0, "max_unavailable": 1})
+        load = self.load(daemon.port("web"), seconds=1)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        self.assert_clean(load.finish(), least=100)
+        self.assertEqual({w["generation"] for w in daemon.workers("web")}, {2})
+
+    def test_a_rolling_restart_that_fails_half_way_ends_with_the_old_pool_whole(self):
+        script = "[ {slot}{generation} = 22 ] && exit 3; exec %s" % os.path.join(os.environ["HOLDFAST_BIN"], "holdfast-webserver")
+        unit = web(workers=3, rollout={"strategy": "rolling"})
+        daemon = self.daemon({"web": unit.replace("exec_start = ", "exec_start = [\"/bin/sh\", \"-c\", %r]\n# " % script)})
+        wait_for("all to be ready", lambda: len(self.pids(daemon)) == 3)
+        load = self.load(daemon.port("web"), seconds=2)
+        self.assert_says(daemon.run("restart", "web"), 1, "exit code 3")
+        self.assert_clean(load.finish(), least=100)
+        wait_for("the old pool to be whole", lambda: len(daemon.workers("web")) == 3 and len(self.pids(daemon)) == 3)
+        self.assertEqual({w["generation"] for w in daemon.workers("web")}, {1})
+
 
 if __name__ == "__main__":
     main()
