@@ -27,6 +27,11 @@ struct RestartWished {
     bool operator==(RestartWished const&) const = default;
 };
 
+/// The rollout that is under way, in its probation too, is rolled back. Where none is, nothing happens.
+struct UndoWished {
+    bool operator==(UndoWished const&) const = default;
+};
+
 /// The wanted policy has changed in what only says how workers are treated, or how many there are: what
 /// serves or comes takes it over. Another number of workers is a resize, and answered (see order.h).
 struct PolicyChanged {
@@ -61,6 +66,21 @@ struct ReadySaid {
 struct StoppingSaid {
     WorkerId worker{};
     bool operator==(StoppingSaid const&) const = default;
+};
+/// A health probe of the worker succeeded, or as many in a row failed as make it unhealthy.
+struct ProbePassed {
+    WorkerId worker{};
+    bool operator==(ProbePassed const&) const = default;
+};
+struct ProbeFailed {
+    WorkerId worker{};
+    bool operator==(ProbeFailed const&) const = default;
+};
+/// It did not say WATCHDOG=1 in time. Who tells this ends it (watchdog_signal, then SIGKILL): an Exited
+/// follows.
+struct WatchdogMissed {
+    WorkerId worker{};
+    bool operator==(WatchdogMissed const&) const = default;
 };
 /// EXTEND_TIMEOUT_USEC: the running deadline (start, stop or drain) of this worker moves to now + by, never
 /// earlier. The settle time is none: it stays.
@@ -108,8 +128,9 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact = std::variant<StartWished, StopWished, RestartWished, PolicyChanged, TrafficArrived, Forked,
-                          Executed, SpawnFailed, ReadySaid, StoppingSaid, TimeExtended, Exited, TimerExpired>;
+using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PolicyChanged, TrafficArrived,
+                          Forked, Executed, SpawnFailed, ReadySaid, StoppingSaid, ProbePassed, ProbeFailed,
+                          WatchdogMissed, TimeExtended, Exited, TimerExpired>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

@@ -17,6 +17,7 @@ namespace holdfast::lifecycle::text {
 constexpr std::string_view name_of(StartWished const&) { return "start"; }
 constexpr std::string_view name_of(StopWished const&) { return "stop"; }
 constexpr std::string_view name_of(RestartWished const&) { return "restart"; }
+constexpr std::string_view name_of(UndoWished const&) { return "undo"; }
 constexpr std::string_view name_of(PolicyChanged const&) { return "policy-changed"; }
 constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
 constexpr std::string_view name_of(Forked const&) { return "forked"; }
@@ -24,6 +25,9 @@ constexpr std::string_view name_of(Executed const&) { return "executed"; }
 constexpr std::string_view name_of(SpawnFailed const&) { return "spawn-failed"; }
 constexpr std::string_view name_of(ReadySaid const&) { return "ready"; }
 constexpr std::string_view name_of(StoppingSaid const&) { return "stopping"; }
+constexpr std::string_view name_of(ProbePassed const&) { return "probe-passed"; }
+constexpr std::string_view name_of(ProbeFailed const&) { return "probe-failed"; }
+constexpr std::string_view name_of(WatchdogMissed const&) { return "watchdog-missed"; }
 constexpr std::string_view name_of(TimeExtended const&) { return "extended"; }
 constexpr std::string_view name_of(Exited const&) { return "exited"; }
 constexpr std::string_view name_of(TimerExpired const&) { return "expired"; }
@@ -32,6 +36,7 @@ constexpr std::string_view name_of(Drain const&) { return "drain"; }
 constexpr std::string_view name_of(Kill const&) { return "kill"; }
 constexpr std::string_view name_of(Watch const&) { return "watch"; }
 constexpr std::string_view name_of(Unwatch const&) { return "unwatch"; }
+constexpr std::string_view name_of(Steer const&) { return "steer"; }
 constexpr std::string_view name_of(Arm const&) { return "arm"; }
 constexpr std::string_view name_of(Disarm const&) { return "disarm"; }
 constexpr std::string_view name_of(Report const&) { return "report"; }
@@ -43,6 +48,7 @@ template <class A, class T> concept Of = std::same_as<std::remove_const_t<A>, T>
 void describe(auto&, Of<StartWished> auto&) {}
 void describe(auto&, Of<StopWished> auto&) {}
 void describe(auto& field, Of<RestartWished> auto& it) { field("strategy", it.strategy); }
+void describe(auto&, Of<UndoWished> auto&) {}
 void describe(auto&, Of<PolicyChanged> auto&) {}
 void describe(auto&, Of<TrafficArrived> auto&) {}
 void describe(auto& field, Of<Forked> auto& it) { field("worker", it.worker); }
@@ -50,6 +56,9 @@ void describe(auto& field, Of<Executed> auto& it) { field("worker", it.worker); 
 void describe(auto& field, Of<SpawnFailed> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<ReadySaid> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<StoppingSaid> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<ProbePassed> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<ProbeFailed> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<WatchdogMissed> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<TimeExtended> auto& it) { field("worker", it.worker); field("by", it.by); }
 void describe(auto& field, Of<Exited> auto& it) { field("worker", it.worker); field("kind", it.kind); }
 void describe(auto& field, Of<TimerKey> auto& it) { field("timer", it.kind); field("of", it.of); }
@@ -61,6 +70,7 @@ void describe(auto& field, Of<Drain> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Kill> auto& it) { field("worker", it.worker); }
 void describe(auto&, Of<Watch> auto&) {}
 void describe(auto&, Of<Unwatch> auto&) {}
+void describe(auto& field, Of<Steer> auto& it) { field("shares", it.shares); }
 void describe(auto& field, Of<Arm> auto& it) { describe(field, it.timer); field("at", it.at); }
 void describe(auto& field, Of<Disarm> auto& it) { describe(field, it.timer); }
 void describe(auto& field, Of<Report> auto& it) {
@@ -110,6 +120,16 @@ private:
     }
     void write(Duration value) {
         out_ += value == forever ? "infinity" : std::to_string(value.count()) + "us";
+    }
+    /// "0blue:65536,1green:…", or nothing.
+    void write(Shares const& shares) {
+        std::string_view between;
+        for (auto const& [shard, weight] : shares) {
+            out_ += between;
+            out_ +=
+                std::to_string(shard.slot) + std::string{to_name(shard.bank)} + ":" + std::to_string(weight);
+            between = ",";
+        }
     }
     void write(MonotonicTime value) { write(value.since_boot()); }
     std::string& out_;

@@ -3,6 +3,7 @@
 // what comes of them returns later as facts. Enacting never calls step().
 #pragma once
 
+#include "base/shares.h"
 #include "lifecycle/fact.h"
 
 #include <string>
@@ -38,6 +39,12 @@ struct Watch {
 };
 struct Unwatch {
     bool operator==(Unwatch const&) const = default;
+};
+/// Sharded units: from now on new connections are shared out like this. Enacted before the workers that are
+/// told to go in the same step are told.
+struct Steer {
+    Shares shares;
+    bool operator==(Steer const&) const = default;
 };
 struct Arm {
     TimerKey timer;
@@ -96,6 +103,9 @@ enum class Cause : std::uint8_t {
     ExitedBeforeReady,
     StartDeadline, ///< it was not ready in time
     ExitedSoon,    ///< it was ready, but went before the start or rollout was complete
+    Unhealthy,     ///< its health probes failed
+    Watchdog,      ///< it did not say WATCHDOG=1 in time
+    Undone,        ///< the operator wished it
 };
 
 struct Report {
@@ -108,7 +118,7 @@ struct Report {
     bool operator==(Report const&) const = default;
 };
 
-using Order = std::variant<Spawn, Drain, Kill, Watch, Unwatch, Arm, Disarm, Report>;
+using Order = std::variant<Spawn, Drain, Kill, Watch, Unwatch, Steer, Arm, Disarm, Report>;
 using Orders = std::vector<Order>;
 
 [[nodiscard]] std::string to_string(Order const& order);
@@ -142,10 +152,14 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::Finished, "finished"}};
 }
 constexpr auto enum_table(Cause) {
-    return std::array{EnumName{Cause::None, "none"}, EnumName{Cause::SpawnFailed, "spawn-failed"},
+    return std::array{EnumName{Cause::None, "none"},
+                      EnumName{Cause::SpawnFailed, "spawn-failed"},
                       EnumName{Cause::ExitedBeforeReady, "exited-before-ready"},
                       EnumName{Cause::StartDeadline, "start-deadline"},
-                      EnumName{Cause::ExitedSoon, "exited-soon"}};
+                      EnumName{Cause::ExitedSoon, "exited-soon"},
+                      EnumName{Cause::Unhealthy, "unhealthy"},
+                      EnumName{Cause::Watchdog, "watchdog"},
+                      EnumName{Cause::Undone, "undone"}};
 }
 
 } // namespace holdfast::lifecycle

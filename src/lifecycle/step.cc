@@ -95,6 +95,12 @@ void UnitStep::on(StoppingSaid const& fact) {
     }
 }
 
+void UnitStep::on(ProbePassed const&) {}
+
+void UnitStep::on(ProbeFailed const&) {}
+
+void UnitStep::on(WatchdogMissed const&) {}
+
 void UnitStep::on(TimeExtended const& fact) {
     auto* const worker = find(fact.worker);
     if (worker == nullptr)

@@ -20,6 +20,7 @@ public:
     void on(StartWished const&);
     void on(StopWished const&);
     void on(RestartWished const&);
+    void on(UndoWished const&);
     void on(PolicyChanged const&);
 
     // step.cc: what a fact means
@@ -29,6 +30,9 @@ public:
     void on(SpawnFailed const&);
     void on(ReadySaid const&);
     void on(StoppingSaid const&);
+    void on(ProbePassed const&);
+    void on(ProbeFailed const&);
+    void on(WatchdogMissed const&);
     void on(TimeExtended const&);
     void on(Exited const&);
     void on(TimerExpired const&);

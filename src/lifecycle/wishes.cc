@@ -84,6 +84,8 @@ void UnitStep::on(RestartWished const& wish) {
     propose({.id = id, .strategy = strategy, .is_rollout = true});
 }
 
+void UnitStep::on(UndoWished const&) {}
+
 /// What a generation was made of stays: its text, how it shows that it is ready and what starts it.
 void UnitStep::on(PolicyChanged const&) {
     for (auto& generation : state_.generations) {

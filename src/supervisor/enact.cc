@@ -46,6 +46,7 @@ void UnitRunner::enact(Order const& order) {
                 });
             },
             [&](Unwatch const&) { sockets_.unwatch(); },
+            [&](Steer const&) {},
             [&](Arm const& what) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
                 timers_.push_back({what.timer, what.at});

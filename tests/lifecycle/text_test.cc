@@ -19,6 +19,7 @@ std::vector<Fact> every_fact() {
     std::vector<Fact> facts{StartWished{},
                             StopWished{},
                             RestartWished{},
+                            UndoWished{},
                             PolicyChanged{},
                             TrafficArrived{},
                             Forked{worker},
@@ -26,6 +27,9 @@ std::vector<Fact> every_fact() {
                             SpawnFailed{worker},
                             ReadySaid{worker},
                             StoppingSaid{worker},
+                            ProbePassed{worker},
+                            ProbeFailed{worker},
+                            WatchdogMissed{worker},
                             TimeExtended{worker, 1500ms},
                             TimeExtended{worker, forever}};
     for (auto const& row : enum_table(Strategy{}))

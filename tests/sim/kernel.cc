@@ -84,6 +84,7 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                   }
               },
               [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
+              [&](Steer const&) {},
               [&](Arm const& it) {
                   auto const place = place_of(timers, it.timer);
                   if (place != timers.end() && place->key == it.timer)
