@@ -80,10 +80,13 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    auto const plan = make_launch_plan(*spec, place_of(order.slot, order.generation),
-                                       sockets_.hand_out(*spec), theirs, shared_.around);
+    auto plan = make_launch_plan(*spec, place_of(order.slot, order.generation), sockets_.hand_out(*spec),
+                                 theirs, shared_.around);
     if (!plan)
         return plan.error();
+    // Only where it is needed: a process that is executed by its descriptor has a number for its name.
+    if (auto const* const pinned = pinned_program(order.generation); pinned && pinned->is_replaced())
+        plan.value().pinned = pinned->file();
     auto launched = fork_worker(*plan);
     if (!launched)
         return std::move(launched).error();
@@ -94,6 +97,23 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     if (ours.is_open())
         worker.handoff = open_handoff(std::move(ours), worker);
     return {};
+}
+
+void UnitRunner::pin_program(WorkerProcess const& process) {
+    auto const* const worker = find(static_cast<WorkerId>(process.id()));
+    if (worker == nullptr || pinned_program(worker->generation) != nullptr)
+        return;
+    for (auto const& path : program_candidates(worker->spec->service.exec_start.front(), default_search_path))
+        if (auto pinned = PinnedProgram::of(process.pid(), path)) {
+            pins_.push_back({worker->generation, std::move(*pinned)});
+            return;
+        }
+}
+
+PinnedProgram const* UnitRunner::pinned_program(GenerationId id) const {
+    auto const found =
+        std::find_if(pins_.begin(), pins_.end(), [&](Pin const& pin) { return pin.generation == id; });
+    return found == pins_.end() ? nullptr : &found->program;
 }
 
 /// The plan is made again for this: to keep it with every worker until the execution would cost more, where a

@@ -226,6 +226,7 @@ void UnitRunner::hear_hangup(int fd) {
 
 void UnitRunner::worker_executed(WorkerProcess& worker) {
     shared_.loop.set_owner(number_);
+    pin_program(worker);
     happen(Executed{static_cast<WorkerId>(worker.id())});
 }
 
@@ -314,6 +315,7 @@ UnitSpecPtr UnitRunner::generation_spec(GenerationId id) const {
 }
 
 void UnitRunner::drop_unused_specs() {
+    std::erase_if(pins_, [&](Pin const& pin) { return generation_spec(pin.generation) == nullptr; });
     std::erase_if(older_specs_, [&](KnownSpec const& known) {
         return std::none_of(state_.generations.begin(), state_.generations.end(),
                             [&](Generation const& generation) { return generation.policy.spec == known.id; });

@@ -10,6 +10,7 @@
 #include "supervisor/socket_custody.h"
 #include "supervisor/wish.h"
 #include "worker/handoff_port.h"
+#include "worker/pinned_program.h"
 #include "worker/process.h"
 
 #include <memory>
@@ -141,6 +142,9 @@ private:
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
     void arm_timer();
     void forget(WorkerProcess const& worker);
+    /// Holds the file that the worker's generation runs, from its first worker on.
+    void pin_program(WorkerProcess const& worker);
+    [[nodiscard]] PinnedProgram const* pinned_program(lifecycle::GenerationId id) const;
     void change_main(WorkerProcess& worker, pid_t pid);
 
     // telling (tell.cc)
@@ -211,6 +215,11 @@ private:
     UnitSpecPtr wanted_;
     lifecycle::UnitState state_;
     std::vector<KnownSpec> older_specs_; ///< those that a generation still uses
+    struct Pin {
+        lifecycle::GenerationId generation;
+        PinnedProgram program;
+    };
+    std::vector<Pin> pins_; ///< of the generations that are there
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<ArmedTimer> timers_;

@@ -48,6 +48,7 @@ struct ChildPlan {
     std::vector<char*> environment;
     std::optional<ListenFds> listen_fds;
     std::vector<int> descriptors;
+    int pinned = -1;
     std::string journal_header;
     sockaddr_un journal_address{};
     LaunchPlan const& plan;
@@ -71,6 +72,8 @@ struct ChildPlan {
             descriptors.push_back(listener.fd.raw());
         for (auto const fd : launch.others)
             descriptors.push_back(fd.raw());
+        if (launch.pinned.is_open())
+            pinned = launch.pinned.raw();
         if (launch.output.kind == Output::Kind::Journal) {
             // The stream protocol of systemd-journald: identifier, unit, priority, level prefix, and three
             // forwards, a line each.
@@ -131,6 +134,9 @@ ChildFailure clear_the_way(ChildPlan& child) noexcept {
     for (auto& fd : child.descriptors)
         if (fd < end && (fd = ::fcntl(fd, F_DUPFD_CLOEXEC, end)) < 0)
             return {LaunchStage::Descriptors, errno};
+    if (child.pinned >= 0 && child.pinned < end &&
+        (child.pinned = ::fcntl(child.pinned, F_DUPFD_CLOEXEC, end)) < 0)
+        return {LaunchStage::Descriptors, errno};
     return {};
 }
 
@@ -282,6 +288,12 @@ ChildFailure limit_and_become(LaunchPlan const& plan) noexcept {
 /// As execvp(3): a candidate that is not there is passed over; one that is there but may not be executed is
 /// remembered.
 ChildFailure execute(ChildPlan& child) noexcept {
+    if (child.pinned >= 0) {
+        // By the raw call: the C library has it only since glibc 2.34.
+        ::syscall(SYS_execveat, child.pinned, "", child.arguments.data(), child.environment.data(),
+                  AT_EMPTY_PATH);
+        return {LaunchStage::Execute, errno};
+    }
     int worst = ENOENT;
     for (char const* program : child.programs) {
         ::execve(program, child.arguments.data(), child.environment.data());

@@ -68,6 +68,7 @@ struct Output {
 
 struct LaunchPlan {
     std::vector<std::string> programs;  ///< absolute paths to try in turn, as execvp(3) does
+    FdRef pinned;                       ///< if open: executed instead of them; see PinnedProgram
     std::vector<std::string> arguments; ///< argv, with argv[0]
     std::vector<std::string> environment;
     std::vector<NamedFd> listeners;   ///< become 3, 4, … in this order
