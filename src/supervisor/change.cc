@@ -147,17 +147,23 @@ void UnitRunner::retire_unlisted(bool is_served) {
 void UnitRunner::drain(WorkerId id) {
     if (sockets_.is_retiring() && state_.goal == Goal::Up) // a stop waits for nobody in the queue
         return underway().postponed_drains.push_back(id);
-    if (auto* const worker = find(id))
-        // A failure means that it is dead already; its death is about to be told.
-        (void)worker->process.send(worker->spec->service.drain_signal);
+    tell_to_go(id);
+}
+
+void UnitRunner::tell_to_go(WorkerId id) {
+    auto* const worker = find(id);
+    if (worker == nullptr)
+        return;
+    worker->watchdog.end();
+    // A failure means that it is dead already; its death is about to be told.
+    (void)worker->process.send(worker->spec->service.drain_signal);
 }
 
 void UnitRunner::send_postponed_drains() {
     if (!underway_)
         return;
     for (auto const id : std::exchange(underway_->postponed_drains, {}))
-        if (auto* const worker = find(id))
-            (void)worker->process.send(worker->spec->service.drain_signal);
+        tell_to_go(id);
     drop_underway();
 }
 

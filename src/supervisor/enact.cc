@@ -61,8 +61,10 @@ void UnitRunner::enact(Order const& order) {
 
 void UnitRunner::spawn(Spawn const& order) {
     auto const spawned = try_spawn(order, spec_of(order.spec));
-    if (spawned)
+    if (spawned) {
+        start_watchdog(*find(order.worker), ServiceType::Simple);
         return happen(Forked{order.worker});
+    }
     underway().endings.push_back({order.worker, 0, to_string(spawned.error())});
     happen(SpawnFailed{order.worker});
 }
@@ -142,7 +144,11 @@ std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWo
 void UnitRunner::arm_timer() {
     auto const earliest = std::min_element(
         timers_.begin(), timers_.end(), [](ArmedTimer const& a, ArmedTimer const& b) { return a.at < b.at; });
-    auto const next = earliest == timers_.end() || is_broken_ ? MonotonicTime::never() : earliest->at;
+    auto next = earliest == timers_.end() ? MonotonicTime::never() : earliest->at;
+    for (auto const& worker : workers_)
+        next = std::min(next, worker->watchdog.due());
+    if (is_broken_)
+        next = MonotonicTime::never();
     shared_.alarms.move(number_, std::exchange(alarm_, next), next);
 }
 
@@ -154,6 +160,8 @@ void UnitRunner::ring() {
         if (timer.at <= now)
             happen(TimerExpired{timer.key});
     std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.at <= now; });
+    ring_watchdogs(now);
+    arm_timer();
 }
 
 } // namespace holdfast

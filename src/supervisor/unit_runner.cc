@@ -203,10 +203,16 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
         change_main(worker->process, *message.main_pid);
     if (message.extend_timeout)
         happen(TimeExtended{id, *message.extend_timeout});
-    if (message.ready)
+    if (message.ready) {
+        start_watchdog(*worker, ServiceType::Notify);
         happen(ReadySaid{id});
-    if (message.stopping)
+    }
+    if (message.ping || message.trigger || message.watchdog)
+        hear_watchdog(*worker, message);
+    if (message.stopping) {
+        worker->watchdog.end();
         happen(StoppingSaid{id});
+    }
 }
 
 void UnitRunner::change_main(WorkerProcess& worker, pid_t pid) {
@@ -227,7 +233,9 @@ void UnitRunner::hear_hangup(int fd) {
 void UnitRunner::worker_executed(WorkerProcess& worker) {
     shared_.loop.set_owner(number_);
     pin_program(worker);
-    happen(Executed{static_cast<WorkerId>(worker.id())});
+    auto const id = static_cast<WorkerId>(worker.id());
+    start_watchdog(*find(id), ServiceType::Exec);
+    happen(Executed{id});
 }
 
 void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
@@ -241,7 +249,9 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
 void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());
-    underway().endings.push_back({id, worker.pid(), to_string(status)});
+    auto const* const missed =
+        find(id)->watchdog.is_missed() ? "did not say WATCHDOG=1 in time, and was " : "";
+    underway().endings.push_back({id, worker.pid(), missed + to_string(status)});
     forget(worker);
     sockets_.mend([this](Listener const& listener) { tell_renewed(listener); });
     happen(Exited{id, kind_of(status)});

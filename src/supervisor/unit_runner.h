@@ -8,6 +8,7 @@
 #include "supervisor/rollout_record.h"
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
+#include "supervisor/watchdog.h"
 #include "supervisor/wish.h"
 #include "worker/handoff_port.h"
 #include "worker/pinned_program.h"
@@ -24,12 +25,14 @@ struct RunningWorker {
     RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, UnitSpecPtr used,
                   Launched launched)
         : generation{order.generation}, slot{order.slot}, spec{std::move(used)},
-          process{loop, observer, static_cast<std::uint32_t>(order.worker), std::move(launched)} {}
+          watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
+                                                    std::move(launched)} {}
 
     lifecycle::GenerationId generation;
     lifecycle::Slot slot;
     UnitSpecPtr spec;
     std::string status; ///< what it said last by STATUS=
+    Watchdog watchdog;
     std::unique_ptr<HandoffPort> handoff;
     WorkerProcess process;
 };
@@ -129,6 +132,7 @@ private:
     /// are to go serve on.
     void retire_unlisted(bool is_served);
     void drain(lifecycle::WorkerId id);
+    void tell_to_go(lifecycle::WorkerId id);
     void send_postponed_drains();
     /// A scale that changed nothing that runs.
     void answer_scale_at_rest();
@@ -146,6 +150,12 @@ private:
     void pin_program(WorkerProcess const& worker);
     [[nodiscard]] PinnedProgram const* pinned_program(lifecycle::GenerationId id) const;
     void change_main(WorkerProcess& worker, pid_t pid);
+
+    // watchdog.cc
+    void hear_watchdog(RunningWorker& worker, NotifyMessage const& message);
+    void start_watchdog(RunningWorker& worker, ServiceType sign);
+    void ring_watchdogs(MonotonicTime now);
+    void miss_watchdog(RunningWorker& worker, MonotonicTime now);
 
     // telling (tell.cc)
     void tell(lifecycle::Report const& report);

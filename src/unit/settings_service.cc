@@ -88,8 +88,11 @@ constexpr std::array rows{
           "Further exit statuses and signals that count as success."),
     later(in, "restart_prevent_exit_status", "list of statuses",
           "Exit statuses and signals after which there is no restart."),
-    later(in, "watchdog", "duration", "A worker that does not say WATCHDOG=1 this often is replaced."),
-    later(in, "watchdog_signal", "signal", "The signal that ends a worker that missed its watchdog."),
+    setting<&Service::watchdog, Time<Allow::Zero>>(
+        in, "watchdog", "0s",
+        "A worker that does not say WATCHDOG=1 this often is replaced; 0 asks for none."),
+    setting<&Service::watchdog_signal, Signal>(in, "watchdog_signal", "SIGABRT",
+                                               "The signal that ends a worker that missed its watchdog."),
     later(in, "standard_input", "word or path", "What the workers' standard input is."),
     later(in, "standard_output", "word or path", "Where the workers' standard output goes."),
     later(in, "standard_error", "word or path", "Where the workers' standard error goes."),

@@ -69,7 +69,8 @@ struct ServiceSpec {
     Activation activation = Activation::Eager;
     RestartWhen restart = RestartWhen::OnFailure;
     std::uint16_t workers = 1; ///< 1 to most_workers, or workers_auto
-    int drain_signal = 15; ///< SIGTERM
+    int drain_signal = 15;     ///< SIGTERM
+    int watchdog_signal = 6;   ///< SIGABRT
     std::vector<std::string>
         exec_start; ///< never empty; the first is an absolute path, or found on the default PATH
     std::vector<std::pair<std::string, std::string>> environment;
@@ -81,6 +82,7 @@ struct ServiceSpec {
     std::optional<mode_t> umask;
     Duration timeout_start = std::chrono::seconds{90};
     Duration timeout_stop = std::chrono::seconds{30};
+    Duration watchdog{0}; ///< 0: none
     Duration restart_delay = std::chrono::milliseconds{100};
     Duration restart_max_delay = std::chrono::seconds{30};
     std::uint16_t restart_steps = 8;

@@ -194,6 +194,11 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
             environment.drop(name);
     if (!around.notify_path.empty())
         environment.set("NOTIFY_SOCKET", around.notify_path);
+    if (!around.notify_path.empty() && service.watchdog > Duration::zero()) {
+        environment.drop("WATCHDOG_PID");
+        environment.set("WATCHDOG_USEC", std::to_string(service.watchdog.count()));
+        plan.announces_watchdog = true;
+    }
     if (handoff.is_open()) {
         plan.others.push_back(handoff);
         environment.set(handoff_variable,

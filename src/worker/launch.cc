@@ -47,6 +47,7 @@ struct ChildPlan {
     std::vector<char*> arguments;
     std::vector<char*> environment;
     std::optional<ListenFds> listen_fds;
+    char watchdog_pid[40] = "WATCHDOG_PID=";
     std::vector<int> descriptors;
     int pinned = -1;
     std::string journal_header;
@@ -67,6 +68,8 @@ struct ChildPlan {
             environment.push_back(const_cast<char*>(variable.c_str()));
         if (launch.announces_listeners)
             listen_fds.emplace(launch.listeners).append_to(environment);
+        if (launch.announces_watchdog)
+            environment.push_back(watchdog_pid);
         environment.push_back(nullptr);
         for (auto const& listener : launch.listeners)
             descriptors.push_back(listener.fd.raw());
@@ -323,6 +326,10 @@ ChildFailure execute(ChildPlan& child) noexcept {
         failure = limit_and_become(child.plan);
     if (!failure.failed() && child.listen_fds)
         child.listen_fds->complete_in_child(child.environment.data());
+    auto const watchdog_prefix = std::strlen("WATCHDOG_PID=");
+    if (!failure.failed() && child.plan.announces_watchdog)
+        write_decimal(child.watchdog_pid + watchdog_prefix, sizeof child.watchdog_pid - watchdog_prefix,
+                      static_cast<std::uint64_t>(::getpid()));
     if (!failure.failed())
         failure = execute(child);
     report_and_exit(child.status, failure);

@@ -73,6 +73,7 @@ struct LaunchPlan {
     std::vector<std::string> environment;
     std::vector<NamedFd> listeners;   ///< become 3, 4, … in this order
     bool announces_listeners = false; ///< by LISTEN_FDS and its companions
+    bool announces_watchdog = false;  ///< by WATCHDOG_PID; WATCHDOG_USEC is in the environment
     std::vector<FdRef> others;        ///< follow the listeners
     FdRef null;                       ///< open_null(), for standard input; none: the child opens its own
     Output output;

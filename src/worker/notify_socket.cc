@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/notify_socket.h"
 
-#include "base/text.h"
 #include "base/utf8.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -30,6 +30,17 @@ std::optional<Number> to_number(std::string_view text) {
     if (problem != std::errc{} || end != text.data() + text.size() || text.empty())
         return std::nullopt;
     return number;
+}
+
+/// Microseconds. Beyond a year it is a mistake, and would be "never".
+std::optional<Duration> to_duration(std::string_view usec) {
+    constexpr Duration longest = std::chrono::hours{24 * 365};
+    auto const number = to_number<std::uint64_t>(usec);
+    if (!number)
+        return std::nullopt;
+    return *number > static_cast<std::uint64_t>(longest.count())
+               ? longest
+               : Duration{static_cast<Duration::rep>(*number)};
 }
 
 /// Shown on terminals and in JSON: anything but printable ASCII and well-formed UTF-8 becomes '?'.
@@ -78,7 +89,10 @@ std::optional<NotifyMessage> parse_notify(std::string_view text) {
     if (text.size() > longest_notify_message || text.find('\0') != std::string_view::npos)
         return std::nullopt;
     NotifyMessage message;
-    for (auto const line : split(text, '\n')) {
+    // Without a list of the lines: a ping of a watchdog, which comes all the time, allocates nothing.
+    while (!text.empty()) {
+        auto const line = text.substr(0, text.find('\n'));
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
         auto const equals = line.find('=');
         if (equals == std::string_view::npos)
             continue;
@@ -94,12 +108,14 @@ std::optional<NotifyMessage> parse_notify(std::string_view text) {
             if (auto const pid = to_number<pid_t>(value); pid && *pid > 1)
                 message.main_pid = pid;
         } else if (key == "EXTEND_TIMEOUT_USEC") {
-            // Beyond a year it is a mistake, and would be "never".
-            constexpr Duration longest = std::chrono::hours{24 * 365};
-            if (auto const usec = to_number<std::uint64_t>(value))
-                message.extend_timeout = *usec > static_cast<std::uint64_t>(longest.count())
-                                             ? longest
-                                             : Duration{static_cast<Duration::rep>(*usec)};
+            if (auto const by = to_duration(value))
+                message.extend_timeout = by;
+        } else if (key == "WATCHDOG") {
+            message.ping |= value == "1";
+            message.trigger |= value == "trigger";
+        } else if (key == "WATCHDOG_USEC") {
+            if (auto const period = to_duration(value))
+                message.watchdog = period;
         } else if (key == "ERRNO") {
             if (auto const code = to_number<int>(value); code && *code > 0 && *code < 4096)
                 message.error = code;

@@ -27,7 +27,10 @@ struct NotifyMessage {
     std::optional<std::string> status; ///< UTF-8 checked, control characters replaced, at most 256 bytes
     std::optional<pid_t> main_pid;
     std::optional<Duration> extend_timeout;
-    std::optional<int> error; ///< ERRNO=
+    std::optional<int> error;         ///< ERRNO=
+    bool ping = false;                ///< WATCHDOG=1
+    bool trigger = false;             ///< WATCHDOG=trigger: as if it had missed its watchdog
+    std::optional<Duration> watchdog; ///< WATCHDOG_USEC=: how often it pings from now on; 0: no more
 };
 
 /// The longest message read (as systemd: 4 KiB of text); longer ones are dropped.

@@ -18,6 +18,7 @@ Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VAL
     shutdown          shutdown(2) the listeners when SIGTERM comes, as some servers do
     shutdown-on-usr1  the same whenever SIGUSR1 comes, and serve on
     shutdown-always   the same without end, from a thread
+    ping-until=FILE   WATCHDOG=1 four times as often as WATCHDOG_USEC asks for, until FILE exists; each 10th is noted in FILE.pings
 """
 import os
 import select
@@ -69,6 +70,18 @@ def leave_children(path):
     third = int(os.read(reader, 20))
     append(path + ".new", "%d %d %d\n" % (first, second, third))
     os.rename(path + ".new", path)
+
+
+def keep_pinging(until):
+    if int(os.environ["WATCHDOG_PID"]) != os.getpid():
+        sys.exit("WATCHDOG_PID is another process")
+    pings = 0
+    while not os.path.exists(until):
+        say("WATCHDOG=1")
+        pings += 1
+        if pings % 10 == 0:
+            append(until + ".pings", "%d\n" % os.getpid())
+        time.sleep(int(os.environ["WATCHDOG_USEC"]) / 4e6)
 
 
 def act(action, value, asked):
@@ -178,7 +191,9 @@ def main():
     options = {}
     for argument in sys.argv[1:]:
         action, _, value = argument.partition("=")
-        if action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always"):
+        if action == "ping-until":
+            threading.Thread(target=keep_pinging, args=(value,), daemon=True).start()
+        elif action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always"):
             options[action] = value
             if action == "shutdown-on-usr1":  # before anybody is told that we are ready
                 signal.signal(signal.SIGUSR1, lambda *_: None)

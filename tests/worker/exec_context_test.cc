@@ -85,6 +85,21 @@ TEST_CASE("a placeholder that nothing can be put in for is refused before any pr
     CHECK_THAT(refusal_of(spec), ContainsSubstring("nosuch"));
 }
 
+TEST_CASE("a worker learns of its watchdog, where there is a socket to ping", "[worker]") {
+    auto spec = unit();
+    CHECK(variable(plan_of(spec), "WATCHDOG_USEC") == "none");
+    CHECK(!plan_of(spec).announces_watchdog);
+    spec.service.watchdog = 1500ms;
+    spec.service.environment = {{"WATCHDOG_USEC", "7"}, {"WATCHDOG_PID", "7"}};
+    auto const plan = plan_of(spec);
+    CHECK(plan.announces_watchdog);
+    CHECK(variable(plan, "WATCHDOG_USEC") == "1500000");
+    CHECK(variable(plan, "WATCHDOG_PID") == "none"); // the child's to say
+    auto mute = system_mode();
+    mute.notify_path.clear();
+    CHECK(!plan_of(spec, mute).announces_watchdog);
+}
+
 TEST_CASE("a worker that is told by LISTEN_FDS inherits its listeners in order", "[worker]") {
     auto const plan = plan_of(unit());
     CHECK(plan.announces_listeners);

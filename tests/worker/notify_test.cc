@@ -38,6 +38,12 @@ std::string told(std::string_view text) {
         line += " extend " + to_string(*message->extend_timeout);
     if (message->error)
         line += " errno " + std::to_string(*message->error);
+    if (message->ping)
+        line += " ping";
+    if (message->trigger)
+        line += " trigger";
+    if (message->watchdog)
+        line += " watchdog " + to_string(*message->watchdog);
     return line.empty() ? "empty" : line.substr(1);
 }
 
@@ -135,6 +141,15 @@ TEST_CASE("a notify message is read line by line, and what is malformed is passe
         {"EXTEND_TIMEOUT_USEC=-1", "empty"},
         {"EXTEND_TIMEOUT_USEC=18446744073709551615", "extend 52w 1d"}, // a year, not for ever
         {"EXTEND_TIMEOUT_USEC=18446744073709551616", "empty"},
+        {"WATCHDOG=1", "ping"},
+        {"WATCHDOG=1\nSTATUS=x\nWATCHDOG=0", "status 'x' ping"},
+        {"WATCHDOG=trigger", "trigger"},
+        {"WATCHDOG=0", "empty"},
+        {"WATCHDOG=Trigger", "empty"},
+        {"WATCHDOG_USEC=1500000", "watchdog 1s 500ms"},
+        {"WATCHDOG_USEC=0", "watchdog 0s"},
+        {"WATCHDOG_USEC=-1", "empty"},
+        {"WATCHDOG_USEC=18446744073709551615", "watchdog 52w 1d"},
         {"ERRNO=2", "errno 2"},
         {"ERRNO=0", "empty"},
         {"ERRNO=4096", "empty"},
