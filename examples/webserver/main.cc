@@ -33,6 +33,7 @@ To misbehave:
   --crash-at-start     exit 1 before being ready
   --crash-after 2s     exit 70 in the midst of work
   --never-ready        start, never serve
+  --unhealthy          answer 500 on /healthz
   --ignore-term        do not go when asked
 Paths: /  /healthz  /slow?ms=N  /size?bytes=N
 )";
@@ -108,6 +109,8 @@ Arguments read_arguments(int argc, char** argv) {
             a.crash_at_start = true;
         else if (flag == "--never-ready")
             a.never_ready = true;
+        else if (flag == "--unhealthy")
+            a.server.unhealthy = true;
         else if (flag == "--ignore-term")
             a.server.ignore_term = true;
         else if (flag == "--help") {

@@ -357,6 +357,8 @@ bool Server::answer_next(Connection& c) {
         arm(c, std::chrono::milliseconds{delay});
     } else if (path == "/size") {
         respond(c, "200 OK", "", bytes);
+    } else if (path == "/healthz" && options_.unhealthy) {
+        respond(c, "500 Internal Server Error", "not well\n");
     } else if (path == "/" || path == "/healthz") {
         respond(c, "200 OK", path == "/" ? options_.identity : "ok\n");
     } else {

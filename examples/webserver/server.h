@@ -22,6 +22,7 @@ struct Options {
     std::chrono::milliseconds linger{1000};  ///< how long an idle connection may still ask when we drain
     std::chrono::milliseconds crash_after{}; ///< 0: never
     bool ignore_term = false;
+    bool unhealthy = false;
 };
 
 class Server {

@@ -154,7 +154,7 @@ void UnitRunner::tell_to_go(WorkerId id) {
     auto* const worker = find(id);
     if (worker == nullptr)
         return;
-    worker->watchdog.end();
+    end_watches(*worker);
     // A failure means that it is dead already; its death is about to be told.
     (void)worker->process.send(worker->spec->service.drain_signal);
 }

@@ -82,8 +82,17 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    auto plan = make_launch_plan(*spec, place_of(order.slot, order.generation), sockets_.hand_out(*spec),
-                                 theirs, shared_.around);
+    auto handed = sockets_.hand_out(*spec);
+    PrivateListener for_probes;
+    if (spec->health) {
+        auto made = private_listener(*spec);
+        if (!made)
+            return std::move(made).error();
+        for_probes = std::move(made).value();
+        handed.push_back({{health_listener_name, for_probes.fd}, for_probes.port});
+    }
+    auto plan =
+        make_launch_plan(*spec, place_of(order.slot, order.generation), handed, theirs, shared_.around);
     if (!plan)
         return plan.error();
     // Only where it is needed: a process that is executed by its descriptor has a number for its name.
@@ -96,6 +105,8 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
                                                        order, spec, std::move(launched).value()));
     auto& worker = *workers_.back();
     shared_.unit_of_leader[worker.process.leader()] = this;
+    if (spec->health)
+        add_prober(worker, std::move(for_probes));
     if (ours.is_open())
         worker.handoff = open_handoff(std::move(ours), worker);
     return {};
@@ -127,7 +138,8 @@ std::string UnitRunner::launch_failure_text(RunningWorker const& worker, LaunchF
 }
 
 std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWorker& worker) {
-    auto const lookup = [this, spec = worker.spec](std::string const&) -> Result<std::vector<NamedFd>> {
+    auto const lookup = [this, spec = worker.spec,
+                         &worker](std::string const&) -> Result<std::vector<NamedFd>> {
         std::vector<NamedFd> named;
         // By its own spec what it was started with, and by the wanted one what was added since.
         for (auto const* of : {spec.get(), wanted_.get()})
@@ -135,6 +147,8 @@ std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWo
                 if (std::none_of(named.begin(), named.end(),
                                  [&](NamedFd const& known) { return known.fd == held.listener.fd; }))
                     named.push_back(std::move(held.listener));
+        if (worker.prober)
+            named.push_back(worker.prober->listener().listener);
         return named;
     };
     return std::make_unique<HandoffPort>(shared_.loop, std::move(socket), RequestScope::OwnUnit, lookup,

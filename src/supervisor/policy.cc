@@ -13,6 +13,13 @@ namespace {
 /// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
 constexpr Duration settle_time = std::chrono::milliseconds{250};
 
+/// The core learns of probes in a change of its own; until it has the word, nothing is to be set.
+template <class P>
+void set_probed(P& policy, UnitSpec const& spec) {
+    if constexpr (requires { policy.is_probed; })
+        policy.is_probed = spec.health.has_value();
+}
+
 } // namespace
 
 std::uint16_t pool_size(ServiceSpec const& service) {
@@ -45,6 +52,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.restart_steps = service.restart_steps;
     policy.start_limit_burst = service.start_limit_burst;
     policy.start_limit_interval = service.start_limit_interval;
+    set_probed(policy, spec);
     return policy;
 }
 

@@ -104,7 +104,7 @@ std::string UnitRunner::reason(Report const& report) const {
     case Cause::ExitedSoon:
         return text(report.worker) + " was ready and ended: " + ending_text(report.worker);
     case Cause::Unhealthy:
-        return text(report.worker) + " is not healthy: " + ending_text(report.worker);
+        return text(report.worker) + " is not healthy: " + unhealthy_text(report.worker);
     case Cause::Watchdog:
         return text(report.worker) + " did not say WATCHDOG=1 in time";
     case Cause::Undone:

@@ -205,12 +205,14 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
         happen(TimeExtended{id, *message.extend_timeout});
     if (message.ready) {
         start_watchdog(*worker, ServiceType::Notify);
+        if (worker->prober)
+            worker->prober->worker_is_up();
         happen(ReadySaid{id});
     }
     if (message.ping || message.trigger || message.watchdog)
         hear_watchdog(*worker, message);
     if (message.stopping) {
-        worker->watchdog.end();
+        end_watches(*worker);
         happen(StoppingSaid{id});
     }
 }
@@ -234,7 +236,10 @@ void UnitRunner::worker_executed(WorkerProcess& worker) {
     shared_.loop.set_owner(number_);
     pin_program(worker);
     auto const id = static_cast<WorkerId>(worker.id());
-    start_watchdog(*find(id), ServiceType::Exec);
+    auto& started = *find(id);
+    start_watchdog(started, ServiceType::Exec);
+    if (started.prober)
+        started.prober->start(worker.pid());
     happen(Executed{id});
 }
 
@@ -266,6 +271,8 @@ void UnitRunner::forget(WorkerProcess const& worker) {
 void UnitRunner::mark_broken(std::string_view what) {
     is_broken_ = true;
     timers_.clear();
+    for (auto const& worker : workers_)
+        end_watches(*worker);
     arm_timer();
     sockets_.unwatch();
     trouble_ = "a fault in holdfast itself: " + std::string{what};

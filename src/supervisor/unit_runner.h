@@ -6,11 +6,10 @@
 
 #include "lifecycle/step.h"
 #include "supervisor/rollout_record.h"
+#include "supervisor/running_worker.h"
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
-#include "supervisor/watchdog.h"
 #include "supervisor/wish.h"
-#include "worker/handoff_port.h"
 #include "worker/pinned_program.h"
 #include "worker/process.h"
 
@@ -19,23 +18,6 @@
 #include <vector>
 
 namespace holdfast {
-
-/// A worker process and what belongs to it.
-struct RunningWorker {
-    RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, UnitSpecPtr used,
-                  Launched launched)
-        : generation{order.generation}, slot{order.slot}, spec{std::move(used)},
-          watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
-                                                    std::move(launched)} {}
-
-    lifecycle::GenerationId generation;
-    lifecycle::Slot slot;
-    UnitSpecPtr spec;
-    std::string status; ///< what it said last by STATUS=
-    Watchdog watchdog;
-    std::unique_ptr<HandoffPort> handoff;
-    WorkerProcess process;
-};
 
 /// What a change that was refused answers.
 [[nodiscard]] std::string refusal_text(Error const& why);
@@ -157,6 +139,14 @@ private:
     void ring_watchdogs(MonotonicTime now);
     void miss_watchdog(RunningWorker& worker, MonotonicTime now);
 
+    // health.cc
+    [[nodiscard]] Result<PrivateListener> private_listener(UnitSpec const& spec) const;
+    void add_prober(RunningWorker& worker, PrivateListener listener);
+    void hear_probe(lifecycle::WorkerId id, bool passed);
+    [[nodiscard]] std::string unhealthy_text(lifecycle::WorkerId id) const;
+    /// It goes, or is told to: it need neither ping nor pass any more.
+    void end_watches(RunningWorker& worker);
+
     // telling (tell.cc)
     void tell(lifecycle::Report const& report);
     [[nodiscard]] std::string sentence(lifecycle::Report const& report) const;
@@ -200,6 +190,7 @@ private:
     struct Underway {
         std::vector<lifecycle::Fact> facts; ///< not yet taken by step()
         std::vector<Ending> endings;        ///< of the workers that these facts are about
+        std::vector<Ending> unhealthy;      ///< why their probes failed
         std::vector<Waiting> waiting;
         RolloutRecords rollouts;
         /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.

@@ -48,6 +48,7 @@ void UnitRunner::ring_watchdogs(MonotonicTime now) {
 
 void UnitRunner::miss_watchdog(RunningWorker& worker, MonotonicTime now) {
     auto const& service = worker.spec->service;
+    end_watches(worker);
     worker.watchdog.miss(now + service.timeout_stop);
     // A failure means that it is dead already; its death is about to be told.
     (void)worker.process.send(service.watchdog_signal);

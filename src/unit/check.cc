@@ -31,6 +31,7 @@ public:
         check_addresses();
         check_placeholders();
         check_contradictions();
+        check_health();
     }
 
 private:
@@ -129,7 +130,8 @@ private:
 
     void check_placeholders() {
         for (auto const* const node :
-             {value_of(root_, "service", "exec_start"), value_of(root_, "service", "environment")})
+             {value_of(root_, "service", "exec_start"), value_of(root_, "service", "environment"),
+              value_of(root_, "health", "exec")})
             if (node)
                 check_placeholders_in(*node);
     }
@@ -210,6 +212,46 @@ private:
                           "with `max_surge` and `max_unavailable` both 0 no worker could be replaced",
                           "allow one more worker (max_surge = 1) or one less (max_unavailable = 1)");
     }
+
+    void check_health() {
+        auto const* const section = root_.find("health");
+        if (!section || !spec_.health)
+            return;
+        auto const& health = *spec_.health;
+        unsigned kinds = 0;
+        for (auto const key : {"http", "exec"})
+            kinds += value_of(root_, "health", key) ? 1U : 0U;
+        kinds += health.tcp ? 1U : 0U;
+        if (kinds != 1)
+            report_.error(section->place,
+                          kinds == 0 ? "[health] says no probe" : "[health] says more than one probe",
+                          "write one of http = \"/healthz\", tcp = true, exec = [\"PROGRAM\", …]");
+        if (auto const* const command = value_of(root_, "health", "exec"); command)
+            for (auto const& word : command->items)
+                check_probe_word(word);
+        if (health.interval < shortest_interval)
+            report_.error(value_of(root_, "health", "interval")->place,
+                          "`interval` is shorter than " + to_string(shortest_interval));
+        if (health.timeout > longest_probe)
+            report_.error(value_of(root_, "health", "timeout")->place,
+                          "`timeout` of a probe is longer than " + to_string(longest_probe));
+        if (auto const found = sockets_.find("health"); found != sockets_.end())
+            report_.error(place_in(found->second, "name"),
+                          "with [health], the name `health` is that of the listener for probes",
+                          "give the socket another `name`");
+    }
+
+    void check_probe_word(Node const& word) {
+        if (!word.is(NodeKind::Text))
+            return;
+        for (auto const& piece : split_placeholders(word.text))
+            if (piece.is_placeholder() && piece.has_argument && !report_.is_full())
+                report_.error(word.place, "a probe is given no socket: no {fd:NAME}, no {port:NAME}",
+                              "the worker is reached at HOLDFAST_PROBE_ADDRESS");
+    }
+
+    static constexpr Duration shortest_interval = std::chrono::milliseconds{10};
+    static constexpr Duration longest_probe = std::chrono::minutes{1};
 
     Node const& root_;
     UnitSpec const& spec_;

@@ -210,6 +210,18 @@ std::string Signal::write(int signal) {
     return toml_string(signal_name(signal));
 }
 
+void ProbePath::read(Reader in, Node const& node, std::string& into) {
+    if (!in.is_text(node, "a path"))
+        return;
+    constexpr std::size_t longest = 1024;
+    bool const is_plain =
+        std::all_of(node.text.begin(), node.text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (!node.text.starts_with('/') || !is_plain || node.text.size() > longest)
+        return in.error(node, quoted(node.text) + " is no path of a request",
+                        "write it as in \"/healthz\", without spaces, percent-encoded where needed");
+    into = node.text;
+}
+
 void Account::read(Reader in, Node const& node, std::string& into) {
     auto const text = node.is(NodeKind::Integer) ? std::to_string(node.integer) : node.text;
     if (!node.is(NodeKind::Integer) && !in.is_text(node, "a name or a number"))

@@ -26,6 +26,19 @@ struct Command {
     static std::string write(std::vector<std::string> const& words) { return toml_list(words); }
 };
 
+/// The path of a request, "/healthz?deep=1".
+struct ProbePath {
+    static constexpr std::string_view kind = "path";
+    static void read(Reader in, Node const& node, std::string& into);
+    static std::string write(std::string const& path) { return path.empty() ? "" : Text::write(path); }
+};
+
+struct ProbeCommand : Command {
+    static std::string write(std::vector<std::string> const& words) {
+        return words.empty() ? "" : Command::write(words);
+    }
+};
+
 using Variables = std::vector<std::pair<std::string, std::string>>;
 
 /// A table of texts, or a list of "NAME=VALUE"; of a name that comes twice the last one holds.

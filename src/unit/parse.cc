@@ -52,11 +52,12 @@ void* target_of(Section section, UnitSpec& spec) {
         return &spec.service;
     case Section::Rollout:
         return &spec.rollout;
+    case Section::Health:
+        return spec.health ? &*spec.health : &spec.health.emplace();
     case Section::Share:
         return spec.share ? &*spec.share : &spec.share.emplace();
     case Section::Socket:
     case Section::SocketOption:
-    case Section::Health:
     case Section::Sandbox:
     case Section::Resources:
     case Section::Steering:
@@ -127,6 +128,8 @@ void shrink(UnitSpec& spec) {
     spec.service.environment.shrink_to_fit();
     spec.service.handoff.shrink_to_fit();
     spec.service.limits.shrink_to_fit();
+    if (spec.health)
+        spec.health->exec.shrink_to_fit();
     if (spec.share) {
         spec.share->users.shrink_to_fit();
         spec.share->groups.shrink_to_fit();

@@ -46,12 +46,18 @@ constexpr std::array rollout_rows{
 };
 
 constexpr std::array health_rows{
-    later(Section::Health, "http", "path", "Ask for this path; a status of 200 to 399 is healthy."),
-    later(Section::Health, "tcp", "true or false", "Connect; an accepted connection is healthy."),
-    later(Section::Health, "exec", "command", "Run this; exit status 0 is healthy."),
-    later(Section::Health, "interval", "duration", "How long between probes."),
-    later(Section::Health, "timeout", "duration", "How long one probe may take."),
-    later(Section::Health, "failures", "number", "How many failed probes in a row make a worker unhealthy."),
+    setting<&HealthSpec::http, ProbePath>(Section::Health, "http", "none",
+                                          "Ask for this path; a status of 200 to 399 is healthy."),
+    setting<&HealthSpec::tcp, Flag>(Section::Health, "tcp", "false",
+                                    "Connect; an accepted connection is healthy."),
+    setting<&HealthSpec::exec, ProbeCommand>(Section::Health, "exec", "none",
+                                             "Run this; exit status 0 is healthy."),
+    setting<&HealthSpec::interval, Time<Allow::Positive>>(Section::Health, "interval", "1s",
+                                                          "How long between probes."),
+    setting<&HealthSpec::timeout, Time<Allow::Positive>>(Section::Health, "timeout", "1s",
+                                                         "How long one probe may take."),
+    setting<&HealthSpec::failures, Whole<1, 1000>>(
+        Section::Health, "failures", "3", "How many failed probes in a row make a worker unhealthy."),
 };
 
 constexpr std::array share_rows{

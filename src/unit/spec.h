@@ -99,6 +99,17 @@ struct RolloutSpec {
     bool operator==(RolloutSpec const&) const = default;
 };
 
+/// Exactly one of http, tcp and exec says how a worker is probed.
+struct HealthSpec {
+    std::string http; ///< a path; empty: not by HTTP
+    bool tcp = false;
+    std::vector<std::string> exec; ///< program and arguments; empty: not by a command
+    Duration interval = std::chrono::seconds{1};
+    Duration timeout = std::chrono::seconds{1};
+    std::uint16_t failures = 3; ///< in a row, 1 or more
+    bool operator==(HealthSpec const&) const = default;
+};
+
 /// Who else may fetch the unit's listeners from handoff.sock: names or numbers.
 struct ShareSpec {
     std::vector<std::string> users;
@@ -123,6 +134,7 @@ struct UnitSpec {
     std::vector<SocketSpec> sockets;
     ServiceSpec service;
     RolloutSpec rollout;
+    std::optional<HealthSpec> health;
     std::optional<ShareSpec> share;
 
     [[nodiscard]] Duration drain_timeout() const {

@@ -31,6 +31,8 @@ std::string to_toml(UnitSpec const& spec) {
         write_section(out, Section::Socket, &socket);
     write_section(out, Section::Service, &spec.service);
     write_section(out, Section::Rollout, &spec.rollout);
+    if (spec.health)
+        write_section(out, Section::Health, &*spec.health);
     if (spec.share)
         write_section(out, Section::Share, &*spec.share);
     return out;

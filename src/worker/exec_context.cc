@@ -230,4 +230,25 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     return plan;
 }
 
+Result<LaunchPlan> make_probe_plan(UnitSpec const& spec, WorkerPlace place, ProbeTarget target,
+                                   Surroundings const& around) {
+    ensure(spec.health && !spec.health->exec.empty());
+    auto probe = spec;
+    auto& service = probe.service;
+    service.exec_start = spec.health->exec;
+    service.handoff.clear();
+    service.watchdog = Duration::zero();
+    std::erase_if(service.environment, [](auto const& variable) {
+        auto const pieces = split_placeholders(variable.second);
+        return std::any_of(pieces.begin(), pieces.end(), [](TextPiece const& piece) {
+            return piece.is_placeholder() && piece.has_argument;
+        });
+    });
+    service.environment.emplace_back("HOLDFAST_PROBE_ADDRESS", "127.0.0.1:" + std::to_string(target.port));
+    service.environment.emplace_back("HOLDFAST_PROBE_PID", std::to_string(target.pid));
+    auto quiet = around;
+    quiet.notify_path.clear();
+    return make_launch_plan(probe, place, {}, {}, quiet);
+}
+
 } // namespace holdfast

@@ -46,6 +46,15 @@ struct WorkerPlace {
                                                   std::vector<HeldListener> const& listeners, FdRef handoff,
                                                   Surroundings const& around);
 
+/// The command of [health], for the worker at `place`: as the worker in everything, but without its sockets,
+/// and without those of its variables that name one.
+struct ProbeTarget {
+    std::uint16_t port = 0; ///< of its private listener: HOLDFAST_PROBE_ADDRESS
+    int pid = 0;            ///< of its main process: HOLDFAST_PROBE_PID
+};
+[[nodiscard]] Result<LaunchPlan> make_probe_plan(UnitSpec const& spec, WorkerPlace place, ProbeTarget target,
+                                                 Surroundings const& around);
+
 /// The supervisor's own environment without what was meant for itself (LISTEN_*, NOTIFY_SOCKET, WATCHDOG_*,
 /// …).
 [[nodiscard]] std::vector<std::string> inherited_environment();

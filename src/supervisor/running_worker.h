@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the supervisor keeps of each worker process: its place, and what listens to it, speaks to it and
+// watches over it. Made and ended by its UnitRunner; decides nothing.
+#pragma once
+
+#include "lifecycle/order.h"
+#include "supervisor/watchdog.h"
+#include "worker/handoff_port.h"
+#include "worker/probe.h"
+#include "worker/process.h"
+
+#include <memory>
+#include <string>
+
+namespace holdfast {
+
+/// A worker process and what belongs to it.
+struct RunningWorker {
+    RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, UnitSpecPtr used,
+                  Launched launched)
+        : generation{order.generation}, slot{order.slot}, spec{std::move(used)},
+          watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
+                                                    std::move(launched)} {}
+
+    lifecycle::GenerationId generation;
+    lifecycle::Slot slot;
+    UnitSpecPtr spec;
+    std::string status; ///< what it said last by STATUS=
+    Watchdog watchdog;
+    std::unique_ptr<HandoffPort> handoff;
+    std::unique_ptr<Prober> prober; ///< of a unit with [health]
+    WorkerProcess process;
+};
+
+} // namespace holdfast
