@@ -29,6 +29,8 @@ struct RunningWorker {
     Watchdog watchdog;
     std::unique_ptr<HandoffPort> handoff;
     std::unique_ptr<Prober> prober; ///< of a unit with [health]
+    EventSource dump_grace;         ///< it dumps core; a small one is waited for
+    MonotonicTime dumps_since = MonotonicTime::never();
     WorkerProcess process;
 };
 

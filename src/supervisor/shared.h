@@ -6,6 +6,7 @@
 #include "supervisor/alarms.h"
 #include "supervisor/event_log.h"
 #include "supervisor/hangup_watch.h"
+#include "worker/core_dump_watch.h"
 #include "worker/exec_context.h"
 #include "worker/notify_socket.h"
 
@@ -26,6 +27,7 @@ struct Shared {
     std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
     std::unordered_set<pid_t> other_mains{};               ///< main processes (MAINPID=) that are no leader
+    std::unique_ptr<CoreDumpWatch> core_dumps{};           ///< only as root, and where the kernel tells
 };
 
 } // namespace holdfast

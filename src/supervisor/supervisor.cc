@@ -40,6 +40,9 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
     if (!hangups)
         return std::move(hangups).error();
     raw->shared_.hangups = std::move(hangups).value();
+    // Without it a replacement comes when the dump is written: later, and no less right.
+    if (auto dumps = CoreDumpWatch::open(loop, [raw](pid_t pid) { raw->hear_core_dump(pid); }))
+        raw->shared_.core_dumps = std::move(dumps).value();
     // What a worker leaves behind comes to us, so that a main process that is not our child (MAINPID=) can
     // still be waited for.
     if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -59,6 +62,11 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
 void Supervisor::ring(std::uint32_t unit) {
     if (auto const found = shared_.units.find(unit); found != shared_.units.end())
         found->second->ring();
+}
+
+void Supervisor::hear_core_dump(pid_t pid) {
+    if (auto* const unit = unit_of({.pid = pid}))
+        unit->hear_core_dump(pid);
 }
 
 void Supervisor::reap() {

@@ -68,6 +68,7 @@ private:
     /// The unit whose worker, or a process in whose session, this is; null for a stranger.
     [[nodiscard]] UnitRunner* unit_of(NotifySender const& sender) const;
     void ring(std::uint32_t unit);
+    void hear_core_dump(pid_t pid);
     void reap();
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void tell_bad(ApplyPlan const& plan);

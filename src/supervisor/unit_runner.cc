@@ -51,6 +51,8 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
 UnitRunner::~UnitRunner() {
     while (!workers_.empty())
         forget(workers_.back()->process);
+    while (!dumping_.empty())
+        forget(dumping_.back()->process);
     shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
 }
@@ -114,8 +116,9 @@ void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
 }
 
 void UnitRunner::kill_all() {
-    for (auto const& worker : workers_)
-        worker->process.kill_group();
+    for (auto const* const of : {&workers_, &dumping_})
+        for (auto const& worker : *of)
+            worker->process.kill_group();
 }
 
 // ---- facts ----
@@ -253,6 +256,8 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
 
 void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     shared_.loop.set_owner(number_);
+    if (forget_dumped(worker))
+        return;
     auto const id = static_cast<WorkerId>(worker.id());
     auto const* const missed =
         find(id)->watchdog.is_missed() ? "did not say WATCHDOG=1 in time, and was " : "";
@@ -265,7 +270,8 @@ void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
 void UnitRunner::forget(WorkerProcess const& worker) {
     shared_.unit_of_leader.erase(worker.leader());
     shared_.other_mains.erase(worker.pid());
-    std::erase_if(workers_, [&](auto const& known) { return &known->process == &worker; });
+    for (auto* const of : {&workers_, &dumping_})
+        std::erase_if(*of, [&](auto const& known) { return &known->process == &worker; });
 }
 
 void UnitRunner::mark_broken(std::string_view what) {

@@ -84,6 +84,8 @@ public:
     void hear(NotifySender const& sender, NotifyMessage const& message);
     /// The earliest of its timers has come (shared_.alarms).
     void ring();
+    /// A process of ours begins to dump core.
+    void hear_core_dump(pid_t pid);
     /// Somebody has shut that listener of ours down.
     void hear_hangup(int fd);
     /// A promise was broken while we worked for this unit: no further orders, sockets and workers stay.
@@ -128,6 +130,8 @@ private:
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
     void arm_timer();
     void forget(WorkerProcess const& worker);
+    void replace_dumping(lifecycle::WorkerId id);
+    [[nodiscard]] bool forget_dumped(WorkerProcess const& worker);
     /// Holds the file that the worker's generation runs, from its first worker on.
     void pin_program(WorkerProcess const& worker);
     [[nodiscard]] PinnedProgram const* pinned_program(lifecycle::GenerationId id) const;
@@ -223,6 +227,7 @@ private:
     std::vector<Pin> pins_; ///< of the generations that are there
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
+    std::vector<std::unique_ptr<RunningWorker>> dumping_; ///< replaced already; their cores are being written
     std::vector<ArmedTimer> timers_;
     MonotonicTime alarm_ = MonotonicTime::never(); ///< as it is set in shared_.alarms
     std::vector<TracedFact> traced_;               ///< a ring
