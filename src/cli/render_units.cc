@@ -85,7 +85,8 @@ std::string workers_text(json const& unit) {
 std::string addresses_text(json const& unit) {
     std::vector<std::string> addresses;
     for (auto const& socket : list_of(unit, "sockets"))
-        addresses.push_back(text_of(socket, "address"));
+        if (auto const address = text_of(socket, "address"); addresses.empty() || addresses.back() != address)
+            addresses.push_back(address); // once for all shards
     return join(addresses, ", ");
 }
 
@@ -111,11 +112,18 @@ std::string workers_table(json const& unit, Screen const& screen) {
     return table.to_text(screen, "  ");
 }
 
+/// "0 blue": the slot and the bank of a shard.
+std::string shard_text(json const& socket) {
+    auto const bank = text_of(socket, "bank");
+    return bank.empty() ? bank : digits_of(socket, "slot") + " " + bank;
+}
+
 std::string sockets_table(json const& sockets, Screen const& screen, bool with_unit,
                           std::string_view indent) {
     Table table{{{"UNIT", false, true},
                  {"SOCKET", false, true},
                  {"ADDRESS", false, true},
+                 {"SHARD", false, true},
                  {"STATE"},
                  {"FD", true},
                  {"QUEUE", true},
@@ -127,6 +135,7 @@ std::string sockets_table(json const& sockets, Screen const& screen, bool with_u
         table.add({with_unit ? text_of(socket, "unit") : std::string{},
                    text_of(socket, "name"),
                    text_of(socket, "address"),
+                   shard_text(socket),
                    state_cell(socket),
                    digits_of(socket, "fd"),
                    digits_of(socket, "queue"),

@@ -87,6 +87,7 @@ void describe(auto& field, Of<Policy> auto& it) {
     field("start-limit-burst", it.start_limit_burst); field("start-limit-interval", it.start_limit_interval);
     field("max-generations", it.max_generations);
     field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
+    field("is-sharded", it.is_sharded);
 }
 // clang-format on
 
@@ -187,6 +188,10 @@ private:
         bool const good = read(word, number);
         value = T{number};
         return good;
+    }
+    static bool read(std::string_view word, bool& value) {
+        value = word == "1";
+        return value || word == "0";
     }
     static bool read(std::string_view word, Duration& value) {
         if (word == "infinity") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lifecycle/levels.h"
 
+#include "lifecycle/sharing.h"
+
 #include <algorithm>
 
 namespace holdfast::lifecycle {
@@ -29,7 +31,7 @@ TimerKey timer_of(Refill const& refill) {
 }
 
 Levels wanted(UnitState const& state) {
-    Levels levels{.watching = state.listening, .timers = {}};
+    Levels levels{.watching = state.listening, .shares = shares_of(state), .timers = {}};
     for (auto const& worker : state.workers)
         if (auto const kind = timer_kind(worker.phase); kind && worker.deadline != MonotonicTime::never())
             levels.timers.push_back({{*kind, static_cast<std::uint32_t>(worker.id)}, worker.deadline});
@@ -47,6 +49,8 @@ Levels wanted(UnitState const& state) {
 }
 
 void emit_difference(Levels const& before, Levels const& after, Orders& orders) {
+    if (before.shares != after.shares)
+        orders.insert(orders.begin(), Steer{after.shares});
     if (before.watching != after.watching)
         orders.push_back(after.watching ? Order{Watch{}} : Order{Unwatch{}});
     auto old = before.timers.begin();

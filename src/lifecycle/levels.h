@@ -19,6 +19,7 @@ struct ArmedTimer {
 
 struct Levels {
     bool watching = false;
+    Shares shares{};                ///< sharded units: how new connections are shared out
     std::vector<ArmedTimer> timers; ///< in order of their keys, each key once
     bool operator==(Levels const&) const = default;
 };
@@ -26,6 +27,8 @@ struct Levels {
 [[nodiscard]] Levels wanted(UnitState const& state);
 
 /// Appends to `orders` what leads from `before` to `after`. An Arm of an armed timer moves it.
+/// A Steer comes before
+/// everything else that was ordered: who is told to go has lost its share by then.
 void emit_difference(Levels const& before, Levels const& after, Orders& orders);
 
 /// The RestartDelay timer of a slot. Generations alive together are few, so 16 bits of their id tell them

@@ -45,6 +45,7 @@ struct Policy {
     /// one more.
     std::uint16_t max_surge = 1;
     std::uint16_t max_unavailable = 0;
+    bool is_sharded = false; ///< each slot has a shard of its own in each bank (`reuse_port`)
     std::uint8_t max_generations =
         4; ///< alive at once; a rollout beyond it waits for the oldest drain to end
 

@@ -135,6 +135,7 @@ struct UnitState {
     std::vector<Worker> workers;         ///< alive or being started and not given up, in order of their ids
     std::vector<Refill> refills;
     std::vector<AutomaticStart> automatic_starts; ///< oldest first
+    Shares shares;                                ///< sharded units: how new connections were shared out last
     bool operator==(UnitState const&) const = default;
 };
 

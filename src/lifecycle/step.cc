@@ -19,7 +19,9 @@ Orders step(UnitState& state, Policy const& policy, Fact const& fact, MonotonicT
     UnitStep unit{state, policy, now, orders};
     std::visit([&](auto const& what) { unit.on(what); }, fact);
     unit.settle();
-    emit_difference(before, wanted(state), orders);
+    auto after = wanted(state);
+    emit_difference(before, after, orders);
+    state.shares = std::move(after.shares);
     return orders;
 }
 
@@ -32,7 +34,7 @@ void UnitStep::on(TrafficArrived const&) {
     // It stands for all slots; the first is always there.
     if (auto const until = count_automatic_start(wanted_, Slot{0}))
         return start_limit_hit({.generation = no_generation}, *until);
-    propose({.id = new_generation(), .strategy = wanted_.strategy});
+    propose({.id = new_generation(wanted_.strategy), .strategy = wanted_.strategy});
 }
 
 // ---- what workers do ----

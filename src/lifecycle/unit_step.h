@@ -127,7 +127,7 @@ private:
     [[nodiscard]] bool all_ready(Generation const& generation) const;
     [[nodiscard]] bool has_ready(GenerationId generation) const;
     [[nodiscard]] bool has_worker(GenerationId generation) const;
-    [[nodiscard]] GenerationId new_generation();
+    [[nodiscard]] GenerationId new_generation(Strategy strategy);
 
     void report(Report const& what) {
         ++changes_;

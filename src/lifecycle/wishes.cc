@@ -34,7 +34,7 @@ void UnitStep::start_from_nothing() {
     case Activation::Eager:
         state_.listening = false;
         state_.start_owed = true;
-        return propose({.id = new_generation(), .strategy = wanted_.strategy});
+        return propose({.id = new_generation(wanted_.strategy), .strategy = wanted_.strategy});
     case Activation::Lazy:
         state_.listening = true;
         state_.start_owed = false;
@@ -61,8 +61,8 @@ void UnitStep::on(StopWished const&) {
 
 void UnitStep::on(RestartWished const& wish) {
     reset_counters();
-    auto const id = new_generation();
     auto const strategy = wish.strategy.value_or(wanted_.strategy);
+    auto const id = new_generation(strategy);
     state_.goal = Goal::Up;
     bool const nothing_runs = find(Role::Serving) == nullptr && !state_.next;
     if (nothing_runs && wanted_.activation == Activation::Lazy) { // the next traffic starts the wanted spec

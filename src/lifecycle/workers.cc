@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How slots are filled, emptied and filled again.
 #include "base/ensure.h"
+#include "lifecycle/sharing.h"
 #include "lifecycle/unit_step.h"
 
 #include <algorithm>
@@ -84,8 +85,11 @@ bool UnitStep::has_worker(GenerationId generation) const {
                                [&](Worker const& worker) { return worker.generation == generation; });
 }
 
-GenerationId UnitStep::new_generation() {
-    state_.last_generation = GenerationId{static_cast<std::uint32_t>(state_.last_generation) + 1};
+GenerationId UnitStep::new_generation(Strategy strategy) {
+    auto id = static_cast<std::uint32_t>(state_.last_generation) + 1;
+    if (wanted_.is_sharded && bank_of(id) != bank_of_next(state_, strategy))
+        ++id;
+    state_.last_generation = GenerationId{id};
     return state_.last_generation;
 }
 

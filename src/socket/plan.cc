@@ -49,6 +49,7 @@ ListenerStep compare(SocketSpec const& from, SocketSpec const& to, ListenAddress
     note(step.why, "name", from.name, to.name);
     if (address.transport != Transport::Udp)
         note(step.why, "backlog", std::to_string(from.backlog), std::to_string(to.backlog));
+    note(step.why, "reuse_port", on_off(from.reuse_port), on_off(to.reuse_port));
     if (address.is_unix() && !address.is_abstract())
         note(step.why, "socket_mode", octal(from.socket_mode), octal(to.socket_mode));
     step.deferred = deferred_settings({from.free_bind, from.non_blocking}, to, address.transport);

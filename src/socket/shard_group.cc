@@ -260,6 +260,14 @@ Outcome ShardGroup::change(SocketSpec const& socket) {
     return {};
 }
 
+std::vector<Listener> ShardGroup::release() && {
+    std::vector<Listener> listeners;
+    for (ShardMember& member : members_)
+        listeners.push_back(std::move(member.listener));
+    members_.clear();
+    return listeners;
+}
+
 Outcome ShardGroup::turn_clients_away() {
     for (ShardMember& member : members_)
         if (auto done = holdfast::turn_clients_away(member.listener); !done)

@@ -101,6 +101,8 @@ public:
     /// As change_in_place() and turn_clients_away() of a listener, for every member.
     [[nodiscard]] Outcome change(SocketSpec const& socket);
     [[nodiscard]] Outcome turn_clients_away();
+    /// Its members, to be given up one by one; the group is no more.
+    [[nodiscard]] std::vector<Listener> release() &&;
 
 private:
     ShardGroup() = default;

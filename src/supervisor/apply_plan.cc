@@ -62,8 +62,9 @@ bool needs_restart(UnitSpec const& now, UnitSpec const& wanted, std::vector<List
         case ListenerAction::Keep:
             return false;
         case ListenerAction::Change: // the backlog is ours alone, a name is not
-            return std::any_of(step.why.begin(), step.why.end(),
-                               [](std::string const& why) { return why.starts_with("name "); });
+            return std::any_of(step.why.begin(), step.why.end(), [](std::string const& why) {
+                return why.starts_with("name ") || why.starts_with("reuse_port ");
+            });
         case ListenerAction::Add:
             return !asks_by_messages_only; // pushed to it while it lives
         case ListenerAction::Remove:

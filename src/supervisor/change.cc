@@ -147,7 +147,9 @@ void UnitRunner::retire_unlisted(bool is_served) {
 void UnitRunner::drain(WorkerId id) {
     if (sockets_.is_retiring() && state_.goal == Goal::Up) // a stop waits for nobody in the queue
         return underway().postponed_drains.push_back(id);
-    tell_to_go(id);
+    auto const* const worker = find(id);
+    if (worker == nullptr || sockets_.shards() == nullptr || is_shard_at_rest(*worker))
+        tell_to_go(id);
 }
 
 void UnitRunner::tell_to_go(WorkerId id) {
@@ -157,6 +159,26 @@ void UnitRunner::tell_to_go(WorkerId id) {
     end_watches(*worker);
     // A failure means that it is dead already; its death is about to be told.
     (void)worker->process.send(worker->spec->service.drain_signal);
+}
+
+/// Its shard has lost its share, but somebody may wait in it still, whom only this worker serves: then it is
+/// told to go when that is over, or half of the time that it has.
+bool UnitRunner::is_shard_at_rest(RunningWorker const& worker) {
+    auto const id = static_cast<WorkerId>(worker.process.id());
+    Shard const shard{static_cast<std::uint16_t>(worker.slot),
+                      bank_of(static_cast<std::uint32_t>(worker.generation))};
+    auto const patience =
+        state_.goal == Goal::Up ? worker.spec->drain_timeout() : worker.spec->service.timeout_stop;
+    return sockets_.shards()->is_at_rest_or(
+        shard, MonotonicTime::now() + patience / 2, [this, id, shard](std::uint32_t left) {
+            if (left > 0)
+                shared_.events.say(Weight::Warning, "shard-not-at-rest", wanted_->name,
+                                   std::to_string(left) + " connections still wait in shard " +
+                                       std::to_string(shard.slot) + " of bank " +
+                                       std::string{to_name(shard.bank)} +
+                                       "; they are served by the next generation of that bank");
+            tell_to_go(id);
+        });
 }
 
 void UnitRunner::send_postponed_drains() {

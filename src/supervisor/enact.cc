@@ -28,6 +28,10 @@ WorkerPlace place_of(Slot slot, GenerationId generation) {
     return {static_cast<std::uint16_t>(slot), static_cast<std::uint32_t>(generation)};
 }
 
+Shard shard_of(WorkerPlace const& place) {
+    return {place.slot, bank_of(place.generation)};
+}
+
 } // namespace
 
 void UnitRunner::enact(Order const& order) {
@@ -46,7 +50,10 @@ void UnitRunner::enact(Order const& order) {
                 });
             },
             [&](Unwatch const&) { sockets_.unwatch(); },
-            [&](Steer const&) {},
+            [&](Steer const& what) {
+                if (auto* const shards = sockets_.shards())
+                    shards->steer(what.shares);
+            },
             [&](Arm const& what) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
                 timers_.push_back({what.timer, what.at});
@@ -82,7 +89,8 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    auto handed = sockets_.hand_out(*spec);
+    auto const place = place_of(order.slot, order.generation);
+    auto handed = sockets_.hand_out(*spec, shard_of(place));
     PrivateListener for_probes;
     if (spec->health) {
         auto made = private_listener(*spec);
@@ -91,8 +99,7 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         for_probes = std::move(made).value();
         handed.push_back({{health_listener_name, for_probes.fd}, for_probes.port});
     }
-    auto plan =
-        make_launch_plan(*spec, place_of(order.slot, order.generation), handed, theirs, shared_.around);
+    auto plan = make_launch_plan(*spec, place, handed, theirs, shared_.around);
     if (!plan)
         return plan.error();
     // Only where it is needed: a process that is executed by its descriptor has a number for its name.
@@ -132,18 +139,19 @@ PinnedProgram const* UnitRunner::pinned_program(GenerationId id) const {
 /// The plan is made again for this: to keep it with every worker until the execution would cost more, where a
 /// thousand are started at once.
 std::string UnitRunner::launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const {
-    auto const plan = make_launch_plan(*worker.spec, place_of(worker.slot, worker.generation),
-                                       sockets_.hand_out(*worker.spec), {}, shared_.around);
+    auto const place = place_of(worker.slot, worker.generation);
+    auto const plan = make_launch_plan(*worker.spec, place, sockets_.hand_out(*worker.spec, shard_of(place)),
+                                       {}, shared_.around);
     return to_string(plan ? to_error(failure, *plan) : plan.error());
 }
 
 std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWorker& worker) {
-    auto const lookup = [this, spec = worker.spec,
+    auto const lookup = [this, spec = worker.spec, place = shard_of(place_of(worker.slot, worker.generation)),
                          &worker](std::string const&) -> Result<std::vector<NamedFd>> {
         std::vector<NamedFd> named;
         // By its own spec what it was started with, and by the wanted one what was added since.
         for (auto const* of : {spec.get(), wanted_.get()})
-            for (auto& held : sockets_.hand_out(*of))
+            for (auto& held : sockets_.hand_out(*of, place))
                 if (std::none_of(named.begin(), named.end(),
                                  [&](NamedFd const& known) { return known.fd == held.listener.fd; }))
                     named.push_back(std::move(held.listener));

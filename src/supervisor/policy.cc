@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/policy.h"
 
+#include "supervisor/shard_custody.h"
+
 #include <algorithm>
 
 #include <sched.h>
@@ -53,6 +55,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.start_limit_burst = service.start_limit_burst;
     policy.start_limit_interval = service.start_limit_interval;
     set_probed(policy, spec);
+    policy.is_sharded = is_sharded(spec);
     return policy;
 }
 

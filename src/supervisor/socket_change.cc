@@ -61,9 +61,29 @@ Result<std::vector<Listener>> SocketCustody::bind_new(UnitSpec const& wanted, Ar
                                                       bool all_or_nothing) {
     std::vector<Listener> bound;
     std::optional<Error> problem;
+    if (shards_) {
+        stop_sources();
+        shards_->drop_fresh(); // of a change that was refused
+        watch_held();
+    }
     auto const held_before = identities_of(held_);
     each_address(wanted, [&](SocketSpec const& socket, ListenAddress const& address) {
         ListenerIdentity const identity{socket.name, address};
+        bool const is_shards = holds_shards(identity);
+        if (!problem && (is_sharded(socket, address) ? held_before.contains(identity) : is_shards)) {
+            problem =
+                plain_error("`reuse_port` of " + to_string(address) + " cannot be changed while it is held",
+                            socket.name, "apply without this socket first, then with it");
+            return;
+        }
+        if (is_shards)
+            return;
+        if (!problem && !arrivals.coming.contains(identity) && is_sharded(socket, address)) {
+            auto done = bind_shards(wanted, socket, address);
+            if (!done && all_or_nothing)
+                problem = std::move(done).error();
+            return;
+        }
         if (problem || held_before.contains(identity) || arrivals.coming.contains(identity))
             return;
         auto one = bind(wanted, socket, address, arrivals);
@@ -76,6 +96,8 @@ Result<std::vector<Listener>> SocketCustody::bind_new(UnitSpec const& wanted, Ar
         return bound;
     for (auto& listener : bound)
         give_up(std::move(listener));
+    if (shards_)
+        shards_->drop_fresh();
     return std::move(*problem);
 }
 
@@ -88,6 +110,10 @@ void SocketCustody::take_over(UnitSpecPtr spec, std::vector<Listener> arrived) {
             if (auto const changed = change_in_place(held, *wanted->second); !changed)
                 shared_.events.say(Weight::Warning, "socket-unchanged", spec_->name,
                                    to_string(changed.error()));
+    if (shards_) {
+        shards_->keep_fresh();
+        shards_->change(*spec);
+    }
     watch_held();
     spec_ = std::move(spec);
     end_retrying();
@@ -125,6 +151,11 @@ void SocketCustody::retire_unlisted(UnitSpec const& spec, bool is_served, Durati
     std::vector<Listener> staying;
     for (auto& held : held_)
         (sockets.contains(identity_of(held)) ? staying : leaving).push_back(std::move(held));
+    stop_sources();
+    if (shards_)
+        for (auto& listener : shards_->release_unless(
+                 [&](ListenerIdentity const& identity) { return sockets.contains(identity); }))
+            leaving.push_back(std::move(listener));
     held_ = std::move(staying);
     watch_held();
     // First the new ones are opened, so that there is no moment without.

@@ -4,6 +4,7 @@
 #include "socket/retire.h"
 #include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
+#include "supervisor/policy.h"
 
 #include <algorithm>
 
@@ -51,19 +52,19 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
         auto const is_it = [&](FailedSocket const& other) {
             return other.address == address && other.name == socket.name;
         };
-        if (held_before.contains({socket.name, address}))
+        if (held_before.contains({socket.name, address}) || holds_shards({socket.name, address}))
             return;
-        auto bound = bind(*spec_, socket, address, {});
-        if (bound) {
-            guard(held_.emplace_back(std::move(bound).value()));
+        auto bound = hold_one(socket, address);
+        if (bound)
             return;
-        }
         failed_.push_back({socket.name, address, std::move(bound).error()});
         auto const known = std::find_if(failed_before.begin(), failed_before.end(), is_it);
         if (known == failed_before.end() || known->error.code != failed_.back().error.code)
             shared_.events.say(Weight::Failure, "socket-failed", spec_->name,
                                "socket " + to_string(failed_.back().error));
     });
+    if (shards_)
+        shards_->keep_fresh();
     watch_held();
     if (failed_.empty()) {
         retrying_.reset();
@@ -75,6 +76,23 @@ bool SocketCustody::hold(UnitSpecPtr spec, std::function<void()> all_held) {
     }
     retrying_->all_held = std::move(all_held);
     return false;
+}
+
+Outcome SocketCustody::hold_one(SocketSpec const& socket, ListenAddress const& address) {
+    if (is_sharded(socket, address))
+        return bind_shards(*spec_, socket, address);
+    auto bound = bind(*spec_, socket, address, {});
+    if (!bound)
+        return std::move(bound).error();
+    guard(held_.emplace_back(std::move(bound).value()));
+    return {};
+}
+
+Outcome SocketCustody::bind_shards(UnitSpec const& spec, SocketSpec const& socket,
+                                   ListenAddress const& address) {
+    if (!shards_)
+        shards_ = std::make_unique<ShardCustody>(shared_, number_, spec_->name);
+    return shards_->bind(socket, address, pool_size(spec.service));
 }
 
 void SocketCustody::end_retrying() {
@@ -96,7 +114,11 @@ void SocketCustody::try_again() {
 void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<void()> retired) {
     end_retrying();
     unwatch();
-    retire(std::exchange(held_, {}), is_served, deadline, std::move(retired));
+    auto leaving = std::exchange(held_, {});
+    if (shards_)
+        for (auto& listener : shards_->release_unless([](auto const&) { return false; }))
+            leaving.push_back(std::move(listener));
+    retire(std::move(leaving), is_served, deadline, std::move(retired));
 }
 
 void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Duration deadline,
@@ -174,9 +196,10 @@ void SocketCustody::give_up_all() {
         give_up(std::move(listener));
     }
     held_.clear();
+    shards_.reset();
 }
 
-std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
+std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec, std::optional<Shard> place) const {
     std::unordered_map<ListenerIdentity, Listener const*, IdentityHash> listeners;
     for (auto const& held : held_)
         listeners.emplace(identity_of(held), &held);
@@ -185,7 +208,14 @@ std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec) const {
             listeners.emplace(identity_of(one.listener), &one.listener);
     std::vector<HeldListener> handed;
     each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
-        if (auto const found = listeners.find({socket.name, address}); found != listeners.end())
+        auto const* const group = shards_ ? shards_->find({socket.name, address}) : nullptr;
+        if (group != nullptr && place) {
+            auto const& shard = ShardCustody::listener(*group, *place);
+            handed.push_back({{socket.name, shard.fd}, shard.port});
+        } else if (group != nullptr)
+            for (auto const& [shard, weight] : group->shares())
+                handed.push_back({{socket.name, group->listener(shard).fd}, group->listener(shard).port});
+        else if (auto const found = listeners.find({socket.name, address}); found != listeners.end())
             handed.push_back({{socket.name, found->second->fd}, found->second->port});
     });
     return handed;
@@ -210,15 +240,23 @@ void SocketCustody::watch_held() {
     if (!watching_)
         return;
     stop_sources();
-    for (auto const& held : held_)
+    auto const watch_one = [this](Listener const& listener) {
         watching_->sources.push_back(shared_.loop.watch(
-            held.fd, EPOLLIN,
+            listener.fd, EPOLLIN,
             [this](std::uint32_t) {
                 // Level-triggered: it would ring until somebody accepts.
                 auto const ended = std::move(watching_);
                 ended->on_traffic();
             },
             Priority::Clients));
+    };
+    for (auto const& held : held_)
+        watch_one(held);
+    if (shards_)
+        shards_->each_listener([&](ShardMember const& member) {
+            if (member.shard) // nobody would take what came to the anchor
+                watch_one(member.listener);
+        });
 }
 
 } // namespace holdfast

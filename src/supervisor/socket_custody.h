@@ -7,6 +7,7 @@
 #include "socket/inspect.h"
 #include "socket/listener.h"
 #include "socket/plan.h"
+#include "supervisor/shard_custody.h"
 #include "supervisor/shared.h"
 
 #include <functional>
@@ -76,7 +77,13 @@ public:
     [[nodiscard]] std::vector<Listener> const& held() const { return held_; }
     /// Those that `spec` lists and that are held, or still served while they are given up, in its order and
     /// under its names.
-    [[nodiscard]] std::vector<HeldListener> hand_out(UnitSpec const& spec) const;
+    /// Of a `reuse_port` socket a worker gets its own shard; who has no place, all that new connections go
+    /// to.
+    [[nodiscard]] std::vector<HeldListener> hand_out(UnitSpec const& spec,
+                                                     std::optional<Shard> place = {}) const;
+    /// Null where no `reuse_port` socket is held.
+    [[nodiscard]] ShardCustody* shards() { return shards_.get(); }
+    [[nodiscard]] ShardCustody const* shards() const { return shards_.get(); }
 
     /// Told of a listener that had to be made anew: whoever shares the old one has no clients any more.
     using Renewed = std::function<void(Listener const&)>;
@@ -125,10 +132,17 @@ private:
         EventSource timer;
     };
     void try_again();
+    [[nodiscard]] Outcome hold_one(SocketSpec const& socket, ListenAddress const& address);
     void end_retrying();
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     void stop_sources();
+    /// Is it to be a group, and not held as something else?
+    [[nodiscard]] Outcome bind_shards(UnitSpec const& spec, SocketSpec const& socket,
+                                      ListenAddress const& address);
+    [[nodiscard]] bool holds_shards(ListenerIdentity const& identity) const {
+        return shards_ && shards_->find(identity) != nullptr;
+    }
 
     // socket_mending.cc
     /// Tells HangupWatch of a listener, and takes it out again before its descriptor is closed.
@@ -158,6 +172,7 @@ private:
     std::unique_ptr<Watching> watching_;
     std::unique_ptr<Leaving> leaving_;
     std::unique_ptr<Mending> mending_;
+    std::unique_ptr<ShardCustody> shards_;
     std::uint32_t number_;
 };
 

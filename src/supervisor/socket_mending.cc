@@ -51,8 +51,12 @@ void SocketCustody::unguard(Listener const& listener) {
 void SocketCustody::hear_hangup(int fd, Renewed renewed) {
     bool const is_held = std::any_of(held_.begin(), held_.end(),
                                      [fd](Listener const& listener) { return listener.fd.raw() == fd; });
-    if (!is_held)
-        return; // it was on its way out
+    if (!is_held) {
+        stop_sources();
+        if (shards_) // or it was on its way out
+            shards_->mend(*spec_);
+        return watch_held();
+    }
     auto& hurt = hurt_of(fd);
     mending_->renewed = std::move(renewed);
     hurt.due = std::max(MonotonicTime::now(), hurt.paid_until + -mended_at_once * mending_period);
@@ -89,6 +93,8 @@ void SocketCustody::mend(Renewed const& renewed) {
     stop_sources();
     for (auto& held : held_)
         mend(held, renewed);
+    if (shards_)
+        shards_->mend(*spec_);
     watch_held();
     if (mending_)
         arm_mending();

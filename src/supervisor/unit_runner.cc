@@ -141,6 +141,8 @@ void UnitRunner::settle() {
     is_settling_posted_ = false;
     auto const phase_before = phase_of(state_);
     auto const rules = policy();
+    if (auto* const shards = sockets_.shards())
+        shards->grow(*wanted_, rules.workers);
     // What enacting adds is taken in the same turn, in its order.
     while (underway_ && !underway_->facts.empty())
         for (auto const& fact : std::exchange(underway_->facts, {})) {

@@ -118,6 +118,7 @@ private:
     void drain(lifecycle::WorkerId id);
     void tell_to_go(lifecycle::WorkerId id);
     void send_postponed_drains();
+    [[nodiscard]] bool is_shard_at_rest(RunningWorker const& worker);
     /// A scale that changed nothing that runs.
     void answer_scale_at_rest();
     /// Up, also by the wishes that are not taken yet.

@@ -74,6 +74,8 @@ json socket_shape(UnitRunner const& unit, std::string const& name, ListenAddress
             {"address", to_string(address)},
             {"transport", std::string{to_name(address.transport)}},
             {"port", address.port != 0 ? json(address.port) : json(nullptr)},
+            {"slot", nullptr},
+            {"bank", nullptr},
             {"state", "held"},
             {"fd", nullptr},
             {"queue", nullptr},
@@ -207,7 +209,7 @@ Look::Look(Supervisor const& looked_at) : supervisor{looked_at} {
 json sockets(UnitRunner const& unit, Look& look) {
     json list = json::array();
     auto const wanted = sockets_of(unit.spec());
-    for (auto const& held : unit.sockets().held()) {
+    auto const add = [&](Listener const& held, std::optional<Shard> shard) {
         auto shape = socket_shape(unit, held.name, held.bound());
         if (auto const socket = wanted.find(identity_of(held)); socket != wanted.end())
             if (auto const deferred =
@@ -220,8 +222,19 @@ json sockets(UnitRunner const& unit, Look& look) {
             shape["limit"] = queue->limit;
             shape["drops"] = optional(queue->drops);
         }
+        if (shard) {
+            shape["slot"] = shard->slot;
+            shape["bank"] = std::string{to_name(shard->bank)};
+        }
         list.push_back(std::move(shape));
-    }
+    };
+    for (auto const& held : unit.sockets().held())
+        add(held, {});
+    if (auto const* const shards = unit.sockets().shards())
+        shards->each_listener([&](ShardMember const& member) {
+            if (member.shard)
+                add(member.listener, member.shard);
+        });
     for (auto const& failed : unit.sockets().failed()) {
         auto shape = socket_shape(unit, failed.name, failed.address);
         shape["state"] = "failed";

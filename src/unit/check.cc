@@ -30,6 +30,7 @@ public:
         check_socket_names();
         check_addresses();
         check_placeholders();
+        check_reuse_port();
         check_contradictions();
         check_health();
     }
@@ -194,6 +195,18 @@ private:
             otherwise += " " + std::string{names[i]};
         report_.error(place, quoted(shown) + " names no socket of this unit",
                       did_you_mean(nearest(name, names), otherwise));
+    }
+
+    void check_reuse_port() {
+        for (std::size_t i = 0; i < spec_.sockets.size(); ++i)
+            for (auto const& address : spec_.sockets[i].listen)
+                if (spec_.sockets[i].reuse_port && address.is_unix()) {
+                    report_.error(place_in(i, "reuse_port"),
+                                  "`reuse_port` is for TCP and UDP, and " + quoted(to_string(address)) +
+                                      " is neither",
+                                  "give it a [[socket]] of its own: all workers accept from it");
+                    break;
+                }
     }
 
     void check_contradictions() {

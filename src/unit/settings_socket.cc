@@ -25,9 +25,10 @@ constexpr std::array rows{
                                           "Bind to an address that the machine does not have yet."),
     setting<&SocketSpec::non_blocking, Flag>(in, "non_blocking", "false",
                                              "Leave O_NONBLOCK set on the listener that workers get."),
+    setting<&SocketSpec::reuse_port, Flag>(
+        in, "reuse_port", "false",
+        "One listener per worker, with new connections shared out among them by the kernel."),
     // Of holdfast
-    later(in, "reuse_port", "true or false",
-          "One listener per worker, with the traffic shared by the kernel."),
     later(in, "tcp_fastopen", "number", "How many connections may open with data in the first packet."),
     later(in, "user_timeout", "duration", "How long sent data may stay unacknowledged."),
     later(in, "max_segment", "number", "The largest TCP segment."),

@@ -28,6 +28,7 @@ struct SocketSpec {
     mode_t socket_mode = 0666; ///< of a unix path, as SocketMode=
     bool free_bind = false;    ///< IP_FREEBIND
     bool non_blocking = false; ///< O_NONBLOCK left on for the workers
+    bool reuse_port = false;   ///< a listener for each worker (TCP, UDP)
     bool operator==(SocketSpec const&) const = default;
 };
 

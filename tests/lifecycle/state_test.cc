@@ -25,7 +25,7 @@ std::size_t cost_of(UnitState const& state) {
 
 TEST_CASE("a unit with one worker costs less than 400 bytes, also after it was restarted", "[lifecycle]") {
     Story story;
-    CHECK(cost_of(story.state) < 200);
+    CHECK(cost_of(story.state) < 256);
     story.tell(StartWished{});
     story.comes_up(WorkerId{1});
     CHECK(cost_of(story.state) < 400);

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lifecycle/sharing.h"
+
+#include <algorithm>
+
+namespace holdfast::lifecycle {
+
+namespace {
+
+Generation const* generation_of(UnitState const& state, Worker const& worker) {
+    auto const found = std::ranges::find(state.generations, worker.generation, &Generation::id);
+    return found == state.generations.end() ? nullptr : &*found;
+}
+
+/// It is ready and has not been told to go.
+bool can_serve(UnitState const& state, Worker const& worker) {
+    auto const* const generation = generation_of(state, worker);
+    return worker.phase == WorkerPhase::Ready && generation != nullptr && generation->policy.is_sharded;
+}
+
+/// Does a worker of this generation that can serve take its part of the traffic? With overlap a new
+/// generation takes all at once, when it has come up; slot by slot, each worker as it is ready.
+bool takes_part(UnitState const& state, Generation const& generation) {
+    switch (generation.role) {
+    case Role::Serving:
+    case Role::Withdrawn: // it is leaned on
+        return true;
+    case Role::Incoming:
+        return state.rollout && state.rollout->strategy == Strategy::Rolling;
+    case Role::Outgoing:
+        return false;
+    }
+    return false;
+}
+
+/// The bank in which clients wait. Green is that of the first generation.
+Bank main_bank(Shares const& shares) {
+    std::uint32_t blue = 0;
+    for (auto const& [shard, weight] : shares)
+        blue += shard.bank == Bank::Blue ? weight : 0;
+    return blue > whole / 2 ? Bank::Blue : Bank::Green;
+}
+
+Shares in_one_bank(Shares const& shares) {
+    std::vector<Shard> others;
+    for (auto const& [shard, weight] : shares)
+        if (shard.bank != main_bank(shares))
+            others.push_back(shard);
+    return others.empty() ? shares : without(shares, others);
+}
+
+} // namespace
+
+Shard shard_of(Worker const& worker) {
+    return {static_cast<std::uint16_t>(worker.slot), bank_of(static_cast<std::uint32_t>(worker.generation))};
+}
+
+Shares shares_of(UnitState const& state) {
+    std::vector<Shard> taking;
+    std::vector<Shard> able;
+    for (auto const& worker : state.workers) {
+        if (!can_serve(state, worker))
+            continue;
+        able.push_back(shard_of(worker));
+        if (takes_part(state, *generation_of(state, worker)))
+            taking.push_back(shard_of(worker));
+    }
+    auto& served = taking.empty() ? able : taking;
+    if (served.empty())
+        return in_one_bank(state.shares);
+    std::ranges::sort(served); // two generations may meet in one shard
+    served.erase(std::unique(served.begin(), served.end()), served.end());
+    return share_equally(served);
+}
+
+Bank bank_of_next(UnitState const& state, Strategy strategy) {
+    auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
+    bool const goes_on = serving != state.generations.end() && strategy != Strategy::Replace &&
+                         std::ranges::any_of(state.workers, [&](Worker const& worker) {
+                             return worker.generation == serving->id && can_serve(state, worker);
+                         });
+    return goes_on ? other(bank_of(static_cast<std::uint32_t>(serving->id))) : main_bank(state.shares);
+}
+
+} // namespace holdfast::lifecycle
