@@ -24,13 +24,15 @@ Ending ending_by_itself(ExitKind kind) {
 } // namespace
 
 Ending ending_of(Worker const& worker, ExitKind kind) {
+    if (worker.missed_watchdog)
+        return Ending::Watchdog;
     switch (worker.phase) {
     case WorkerPhase::Starting: // systemd's result "protocol"
         return kind == ExitKind::Clean ? Ending::Timeout : ending_by_itself(kind);
     case WorkerPhase::Ready:
         return ending_by_itself(kind);
-    case WorkerPhase::Draining: // in a serving generation only a missed start deadline makes us tell one to
-                                // go
+    case WorkerPhase::Draining: // in a serving generation only a missed start deadline, or the probes of one
+                                // that is not ready yet, make us tell one to go
         return worker.told ? Ending::Timeout : ending_by_itself(kind);
     case WorkerPhase::Killed:
         return Ending::Timeout;
@@ -41,14 +43,15 @@ Ending ending_of(Worker const& worker, ExitKind kind) {
 bool is_restarted(RestartWhen when, Ending ending) {
     switch (when) {
     case RestartWhen::No:
-    case RestartWhen::OnWatchdog: // a missed watchdog is the only ending it answers
         return false;
+    case RestartWhen::OnWatchdog:
+        return ending == Ending::Watchdog;
     case RestartWhen::OnSuccess:
         return ending == Ending::Clean;
     case RestartWhen::OnFailure:
         return ending != Ending::Clean;
     case RestartWhen::OnAbnormal:
-        return ending == Ending::UncleanSignal || ending == Ending::Timeout;
+        return ending == Ending::UncleanSignal || ending == Ending::Timeout || ending == Ending::Watchdog;
     case RestartWhen::OnAbort:
         return ending == Ending::UncleanSignal;
     case RestartWhen::Always:

@@ -15,6 +15,7 @@ enum class Ending {
     UncleanCode,
     UncleanSignal, ///< core dumps too
     Timeout,       ///< it was not ready, or not gone, in time; or it ended cleanly before it was ready
+    Watchdog,      ///< it did not say WATCHDOG=1 in time
 };
 
 /// `worker` is as it was before it ended, in a generation that serves.

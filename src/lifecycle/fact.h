@@ -110,12 +110,14 @@ enum class TimerKind : std::uint8_t {
     StopDeadline,  ///< worker: told to go, or killed, and still there
     RestartDelay,  ///< slot: back-off is over
     StartLimit,    ///< unit: the pause of the start limit is over
+    Probation,     ///< unit: what took over has proved itself
 };
 constexpr auto enum_table(TimerKind) {
     return std::array{EnumName{TimerKind::StartDeadline, "start-deadline"},
                       EnumName{TimerKind::StopDeadline, "stop-deadline"},
                       EnumName{TimerKind::RestartDelay, "restart-delay"},
-                      EnumName{TimerKind::StartLimit, "start-limit"}};
+                      EnumName{TimerKind::StartLimit, "start-limit"},
+                      EnumName{TimerKind::Probation, "probation"}};
 }
 struct TimerKey {
     TimerKind kind{};

@@ -87,6 +87,7 @@ void describe(auto& field, Of<Policy> auto& it) {
     field("start-limit-burst", it.start_limit_burst); field("start-limit-interval", it.start_limit_interval);
     field("max-generations", it.max_generations);
     field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
+    field("probation", it.probation); field("is-probed", it.is_probed);
     field("is-sharded", it.is_sharded);
 }
 // clang-format on

@@ -43,6 +43,9 @@ Levels wanted(UnitState const& state) {
             levels.timers.push_back({timer_of(refill), refill.at});
     if (limit != MonotonicTime::never())
         levels.timers.push_back({{TimerKind::StartLimit, 0}, limit});
+    if (state.rollout && state.rollout->stage == RolloutStage::Probation &&
+        state.rollout->until != MonotonicTime::never())
+        levels.timers.push_back({{TimerKind::Probation, 0}, state.rollout->until});
     std::sort(levels.timers.begin(), levels.timers.end(),
               [](ArmedTimer const& a, ArmedTimer const& b) { return a.key < b.key; });
     return levels;

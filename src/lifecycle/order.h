@@ -71,15 +71,17 @@ enum class Happening : std::uint8_t {
     StartFailed, ///< a worker of it did not come up or stay; `cause`; it is tried again unless Finished
                  ///< follows
     WorkerDied,  ///< a worker of the serving generation went without being told; `exit`; `cause` if it never
-                 ///< was ready
-    WorkerReady, ///< a worker became ready
-    WorkerGone,  ///< a worker that was told to go, or said that it goes, is gone; `exit`
-    WorkerStuck, ///< `worker` does not end even by SIGKILL; it is given up: from here on it counts as gone
-    BackingOff,  ///< next try at `until`; without a generation: a lazy unit listens again then
+                 ///< was ready, or (Watchdog) if it hangs and will be gone
+    WorkerUnhealthy, ///< the probes of `worker` failed: it is to be replaced
+    WorkerReady,     ///< a worker became ready
+    WorkerGone,      ///< a worker that was told to go, or said that it goes, is gone; `exit`
+    WorkerStuck,   ///< `worker` does not end even by SIGKILL; it is given up: from here on it counts as gone
+    BackingOff,    ///< next try at `until`; without a generation: a lazy unit listens again then
     StartLimitHit, ///< too many starts: paused until `until`, recovers by itself
     RolloutBegan,  ///< `generation` is the incoming one
     RolloutWaits,  ///< too many generations alive: `generation` begins when a drain has ended
-    TookOver,      ///< all of `generation` is ready and serves; the old one drains from here
+    TookOver,      ///< all of `generation` is ready and serves; the old one drains from here, or is parked
+                   ///< `until` its probation is over
     RolloutDone,   ///< ... and the old one is gone
     RollingBack,   ///< it failed, and the old one, which had given something up for it, comes back; `cause`
     RolledBack,    ///< the old one is all that it was again; RolloutFailed follows at once
@@ -128,6 +130,7 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::Started, "started"},
                       EnumName{Happening::StartFailed, "start-failed"},
                       EnumName{Happening::WorkerDied, "worker-died"},
+                      EnumName{Happening::WorkerUnhealthy, "worker-unhealthy"},
                       EnumName{Happening::WorkerReady, "worker-ready"},
                       EnumName{Happening::WorkerGone, "worker-gone"},
                       EnumName{Happening::WorkerStuck, "worker-stuck"},

@@ -48,6 +48,10 @@ struct Policy {
     bool is_sharded = false; ///< each slot has a shard of its own in each bank (`reuse_port`)
     std::uint8_t max_generations =
         4; ///< alive at once; a rollout beyond it waits for the oldest drain to end
+    /// How long the old generation is kept after a new one took over, to come back if that one fails. 0: not
+    /// at all.
+    Duration probation{0};
+    bool is_probed = false; ///< ready is only who has passed a health probe after the sign of its type
 
     bool operator==(Policy const&) const = default;
 };

@@ -16,6 +16,7 @@ bool is_in_pool(Role role) {
     case Role::Serving:
     case Role::Withdrawn:
         return true;
+    case Role::Parked:
     case Role::Outgoing:
         return false;
     }
@@ -163,6 +164,22 @@ void UnitStep::release_withdrawn() {
     }
 }
 
+/// Who is unhealthy goes as soon as another one is ready: of its generation, or of the one that serves.
+void UnitStep::relieve() {
+    for (auto& worker : state_.workers) {
+        if (worker.phase != WorkerPhase::Ready || !worker.dismissed)
+            continue;
+        bool const is_kept = the(worker.generation).role == Role::Parked; // only its own may follow it
+        bool const is_followed = std::ranges::any_of(state_.workers, [&](Worker const& other) {
+            return other.phase == WorkerPhase::Ready && !other.dismissed &&
+                   (other.generation == worker.generation ||
+                    (!is_kept && the(other.generation).role == Role::Serving));
+        });
+        if (is_followed)
+            send_away(worker, patience_for(the(worker.generation)));
+    }
+}
+
 /// Those that the pool, or one generation `alone`, can spare.
 void UnitStep::let_go(std::vector<WorkerId> candidates, Policy const& policy, GenerationId alone) {
     if (candidates.empty())
@@ -196,19 +213,11 @@ void UnitStep::retire_withdrawn(GenerationId by) {
 
 /// A worker of the generation that is rolled out failed.
 void UnitStep::roll_back(Generation& generation, Report const& why) {
+    if (state_.rollout->stage == RolloutStage::Probation)
+        return fall_back(generation, why);
     auto& serving = the(Role::Serving);
-    if (generation.role == Role::Incoming && is_leaned_on(state_.rollout->strategy)) {
-        auto& rollout = *state_.rollout;
-        rollout.stage = RolloutStage::RollingBack;
-        rollout.cause = why.cause;
-        rollout.exit = why.exit;
-        rollout.failed = why.worker;
-        auto what = why;
-        what.happening = Happening::RollingBack;
-        report(what);
-        generation.role = Role::Withdrawn; // what is ready of it stays until it can be spared
-        return recover();
-    }
+    if (generation.role == Role::Incoming && is_leaned_on(state_.rollout->strategy))
+        return fall_back(generation, why);
     fail_rollout(why);
     if (generation.role != Role::Incoming) // there is nothing older to go back to; it is tried again
         return;
@@ -216,6 +225,28 @@ void UnitStep::roll_back(Generation& generation, Report const& why) {
         promote(generation, no_generation);
     else
         retire(generation, no_generation);
+}
+
+/// The old one takes back what it gave up; one that was parked serves from now on. What is ready of the new
+/// one stays until it can be spared.
+void UnitStep::fall_back(Generation& generation, Report const& why) {
+    auto& rollout = *state_.rollout;
+    rollout.stage = RolloutStage::RollingBack;
+    rollout.cause = why.cause;
+    rollout.exit = why.exit;
+    rollout.failed = why.worker;
+    auto what = why;
+    what.happening = Happening::RollingBack;
+    report(what);
+    if (auto* const parked = find(Role::Parked)) {
+        tell_that_it_failed(why);
+        std::erase_if(state_.refills,
+                      [&](Refill const& refill) { return refill.generation == generation.id; });
+        parked->role = Role::Serving;
+        parked->is_thinned = true;
+    }
+    generation.role = Role::Withdrawn;
+    recover();
 }
 
 /// The serving generation fills what it had given up, at once: the way back does not wait for room.

@@ -21,6 +21,7 @@ void UnitStep::settle() {
     for (auto before = changes_ - 1; before != changes_;) {
         before = changes_;
         roll();
+        relieve();
         arrive();
         drop_gone();
         finish_roll_back();
@@ -98,6 +99,8 @@ void UnitStep::supersede(GenerationId by) {
     auto const superseded = std::exchange(state_.rollout, std::nullopt);
     if (superseded)
         take(superseded->id);
+    if (auto* const parked = find(Role::Parked)) // what was on probation is what the newest comes against
+        retire(*parked, by);
     auto* const incoming = find(Role::Incoming);
     if (auto const* const serving = find(Role::Serving); serving == nullptr || has_ready(serving->id)) {
         if (incoming != nullptr && is_leaned_on(superseded->strategy))
@@ -132,7 +135,8 @@ void UnitStep::promote(Generation& incoming, GenerationId by) {
 void UnitStep::fail(GenerationId id, WorkerId worker, Cause cause, std::optional<ExitKind> exit) {
     auto& generation = the(id);
     Report what{.worker = worker, .generation = id, .cause = cause, .exit = exit};
-    bool const never_was_ready = cause != Cause::ExitedSoon;
+    bool const never_was_ready = cause != Cause::ExitedSoon && cause != Cause::Watchdog &&
+                                 (cause != Cause::Unhealthy || !find(worker)->was_ready);
     bool const serves = generation.role == Role::Serving;
     if (state_.rollout && state_.rollout->stage == RolloutStage::RollingBack) {
         if (serves && never_was_ready)
@@ -145,11 +149,16 @@ void UnitStep::fail(GenerationId id, WorkerId worker, Cause cause, std::optional
     }
     if (the(id).role != Role::Serving)
         return;
+    tell_that_it_failed(what, never_was_ready);
+}
+
+/// Those who wait for the generation that serves.
+void UnitStep::tell_that_it_failed(Report what, bool resizers_too) {
     if (std::exchange(state_.start_owed, false)) {
         what.happening = Happening::StartFailed;
         report(what);
     }
-    if (never_was_ready && std::exchange(state_.resize_owed, false)) {
+    if (resizers_too && std::exchange(state_.resize_owed, false)) {
         what.happening = Happening::ResizeFailed;
         report(what);
     }
@@ -183,21 +192,52 @@ void UnitStep::arrive() {
     if (generation == nullptr || !all_ready(*generation))
         return;
     auto const id = generation->id;
-    bool const is_rollout = state_.rollout && state_.rollout->id == id;
-    if (is_rollout) {
-        state_.rollout.reset();
-        report({.happening = Happening::TookOver, .generation = id});
-    }
+    bool const is_rollout =
+        state_.rollout && state_.rollout->id == id && state_.rollout->stage == RolloutStage::Coming;
     if (generation->role == Role::Incoming) {
-        if (auto* const old = find(Role::Serving))
+        auto* const old = find(Role::Serving);
+        bool const is_worth_keeping = old != nullptr && (has_ready(old->id) || old->is_thinned);
+        if (is_rollout && is_worth_keeping && generation->policy.probation > Duration{0}) {
+            state_.rollout->stage = RolloutStage::Probation;
+            state_.rollout->until = now_ + generation->policy.probation;
+            park(*old);
+        } else if (old != nullptr)
             retire(*old, id);
         generation->role = Role::Serving;
+    }
+    bool const is_on_probation = find(Role::Parked) != nullptr;
+    if (is_rollout) {
+        Report took_over{.happening = Happening::TookOver, .generation = id};
+        if (is_on_probation)
+            took_over.until = state_.rollout->until;
+        else
+            state_.rollout.reset();
+        report(took_over);
     }
     retire_withdrawn(is_rollout ? id : no_generation);
     if (std::exchange(state_.start_owed, false))
         report({.happening = Happening::Started, .generation = id});
-    if (is_rollout && !is_draining_for(id))
+    if (is_rollout && !is_on_probation && !is_draining_for(id))
         report({.happening = Happening::RolloutDone, .generation = id});
+}
+
+/// It is kept as it is: ready to serve again, but not filled again.
+void UnitStep::park(Generation& old) {
+    ++changes_;
+    old.role = Role::Parked;
+    std::erase_if(state_.refills, [&](Refill const& refill) { return refill.generation == old.id; });
+    for (auto& worker : state_.workers)
+        if (worker.generation == old.id && worker.phase == WorkerPhase::Starting)
+            dismiss(worker);
+}
+
+/// The new one has proved itself: the old one drains.
+void UnitStep::end_probation() {
+    if (!state_.rollout || state_.rollout->stage != RolloutStage::Probation || now_ < state_.rollout->until)
+        return;
+    auto const id = state_.rollout->id;
+    state_.rollout.reset();
+    retire(the(Role::Parked), id);
 }
 
 /// A generation is gone when it has neither workers nor slots that will be filled; unless it is what a
@@ -205,7 +245,7 @@ void UnitStep::arrive() {
 void UnitStep::drop_gone() {
     bool const something_comes = find(Role::Incoming) != nullptr;
     auto const is_gone = [&](Generation const& generation) {
-        bool const may_come = generation.role == Role::Incoming ||
+        bool const may_come = generation.role == Role::Incoming || generation.role == Role::Parked ||
                               (generation.role == Role::Serving && generation.is_thinned && something_comes);
         return !may_come && !has_worker(generation.id) &&
                std::ranges::none_of(state_.refills,

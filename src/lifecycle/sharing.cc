@@ -27,6 +27,7 @@ bool takes_part(UnitState const& state, Generation const& generation) {
         return true;
     case Role::Incoming:
         return state.rollout && state.rollout->strategy == Strategy::Rolling;
+    case Role::Parked: // it is at hand, and takes nothing
     case Role::Outgoing:
         return false;
     }

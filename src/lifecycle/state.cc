@@ -14,12 +14,12 @@ UnitPhase phase_of(UnitState const& state) {
     }
     auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
     bool const is_serving = serving != state.generations.end();
-    bool const is_rolling = (state.next && state.next->is_rollout && is_serving) ||
-                            std::ranges::any_of(state.generations, [](Generation const& generation) {
-                                return generation.role == Role::Incoming ||
-                                       generation.role == Role::Withdrawn ||
-                                       generation.retired_by != no_generation;
-                            });
+    bool const is_rolling =
+        (state.next && state.next->is_rollout && is_serving) ||
+        std::ranges::any_of(state.generations, [](Generation const& generation) {
+            return generation.role == Role::Incoming || generation.role == Role::Withdrawn ||
+                   generation.role == Role::Parked || generation.retired_by != no_generation;
+        });
     if (is_rolling)
         return UnitPhase::Rolling;
     if (state.listening)

@@ -32,12 +32,14 @@ struct Worker {
     std::uint16_t tries = 0; ///< automatic restarts of its slot in a row that led to it
     WorkerPhase phase = WorkerPhase::Starting;
     bool was_ready = false;
-    bool forked = false;      ///< the process exists, so it can be signalled
-    bool shown = false;       ///< the sign of its type has come; Starting: it settles
-    bool told = false;        ///< the Drain order was given
-    bool dismissed = false;   ///< sent away though it did nothing wrong: its slot is another's, or nobody's
-    MonotonicTime since{};    ///< when it entered its phase
-    MonotonicTime ready_at{}; ///< when it became ready, if was_ready
+    bool forked = false;    ///< the process exists, so it can be signalled
+    bool shown = false;     ///< the sign of its type has come; Starting: it settles
+    bool told = false;      ///< the Drain order was given
+    bool dismissed = false; ///< its slot is another's, or nobody's: it was sent away though it did nothing
+                            ///< wrong; or (Ready) it is unhealthy and goes as soon as another one is ready
+    bool missed_watchdog = false;                    ///< it is being ended for it, by whoever told
+    MonotonicTime since{};                           ///< when it entered its phase
+    MonotonicTime ready_at{};                        ///< when it became ready, if was_ready
     MonotonicTime deadline = MonotonicTime::never(); ///< of its phase
     bool operator==(Worker const&) const = default;
 };
@@ -46,12 +48,14 @@ struct Worker {
 enum class Role : std::uint8_t {
     Incoming,  ///< being rolled out, not all ready
     Serving,   ///< the one that keeps its slots filled
+    Parked,    ///< kept while the newer one that serves is on probation
     Withdrawn, ///< failed or superseded half-way: what is ready of it goes as the serving one is ready again
     Outgoing,  ///< drains
 };
 constexpr auto enum_table(Role) {
     return std::array{EnumName{Role::Incoming, "incoming"}, EnumName{Role::Serving, "serving"},
-                      EnumName{Role::Withdrawn, "withdrawn"}, EnumName{Role::Outgoing, "outgoing"}};
+                      EnumName{Role::Parked, "parked"}, EnumName{Role::Withdrawn, "withdrawn"},
+                      EnumName{Role::Outgoing, "outgoing"}};
 }
 
 /// The first generation has the id 1.
@@ -98,6 +102,7 @@ struct NextGeneration {
 
 enum class RolloutStage : std::uint8_t {
     Coming,      ///< its generation comes up
+    Probation,   ///< it serves, and the one before it is parked
     RollingBack, ///< it failed, and the serving generation fills what it had given up
 };
 
@@ -109,6 +114,7 @@ struct Rollout {
     Cause cause{}; ///< why it is rolled back, and who failed
     std::optional<ExitKind> exit{};
     WorkerId failed{};
+    MonotonicTime until = MonotonicTime::never(); ///< of its probation
     bool operator==(Rollout const&) const = default;
 };
 

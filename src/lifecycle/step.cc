@@ -97,11 +97,65 @@ void UnitStep::on(StoppingSaid const& fact) {
     }
 }
 
-void UnitStep::on(ProbePassed const&) {}
+/// Where health is probed it is the proof that the sign of the type only promised.
+void UnitStep::on(ProbePassed const& fact) {
+    auto* const worker = find(fact.worker);
+    if (worker != nullptr && worker->phase == WorkerPhase::Starting && worker->shown &&
+        the(worker->generation).policy.is_probed)
+        become_ready(*worker);
+}
 
-void UnitStep::on(ProbeFailed const&) {}
+void UnitStep::on(ProbeFailed const& fact) {
+    auto* const worker = find(fact.worker);
+    if (worker == nullptr || worker->dismissed || !the(worker->generation).policy.is_probed)
+        return;
+    auto const id = worker->generation;
+    auto const& policy = the(id).policy;
+    auto const tell = [&] {
+        report({.happening = Happening::WorkerUnhealthy, .worker = fact.worker, .generation = id});
+    };
+    switch (worker->phase) {
+    case WorkerPhase::Starting: // where only running is the sign, it has its start deadline to get well
+        if (!worker->shown || policy.type != ServiceType::Notify)
+            return;
+        tell();
+        send_away(*worker, policy.timeout_stop);
+        return fail(id, fact.worker, Cause::Unhealthy, std::nullopt);
+    case WorkerPhase::Ready:
+        tell();
+        worker->dismissed = true; // it stays until another one is ready: relieve()
+        fail(id, fact.worker, Cause::Unhealthy, std::nullopt);
+        return replace(*find(fact.worker));
+    case WorkerPhase::Draining:
+    case WorkerPhase::Killed:
+        return;
+    }
+}
 
-void UnitStep::on(WatchdogMissed const&) {}
+void UnitStep::on(WatchdogMissed const& fact) {
+    auto* const worker = find(fact.worker);
+    if (worker == nullptr)
+        return;
+    switch (worker->phase) {
+    case WorkerPhase::Ready: {
+        auto const& generation = the(worker->generation);
+        if (was_healthy(*worker, generation.policy, now_))
+            worker->tries = 0;
+        worker->missed_watchdog = true;
+        enter(*worker, WorkerPhase::Draining, now_ + generation.policy.timeout_stop);
+        if (generation.role == Role::Serving)
+            report({.happening = Happening::WorkerDied,
+                    .worker = fact.worker,
+                    .generation = generation.id,
+                    .cause = Cause::Watchdog});
+        return fail(generation.id, fact.worker, Cause::Watchdog, std::nullopt);
+    }
+    case WorkerPhase::Starting: // its exit will tell
+    case WorkerPhase::Draining:
+    case WorkerPhase::Killed:
+        return;
+    }
+}
 
 void UnitStep::on(TimeExtended const& fact) {
     auto* const worker = find(fact.worker);
@@ -109,7 +163,9 @@ void UnitStep::on(TimeExtended const& fact) {
         return;
     switch (worker->phase) {
     case WorkerPhase::Starting:
-        if (worker->shown) // its start is over, and how long it has to settle is not its own to say
+        if (worker->shown &&
+            !the(worker->generation)
+                 .policy.is_probed) // its start is over, and how long it has to settle is not its own to say
             return;
         [[fallthrough]];
     case WorkerPhase::Draining:
@@ -153,13 +209,15 @@ void UnitStep::on(TimerExpired const& fact) {
             try_now(refill);
         return;
     }
+    case TimerKind::Probation:
+        return end_probation();
     }
 }
 
 void UnitStep::on_start_deadline(Worker& worker) {
     switch (worker.phase) {
     case WorkerPhase::Starting: {
-        if (worker.shown)
+        if (worker.shown && !the(worker.generation).policy.is_probed)
             return become_ready(worker); // it has run for the settle time
         auto const id = worker.id;
         auto const generation = worker.generation;

@@ -63,9 +63,12 @@ private:
     // rollout.cc: generations come and go
     void propose(NextGeneration const& next);
     void supersede(GenerationId by);
+    void park(Generation& old);
+    void end_probation();
     void retire(Generation& generation, GenerationId by);
     void promote(Generation& incoming, GenerationId by);
     void fail(GenerationId generation, WorkerId worker, Cause cause, std::optional<ExitKind> exit);
+    void tell_that_it_failed(Report what, bool resizers_too = true);
     void stop_rollouts();
     void arrive();
     void drop_gone();
@@ -86,10 +89,12 @@ private:
     void roll();
     void trim();
     void release_withdrawn();
+    void relieve();
     void let_go(std::vector<WorkerId> candidates, Policy const& policy, GenerationId alone = no_generation);
     [[nodiscard]] bool is_leaned_on(Strategy strategy);
     void retire_withdrawn(GenerationId by);
     void roll_back(Generation& generation, Report const& why);
+    void fall_back(Generation& generation, Report const& why);
     void recover();
     void fail_rollout(Report const& why);
     void finish_roll_back();
@@ -102,6 +107,8 @@ private:
     void spawn(Generation const& generation, Slot slot, unsigned tries);
     void fill(Generation const& generation, Promised promised);
     void promise_empty_slots(Generation const& generation);
+    void replace(Worker& unhealthy);
+    [[nodiscard]] bool is_open(Generation const& generation, Slot slot) const;
     void show_sign(Worker& worker);
     void become_ready(Worker& worker);
     void send_away(Worker& worker, Duration patience);

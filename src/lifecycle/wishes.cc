@@ -84,7 +84,21 @@ void UnitStep::on(RestartWished const& wish) {
     propose({.id = id, .strategy = strategy, .is_rollout = true});
 }
 
-void UnitStep::on(UndoWished const&) {}
+/// What has nothing older to go back to goes on.
+void UnitStep::on(UndoWished const&) {
+    if (find(Role::Serving) == nullptr)
+        return;
+    if (state_.next && state_.next->is_rollout) { // it waits for room
+        auto const id = state_.next->id;
+        state_.next.reset();
+        return fail_rollout({.generation = id, .cause = Cause::Undone});
+    }
+    if (!state_.rollout || state_.rollout->stage == RolloutStage::RollingBack)
+        return;
+    auto& generation = the(state_.rollout->id);
+    if (generation.role == Role::Incoming || state_.rollout->stage == RolloutStage::Probation)
+        roll_back(generation, {.generation = generation.id, .cause = Cause::Undone});
+}
 
 /// What a generation was made of stays: its text, how it shows that it is ready and what starts it.
 void UnitStep::on(PolicyChanged const&) {
@@ -96,6 +110,7 @@ void UnitStep::on(PolicyChanged const&) {
         generation.policy.type = before.type;
         generation.policy.activation = before.activation;
         generation.policy.settle_time = before.settle_time;
+        generation.policy.is_probed = before.is_probed;
         if (before.workers != wanted_.workers)
             resize(generation);
     }
@@ -115,6 +130,7 @@ void UnitStep::resize(Generation& generation) {
         if (state_.rollout->strategy == Strategy::Overlap)
             fill(generation, Promised::Stays);
         return;
+    case Role::Parked:
     case Role::Withdrawn:
     case Role::Outgoing:
         return;

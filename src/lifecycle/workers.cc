@@ -70,7 +70,7 @@ Duration UnitStep::patience_for(Generation const& generation) const {
 bool UnitStep::all_ready(Generation const& generation) const {
     return slots_of(generation.policy) == std::ranges::count_if(state_.workers, [&](Worker const& worker) {
                return worker.generation == generation.id && worker.phase == WorkerPhase::Ready &&
-                      has_slot(generation, worker.slot);
+                      has_slot(generation, worker.slot) && !worker.dismissed;
            });
 }
 
@@ -142,14 +142,28 @@ void UnitStep::fill(Generation const& generation, Promised promised) {
 /// have them filled.
 void UnitStep::promise_empty_slots(Generation const& generation) {
     for (std::uint16_t number = 0; number < slots_of(generation.policy); ++number) {
-        auto const is_mine = [&](auto const& it) {
-            return it.generation == generation.id && it.slot == Slot{number};
-        };
-        bool const is_occupied = std::ranges::any_of(
-            state_.workers, [&](Worker const& worker) { return is_mine(worker) && !worker.dismissed; });
-        if (!is_occupied && std::ranges::none_of(state_.refills, is_mine))
+        if (is_open(generation, Slot{number}))
             promise({.generation = generation.id, .slot = Slot{number}, .tries = 1}, generation.policy);
     }
+}
+
+/// Nobody has the slot, and nobody is promised to it.
+bool UnitStep::is_open(Generation const& generation, Slot slot) const {
+    auto const is_mine = [&](auto const& it) { return it.generation == generation.id && it.slot == slot; };
+    return std::ranges::none_of(state_.refills, is_mine) &&
+           std::ranges::none_of(state_.workers,
+                                [&](Worker const& worker) { return is_mine(worker) && !worker.dismissed; });
+}
+
+/// Whoever takes its slot starts beside it, by the rules of back-off.
+void UnitStep::replace(Worker& unhealthy) {
+    auto const& generation = the(unhealthy.generation);
+    if (generation.role != Role::Serving || !has_slot(generation, unhealthy.slot) ||
+        !is_open(generation, unhealthy.slot))
+        return;
+    unsigned const tries = was_healthy(unhealthy, generation.policy, now_) ? 0U : unhealthy.tries;
+    promise({.generation = generation.id, .slot = unhealthy.slot, .tries = static_cast<std::uint16_t>(tries)},
+            generation.policy);
 }
 
 /// The sign of its type has come. A process that only runs has said nothing of being ready: where an older
@@ -159,6 +173,8 @@ void UnitStep::show_sign(Worker& worker) {
     bool const is_first = !std::exchange(worker.shown, true);
     auto const& generation = the(worker.generation);
     auto const& policy = generation.policy;
+    if (policy.is_probed) // and a probe must pass; until then it has its start deadline
+        return;
     if (policy.type == ServiceType::Notify || generation.role != Role::Incoming ||
         policy.settle_time <= Duration{0})
         return become_ready(worker);

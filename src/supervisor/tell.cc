@@ -45,6 +45,7 @@ constexpr std::array meanings{
     Meaning{Happening::Started, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::StartFailed, Weight::Failure, Trouble::Begins, {}},
     Meaning{Happening::WorkerDied, Weight::Warning, Trouble::Begins, {}},
+    Meaning{Happening::WorkerUnhealthy, Weight::Warning, Trouble::Begins, {}},
     Meaning{Happening::WorkerReady, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::WorkerGone, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::WorkerStuck, Weight::Failure, Trouble::Begins, {}},
@@ -128,7 +129,12 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::StartFailed:
         return "cannot be started: " + reason(report);
     case Happening::WorkerDied:
+        if (report.cause == Cause::Watchdog)
+            return reason(report);
         return text(report.worker) + " died: " + ending_text(report.worker);
+    case Happening::WorkerUnhealthy:
+        return text(report.worker) + " of " + text(report.generation) +
+               " is not healthy: " + unhealthy_text(report.worker);
     case Happening::WorkerReady:
         return text(report.worker) + " of " + text(report.generation) + " is ready";
     case Happening::WorkerGone:
@@ -148,7 +154,8 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::RolloutWaits:
         return text(report.generation) + " waits: too many generations are alive, one must end first";
     case Happening::TookOver:
-        return text(report.generation) + " is ready and takes over";
+        return text(report.generation) + " is ready and takes over" +
+               (report.until ? "; it is on probation for " + until_text(report) : "");
     case Happening::RolloutDone:
         return "rollout of " + text(report.generation) + " is done";
     case Happening::RollingBack:

@@ -61,6 +61,8 @@ std::string restarts_back_off(Scene const& scene) {
         if (slot.sent_away)
             return;
         auto const* const process = who_left(scene, spawn.generation, spawn.slot);
+        if (process != nullptr && process->unhealthy) // its follower was promised before
+            return;
         bool const just_now = process != nullptr; // in this very step
         auto const ended_at = just_now ? scene.now : slot.ended_at;
         bool const may_be_at_once = just_now ? process->ready : slot.ended_ready;
@@ -131,7 +133,7 @@ std::string one_worker_per_slot(Scene const& scene) {
     for (auto const& process : scene.after.processes) {
         // who is sent away though it did nothing wrong has its slot no more; it may not be born yet
         bool const is_sent_away =
-            (process.told && !process.late) ||
+            (process.told && !process.late) || process.unhealthy ||
             (process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining);
         if (!is_sent_away && !taken.insert({process.generation, process.slot}).second)
             return name(process.id) + " has the slot of another";
@@ -206,6 +208,7 @@ std::string no_timer_outlives_its_owner(Scene const& scene) {
             break;
         case TimerKind::RestartDelay:
         case TimerKind::StartLimit:
+        case TimerKind::Probation:
             if (std::holds_alternative<StopWished>(scene.fact) || (!scene.history.up && !scene.is_wish()))
                 return key + " is of a stopped unit";
             break;
@@ -259,10 +262,14 @@ std::string state_is_well_formed(Scene const& scene) {
             return "a slot is promised in a generation that does not serve";
     }
     for (auto const& generation : state.generations)
-        if (!(generation.is_thinned && generation.role == Role::Serving && count(Role::Incoming) != 0) &&
+        if (generation.role != Role::Parked &&
+            !(generation.is_thinned && generation.role == Role::Serving && count(Role::Incoming) != 0) &&
             std::ranges::find(state.workers, generation.id, &Worker::generation) == state.workers.end() &&
             std::ranges::find(state.refills, generation.id, &Refill::generation) == state.refills.end())
             return "an empty generation";
+    bool const is_on_probation = state.rollout && state.rollout->stage == RolloutStage::Probation;
+    if (count(Role::Parked) != (is_on_probation ? 1 : 0) || (is_on_probation && count(Role::Serving) == 0))
+        return "parked, or on probation, and not both";
     bool const wants = state.listening || state.start_owed || state.next || !state.refills.empty() ||
                        state.resize_owed || state.rollout ||
                        count(Role::Serving) + count(Role::Incoming) != 0;

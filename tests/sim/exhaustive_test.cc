@@ -22,6 +22,8 @@ struct Scope {
     int depth;
     Strategy strategy = Strategy::Overlap;
     bool resizes = false;
+    Duration probation{0};
+    bool is_probed = false;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -40,7 +42,9 @@ Policy policy_of(Scope const& scope) {
             .restart_steps = 1,
             .start_limit_burst = 2,
             .start_limit_interval = 10s,
-            .max_generations = 2};
+            .max_generations = 2,
+            .probation = scope.probation,
+            .is_probed = scope.is_probed};
 }
 
 /// HOLDFAST_SIM_DEEPER adds to every depth; each level costs about four times the one before.
@@ -66,7 +70,13 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"two rolling workers", 2, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
               Strategy::Rolling},
         Scope{"one or two workers", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
-              Strategy::Rolling, true});
+              Strategy::Rolling, true},
+        Scope{"one worker, then on probation", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnWatchdog, 8, Strategy::Overlap, false, 2s},
+        Scope{"one probed worker", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
+              Strategy::Overlap, false, 2s, true},
+        Scope{"two rolling workers on probation", 2, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 6, Strategy::Rolling, false, 2s});
     auto const depth = scope.depth + deeper();
     auto const result = explore({.wanted = policy_of(scope), .resizes = scope.resizes}, depth);
     std::cout << "  " << scope.what << ": depth " << depth << ", " << result.states << " states, "

@@ -25,6 +25,8 @@ std::vector<TraceLine> possible_lines(World const& world) {
         lines.push_back({now, other});
         add(PolicyChanged{});
     }
+    if (world.wanted.probation > Duration{0})
+        add(UndoWished{});
     add(TrafficArrived{});
     for (auto const& process : world.kernel.processes) {
         auto const id = process.id;
@@ -36,6 +38,12 @@ std::vector<TraceLine> possible_lines(World const& world) {
                 add(ReadySaid{id});
             if (process.ready)
                 add(StoppingSaid{id});
+            if (process.probed) {
+                add(ProbePassed{id});
+                add(ProbeFailed{id});
+            }
+            if (process.ready && world.wanted.probation > Duration{0})
+                add(WatchdogMissed{id});
         }
         add(Exited{id, ExitKind::Clean});
         if (!process.told)
@@ -91,6 +99,7 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(worker.id);
         print.add(worker.generation);
         print.add(static_cast<std::uint64_t>(worker.slot) << 32 | std::uint64_t{worker.tries} << 8 |
+                  std::uint64_t{worker.missed_watchdog} << 24 |
                   static_cast<std::uint64_t>(worker.phase) << 5 | std::uint64_t{worker.dismissed} << 4 |
                   std::uint64_t{worker.shown} << 3 | std::uint64_t{worker.was_ready} << 2 |
                   std::uint64_t{worker.forked} << 1 | std::uint64_t{worker.told});
@@ -124,6 +133,7 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(state.rollout->id);
         print.add(static_cast<std::uint64_t>(state.rollout->strategy) << 8 |
                   static_cast<std::uint64_t>(state.rollout->stage));
+        print.add(state.rollout->until);
     }
 }
 
@@ -132,11 +142,13 @@ void add_processes(Fingerprint& print, Kernel const& kernel) {
         print.add(static_cast<std::uint64_t>(process.stage) << 6 | std::uint64_t{process.late} << 5 |
                   std::uint64_t{process.ready} << 4 | std::uint64_t{process.stopping} << 3 |
                   std::uint64_t{process.told} << 2 | std::uint64_t{process.killed} << 1 |
-                  std::uint64_t{process.extended});
+                  std::uint64_t{process.extended} | std::uint64_t{process.signed_on} << 12 |
+                  std::uint64_t{process.unhealthy} << 13);
 }
 
 void add_history(Fingerprint& print, History const& history) {
     print.add(std::uint64_t{history.up} << 1 | static_cast<std::uint64_t>(history.strategy));
+    print.add(history.parked.size());
     for (auto const& waiter : history.waiters) {
         print.add(static_cast<std::uint64_t>(waiter.kind));
         print.add(waiter.acknowledged);

@@ -49,11 +49,6 @@ Proposal proposed(Scene const& scene) {
     return proposal;
 }
 
-namespace {
-
-/// Which waiters a report may answer.
-enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes };
-
 Answers answered_by(Happening happening) {
     switch (happening) {
     case Happening::Started:
@@ -71,6 +66,7 @@ Answers answered_by(Happening happening) {
         return Answers::Restarts;
     case Happening::Starting:
     case Happening::WorkerDied:
+    case Happening::WorkerUnhealthy:
     case Happening::WorkerReady:
     case Happening::WorkerGone:
     case Happening::WorkerStuck:
@@ -90,6 +86,8 @@ Answers answered_by(Happening happening) {
     }
     return Answers::Nobody;
 }
+
+namespace {
 
 bool is_answer(Report const& report, Waiter const& waiter) {
     auto const answers = answered_by(report.happening);
@@ -174,7 +172,7 @@ void remember_death(Scene const& scene, History& history) {
                 was_leaving =
                     was_leaving || (report.happening == Happening::WorkerGone && report.worker == gone->id);
             });
-            slot.sent_away = was_leaving && !gone->late && !gone->stopping;
+            slot.sent_away = (was_leaving && !gone->late && !gone->stopping) || gone->unhealthy;
             slot.ended_at = scene.now;
             auto const end = gone->stopping ? gone->leaving_since : scene.now;
             auto const long_enough =
@@ -210,10 +208,19 @@ void remember_spawn(Scene const& scene, History& history, Spawn const& spawn) {
 
 void remember_take_over(Scene const& scene, History& history, Report const& report) {
     for (auto& generation : history.generations)
-        if (generation.id == report.generation)
+        if (generation.id == report.generation) {
+            generation.took_over = true;
             for (auto const& process : scene.between.processes)
                 if (process.generation < report.generation && process.serves())
                     generation.took_over_from.push_back(process.id);
+        }
+    if (!report.until)
+        return;
+    history.on_probation = report.generation;
+    history.probation_ends = *report.until;
+    for (auto const& process : scene.after.processes)
+        if (process.generation < report.generation && process.serves())
+            history.parked.push_back(process.id);
 }
 
 /// A generation is remembered while it has a process, or slots that wait.
@@ -244,6 +251,12 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
     remember_death(scene, history);
     bool limited = false;
     scene.for_each<Report>([&](Report const& report) {
+        bool const is_resolved =
+            report.happening == Happening::RollingBack || answered_by(report.happening) == Answers::Restarts;
+        if (is_resolved && report.generation == history.on_probation) {
+            history.on_probation = {};
+            history.parked.clear();
+        }
         if (report.happening == Happening::RollingBack)
             history.rolled_back = report.generation;
         else if (answered_by(report.happening) == Answers::Restarts &&

@@ -31,13 +31,17 @@ struct GenerationMemory {
     Policy policy{}; ///< the wanted one when its first worker was ordered
     std::vector<SlotMemory> slots;
     std::vector<WorkerId> took_over_from; ///< who served when its rollout took over
+    bool took_over = false;
 };
 
 struct History {
     bool up = false;     ///< start or restart was wished last, and the unit has not finished since
     Strategy strategy{}; ///< with which `last_proposed` is to come
     GenerationId last_proposed{};
-    GenerationId rolled_back{};  ///< the one that is being rolled back, or 0
+    GenerationId rolled_back{};   ///< the one that is being rolled back, or 0
+    GenerationId on_probation{};  ///< the one that took over with a probation, or 0
+    std::vector<WorkerId> parked; ///< who served before it
+    MonotonicTime probation_ends{};
     GenerationId last_spawned{}; ///< the newest generation that had a worker
     WorkerId last_worker{};
     std::vector<Waiter> waiters;
@@ -89,6 +93,10 @@ struct Scene {
                 look(*it);
     }
 };
+
+/// Which waiters a report may answer.
+enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes };
+[[nodiscard]] Answers answered_by(Happening happening);
 
 /// Nobody wished it: the slot was filled before, and was not given up since for a rollout.
 [[nodiscard]] bool is_automatic(Scene const& scene, Spawn const& spawn);

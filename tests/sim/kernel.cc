@@ -26,7 +26,9 @@ void get_ready(Process& process, MonotonicTime now) {
 
 /// It runs, and its type has no sign of being ready but that.
 void begin_to_run(Process& process, MonotonicTime now, bool settles) {
-    if (settles && process.settle_time > Duration{0})
+    if (process.probed)
+        process.signed_on = true;
+    else if (settles && process.settle_time > Duration{0})
         process.settles_since = now;
     else
         get_ready(process, now);
@@ -68,6 +70,7 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                                        .generation = it.generation,
                                        .slot = it.slot,
                                        .type = policy.type,
+                                       .probed = policy.is_probed,
                                        .settle_time = policy.settle_time,
                                        .ordered_at = now});
               },
@@ -157,7 +160,25 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
                      [&](ReadySaid const&) {
                          // one that was told to go is not believed any more
                          if (process->type == ServiceType::Notify && !process->told)
+                             begin_to_run(*process, now, false);
+                     },
+                     [&](ProbePassed const&) {
+                         if (process->signed_on && !process->is_leaving() && !process->late)
                              get_ready(*process, now);
+                     },
+                     [&](ProbeFailed const&) {
+                         if (!process->probed || process->is_leaving())
+                             return;
+                         if (process->ready)
+                             process->unhealthy = true;
+                         else if (process->signed_on && process->type == ServiceType::Notify)
+                             process->late = true;
+                     },
+                     [&](WatchdogMissed const&) {
+                         if (process->serves()) {
+                             process->stopping = true;
+                             process->leaving_since = now;
+                         }
                      },
                      [&](StoppingSaid const&) {
                          if (process->serves()) {

@@ -21,13 +21,16 @@ struct Process {
     GenerationId generation{};
     Slot slot{};
     ServiceType type{};     ///< how it shows that it is ready
+    bool probed = false;    ///< and a probe must pass after that
     Duration settle_time{}; ///< how long it must run to be ready, where its type has no sign of that
     Stage stage = Stage::Ordered;
     MonotonicTime ordered_at{};
-    bool ready = false;    ///< it did what its type calls ready
-    bool stopping = false; ///< it said that it goes by itself
-    bool told = false;     ///< Drain
-    bool late = false;     ///< it was not ready in time
+    bool ready = false;     ///< it did what its type calls ready
+    bool stopping = false;  ///< it said that it goes by itself
+    bool told = false;      ///< Drain
+    bool late = false;      ///< it was not ready in time
+    bool signed_on = false; ///< probed: the sign of its type has come
+    bool unhealthy = false; ///< it was ready, and its probes failed
     bool killed = false;
     MonotonicTime killed_at{};
     bool extended = false;                        ///< it asked for more time

@@ -159,6 +159,26 @@ Orders a_roll_back_is_done_at_once(UnitState& state, Policy const& policy, Fact 
     state.rollout.reset();
     return orders;
 }
+Orders the_old_go_when_it_is_rolled_back(UnitState& state, Policy const& policy, Fact const& fact,
+                                         MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    bool const rolls_back = std::ranges::any_of(orders, [](Order const& order) {
+        auto const* const report = std::get_if<Report>(&order);
+        return report != nullptr && report->happening == Happening::RollingBack;
+    });
+    for (auto& worker : state.workers)
+        if (rolls_back && worker.phase == WorkerPhase::Ready) {
+            worker.phase = WorkerPhase::Draining;
+            worker.told = true;
+            orders.push_back(Drain{worker.id});
+        }
+    return orders;
+}
+Orders probation_lasts_for_ever(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::Probation; });
+    return orders;
+}
 // ---- limits ----
 
 Orders generations_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact,
@@ -320,6 +340,8 @@ constexpr std::array all_mutants{
     Mutant{"rolling spares nobody", "pool-keeps-its-size", rolling_spares_nobody},
     Mutant{"rolling has room for all", "pool-keeps-its-size", rolling_has_room_for_all},
     Mutant{"a roll-back is done at once", "rollback-ends-well", a_roll_back_is_done_at_once},
+    Mutant{"the old go when it is rolled back", "rollback-ends-well", the_old_go_when_it_is_rolled_back},
+    Mutant{"probation lasts for ever", "parked-is-resolved", probation_lasts_for_ever},
     Mutant{"a resize says nothing", "wishes-are-answered-once", a_resize_says_nothing},
     Mutant{"generations are not counted", "generations-are-capped", generations_are_not_counted},
     Mutant{"replace overlaps", "replace-is-alone", replace_overlaps},

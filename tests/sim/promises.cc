@@ -28,9 +28,12 @@ std::string last_ready_stays(Scene const& scene) {
                 has_failed =
                     has_failed || (report.happening == Happening::RolloutFailed && report.generation == id);
             });
-            return !has_failed && std::ranges::any_of(scene.history.waiters, [&](Waiter const& waiter) {
-                return waiter.kind == Waiter::Kind::Restart && waiter.acknowledged == id;
-            });
+            auto const* const memory = scene.history.find(id);
+            bool const took_over = memory != nullptr && memory->took_over;
+            return !has_failed && !took_over &&
+                   std::ranges::any_of(scene.history.waiters, [&](Waiter const& waiter) {
+                       return waiter.kind == Waiter::Kind::Restart && waiter.acknowledged == id;
+                   });
         };
         // an incoming one that failed leaves the older one; an old one is followed by all of a newer one, or
         // slot by slot
@@ -80,7 +83,8 @@ std::string pool_keeps_its_size(Scene const& scene) {
         ready += process.serves() ? 1U : 0U;
         alive += process.is_leaving() || is_told_later ? 0U : 1U;
         auto const* const then = scene.between.find(process.id);
-        lost += before != nullptr && before->serves() && then->serves() && process.told ? 1U : 0U;
+        bool const was_well = before != nullptr && before->serves() && then->serves() && !process.unhealthy;
+        lost += was_well && process.told ? 1U : 0U;
     }
     if (!may_press && lost != 0 && ready < floor)
         return "only " + std::to_string(ready) + " are left ready";
@@ -98,6 +102,14 @@ std::string rollback_ends_well(Scene const& scene) {
     std::string wrong;
     auto const worker = worker_of(scene.fact);
     scene.for_each<Report>([&](Report const& report) {
+        if (report.happening == Happening::RollingBack && report.generation == scene.history.on_probation)
+            for (auto const parked : scene.history.parked) {
+                auto const* const was = scene.between.find(parked);
+                auto const* const then = scene.after.find(parked);
+                if (was != nullptr && was->slot < slots_of(scene, was->generation) && was->serves() &&
+                    !was->unhealthy && !(then && then->serves()))
+                    wrong = name(parked) + " was kept, and goes";
+            }
         bool const is_its_end =
             report.happening == Happening::RolloutFailed &&
             (report.generation == scene.history.rolled_back || scene.reports(Happening::RollingBack));
@@ -118,6 +130,34 @@ std::string rollback_ends_well(Scene const& scene) {
             wrong = "the old spec could have come back";
     });
     return wrong;
+}
+
+/// Whoever served when a generation took over on probation waits, with a deadline, or goes, or serves again.
+std::string parked_is_resolved(Scene const& scene) {
+    auto parked = scene.history.parked;
+    auto on_probation = scene.history.on_probation;
+    auto ends = scene.history.probation_ends;
+    bool is_over = false;
+    bool is_back = false;
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.happening == Happening::TookOver && report.until) {
+            on_probation = report.generation;
+            ends = *report.until;
+        }
+        if (on_probation == GenerationId{} || report.generation != on_probation)
+            return;
+        is_back = is_back || report.happening == Happening::RollingBack;
+        is_over = is_over || answered_by(report.happening) == Answers::Restarts;
+    });
+    if (on_probation == GenerationId{} || is_back)
+        return {};
+    auto const* const timer = scene.after.find({TimerKind::Probation, 0});
+    if (timer != nullptr && !is_over)
+        return timer->at > ends ? "its probation lasts too long" : "";
+    for (auto const id : parked)
+        if (auto const* const process = scene.after.find(id); process != nullptr && process->serves())
+            return name(id) + " is parked for ever";
+    return scene.now < ends && !is_over ? "its probation is over too soon" : "";
 }
 
 std::string stop_wins(Scene const& scene) {
@@ -203,6 +243,9 @@ constexpr std::array all_promises{
         "rollback-ends-well",
         "A roll-back ends with the old spec ready, or is reported as failed because it does not come up.",
         rollback_ends_well},
+    Invariant{"parked-is-resolved",
+              "A parked generation has a deadline; then it drains, if it does not serve again before.",
+              parked_is_resolved},
     Invariant{
         "stop-wins",
         "From a stop on nothing is started or watched, and every worker is told to go as soon as it exists.",

@@ -27,8 +27,10 @@ enum class Temper : std::uint8_t {
     AsksForTime,
     HangsBeforeExec,
     Unkillable,
+    Unhealthy,
+    MissesWatchdog,
 };
-constexpr unsigned tempers = 14;
+constexpr unsigned tempers = 16;
 
 class Life {
 public:
@@ -66,9 +68,9 @@ private:
             .type =
                 one_of({ServiceType::Notify, ServiceType::Notify, ServiceType::Exec, ServiceType::Simple}),
             .activation = one_of({Activation::Eager, Activation::Eager, Activation::Lazy}),
-            .restart =
-                one_of({RestartWhen::OnFailure, RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::No,
-                        RestartWhen::OnSuccess, RestartWhen::OnAbnormal, RestartWhen::OnAbort}),
+            .restart = one_of({RestartWhen::OnFailure, RestartWhen::OnFailure, RestartWhen::Always,
+                               RestartWhen::No, RestartWhen::OnSuccess, RestartWhen::OnAbnormal,
+                               RestartWhen::OnWatchdog, RestartWhen::OnAbort}),
             .strategy = one_of({Strategy::Overlap, Strategy::Rolling, Strategy::Rolling, Strategy::Replace}),
             .timeout_start = one_of<Duration>({1s, 90s}),
             .settle_time = one_of<Duration>({0s, 250ms}),
@@ -81,7 +83,9 @@ private:
             .start_limit_interval = one_of<Duration>({10s, 60s}),
             .max_surge = static_cast<std::uint16_t>(upto(3)),
             .max_unavailable = static_cast<std::uint16_t>(one_of({0, 0, 1, 2})),
-            .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
+            .max_generations = static_cast<std::uint8_t>(1 + upto(4)),
+            .probation = one_of<Duration>({0s, 0s, 2s, 20s}),
+            .is_probed = one_in(3)};
     }
 
     /// A new text of the unit. The limits stay, so that the invariants know which ones hold.
@@ -96,6 +100,8 @@ private:
         if (one_in(4))
             policy.strategy = other.strategy;
         policy.restart = other.restart;
+        policy.probation = other.probation;
+        policy.is_probed = other.is_probed;
         return policy;
     }
 
@@ -146,7 +152,7 @@ private:
     }
 
     Fact wish() {
-        switch (upto(11)) {
+        switch (upto(12)) {
         case 0:
             return StopWished{};
         case 1:
@@ -161,6 +167,8 @@ private:
             return RestartWished{Strategy::Rolling};
         case 7:
             return PolicyChanged{};
+        case 8:
+            return UndoWished{};
         default:
             return RestartWished{};
         }
@@ -169,7 +177,13 @@ private:
     /// About one who may be dead, or a timer that is not armed: the news was on its way.
     Fact late_fact() {
         auto const id = WorkerId{1 + upto(1 + static_cast<std::uint32_t>(world_.state.last_worker))};
-        switch (upto(6)) {
+        switch (upto(9)) {
+        case 6:
+            return ProbePassed{id};
+        case 7:
+            return ProbeFailed{id};
+        case 8:
+            return WatchdogMissed{id};
         case 0:
             return Exited{id, ExitKind::Clean};
         case 1:
@@ -225,6 +239,9 @@ private:
             return TimeExtended{process.id, 5s};
         if (temper == Temper::NeverReady || one_in(4))
             return std::nullopt;
+        if (process.signed_on)
+            return temper == Temper::Unhealthy ? Fact{ProbeFailed{process.id}}
+                                               : Fact{ProbePassed{process.id}};
         return ReadySaid{process.id};
     }
 
@@ -236,6 +253,10 @@ private:
             return one_in(3) ? std::optional<Fact>{Exited{process.id, ExitKind::Clean}} : std::nullopt;
         case Temper::SaysStopping:
             return one_in(3) ? std::optional<Fact>{StoppingSaid{process.id}} : std::nullopt;
+        case Temper::Unhealthy:
+            return one_in(3) ? std::optional<Fact>{ProbeFailed{process.id}} : std::nullopt;
+        case Temper::MissesWatchdog:
+            return one_in(3) ? std::optional<Fact>{WatchdogMissed{process.id}} : std::nullopt;
         case Temper::ReadyTwice:
             return one_in(3) ? std::optional<Fact>{ReadySaid{process.id}} : std::nullopt;
         case Temper::Good:
@@ -248,6 +269,8 @@ private:
         case Temper::AsksForTime:
         case Temper::HangsBeforeExec:
         case Temper::Unkillable:
+            if (process.probed && one_in(20))
+                return one_in(3) ? Fact{ProbeFailed{process.id}} : Fact{ProbePassed{process.id}};
             return one_in(50) ? std::optional<Fact>{Exited{process.id, bad_end()}} : std::nullopt;
         }
         return std::nullopt;

@@ -77,6 +77,8 @@ std::optional<Fact> good_next(Process const& process) {
     }
     if (process.is_leaving())
         return Exited{process.id, process.killed ? ExitKind::UncleanSignal : ExitKind::Clean};
+    if (!process.ready && process.signed_on && !process.late)
+        return ProbePassed{process.id};
     if (!process.ready && !process.settles_since)
         return ReadySaid{process.id};
     return std::nullopt;
