@@ -21,6 +21,12 @@ ExitStatus act(CommandLine const& line) {
         return show_status(session);
     case Verb::Events:
         return show_events(session);
+    case Verb::Rollout:
+        return show_rollouts(session);
+    case Verb::Report:
+        return show_report(session);
+    case Verb::Timeline:
+        return draw_timeline(session);
     case Verb::Version:
         return show_version(session);
     case Verb::List:
@@ -34,14 +40,11 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Run: // main's: it needs the supervisor, which no other verb does
     case Verb::Reload:
     case Verb::Cat:
-    case Verb::Rollout:
     case Verb::Pause:
     case Verb::Resume:
     case Verb::Kill:
     case Verb::Signal:
     case Verb::Logs:
-    case Verb::Report:
-    case Verb::Timeline:
     case Verb::Top:
     case Verb::Import:
     case Verb::Enable:

@@ -14,6 +14,9 @@ class Session;
 [[nodiscard]] ExitStatus shut_down(Session& session);
 [[nodiscard]] ExitStatus show_status(Session& session);
 [[nodiscard]] ExitStatus show_events(Session& session);
+[[nodiscard]] ExitStatus show_rollouts(Session& session); ///< rollout status, history
+[[nodiscard]] ExitStatus show_report(Session& session);
+[[nodiscard]] ExitStatus draw_timeline(Session& session);
 [[nodiscard]] ExitStatus show_version(Session& session);
 /// list, sockets, show, plan, trace: one question, one answer.
 [[nodiscard]] ExitStatus look(Session& session);

@@ -67,6 +67,13 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
         verb.add_option("--strategy", line.strategy, "For this once: overlap, rolling or replace")
             ->check(one_of_the_strategies())
             ->type_name("WORD");
+    if (which == Verb::Report || which == Verb::Timeline)
+        verb.add_option("--generation", line.generation, "The rollout to this generation, not the last one")
+            ->type_name("N");
+    if (which == Verb::Timeline)
+        verb.add_option("--svg", line.svg_path, "Where the picture goes; - is standard output")
+            ->type_name("FILE")
+            ->required();
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
     if (which == Verb::Verify)
@@ -87,6 +94,9 @@ void add_operands(CLI::App& verb, VerbRow const& row, CommandLine& line) {
         return;
     case Operands::OneAndCount: // together: a list of units would take the count as well
         verb.add_option("unit", line.operands)->expected(2)->required()->type_name("UNIT N");
+        return;
+    case Operands::ActionAndOne:
+        verb.add_option("unit", line.operands)->expected(2)->required()->type_name("status|history UNIT");
         return;
     case Operands::MaybeOne:
         verb.add_option("unit", line.operands)->expected(0, 1)->type_name(what);
@@ -156,6 +166,20 @@ std::optional<unsigned> to_worker_count(std::string const& text) {
     bool const is_good =
         problem == std::errc{} && end == text.data() + text.size() && count >= 1 && count <= most_workers;
     return is_good ? std::optional{count} : std::nullopt;
+}
+
+/// The action stands before the unit.
+std::optional<PrintAndExit> take_action(CommandLine& line) {
+    auto const word = line.operands.front();
+    auto const action = from_name<RolloutAction>(word);
+    if (!action)
+        return usage("rollout: `" + word + "` is not one of status, history, pause, resume, undo");
+    if (!is_supported(*action))
+        return PrintAndExit{"holdfast: holdfast rollout " + word + " is not supported yet\n",
+                            ExitStatus::Failed};
+    line.action = *action;
+    line.operands.erase(line.operands.begin());
+    return std::nullopt;
 }
 
 std::optional<PrintAndExit> check(CommandLine const& line) {
@@ -230,6 +254,9 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
                          std::to_string(most_workers));
         line.operands.pop_back();
     }
+    if (row->operands == Operands::ActionAndOne)
+        if (auto wrong = take_action(line))
+            return *std::move(wrong);
     if (auto wrong = check(line))
         return *std::move(wrong);
     return line;

@@ -14,6 +14,17 @@
 
 namespace holdfast::cli {
 
+/// What `rollout` is to do; pause, resume and undo are known, and refused.
+enum class RolloutAction { Status, History, Pause, Resume, Undo };
+constexpr auto enum_table(RolloutAction) {
+    return std::array{EnumName{RolloutAction::Status, "status"}, EnumName{RolloutAction::History, "history"},
+                      EnumName{RolloutAction::Pause, "pause"}, EnumName{RolloutAction::Resume, "resume"},
+                      EnumName{RolloutAction::Undo, "undo"}};
+}
+constexpr bool is_supported(RolloutAction action) {
+    return action == RolloutAction::Status || action == RolloutAction::History;
+}
+
 struct CommandLine {
     Verb verb{};
     std::vector<std::string> operands; ///< unit names; of verify files too
@@ -29,6 +40,9 @@ struct CommandLine {
     bool follow = false;                   ///< events
     std::optional<std::string> strategy;   ///< restart
     std::optional<unsigned> workers;       ///< scale
+    RolloutAction action{};                ///< rollout
+    std::optional<unsigned> generation;    ///< report, timeline
+    std::string svg_path;                  ///< timeline; \"-\" is standard output
     std::vector<std::string> unit_folders; ///< verify
     RunOptions run;
 };

@@ -29,6 +29,14 @@ std::string not_active(json const& parameters) {
            "; start it with `holdfast start " + text_of(parameters, "unit") + "`";
 }
 
+std::string no_such_rollout(json const& parameters) {
+    std::string const generation = digits_of(parameters, "generation");
+    return "unit `" + text_of(parameters, "unit") + "` has no report of " +
+           (generation.empty() ? "a rollout: none has ended yet"
+                               : "a rollout to generation " + generation +
+                                     "; `holdfast rollout history` lists the last ones");
+}
+
 std::string not_permitted(json const&) {
     return "you may not do that: only root, the daemon's own user and the group holdfast may";
 }
@@ -73,6 +81,7 @@ constexpr ErrorRow errors[] = {
     {"NoSuchUnit", ExitStatus::NoSuchUnit, no_such_unit},
     {"BadUnit", ExitStatus::Failed, bad_unit},
     {"NotActive", ExitStatus::NotActive, not_active},
+    {"NoSuchRollout", ExitStatus::Failed, no_such_rollout},
     {"NotPermitted", ExitStatus::NotPermitted, not_permitted},
     {"org.varlink.service.PermissionDenied", ExitStatus::NotPermitted, not_permitted},
     {"NotSupportedYet", ExitStatus::Failed, not_supported_yet},

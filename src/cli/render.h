@@ -25,6 +25,10 @@ namespace holdfast::cli {
 [[nodiscard]] std::string render_result(std::string const& unit, nlohmann::json const& result,
                                         Screen const& screen);
 [[nodiscard]] std::string render_rollout(nlohmann::json const& report, Screen const& screen);
+/// The report of one rollout, with its unit, its time and its reason.
+[[nodiscard]] std::string render_report(nlohmann::json const& report, Screen const& screen);
+/// History: a line for each rollout, oldest first, and those under way.
+[[nodiscard]] std::string render_history(nlohmann::json const& history, Screen const& screen);
 
 /// Plan and Apply. `was_done`: in the past tense.
 [[nodiscard]] std::string render_plan(nlohmann::json const& plan, bool was_done, Screen const& screen);

@@ -4,6 +4,7 @@
 #include "cli/render.h"
 #include "cli/table.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -20,17 +21,19 @@ std::string listeners_table(json const& report, Screen const& screen) {
                  {"HIGHEST", true},
                  {"AFTER", true},
                  {"LIMIT", true},
-                 {"DROPS", true}}};
+                 {"DROPS", true},
+                 {"LONGEST WAIT", true}}};
     for (auto const& listener : list_of(report, "listeners")) {
         auto const drops = number_of(listener, "drops");
-        table.add(
-            {text_of(listener, "name"),
-             text_of(listener, "address"),
-             digits_of(listener, "queue_before"),
-             digits_of(listener, "queue_highest"),
-             digits_of(listener, "queue_after"),
-             digits_of(listener, "limit"),
-             {drops ? std::to_string(*drops) : "", drops.value_or(0) > 0 ? Colour::Bad : Colour::Plain}});
+        auto const wait = number_of(listener, "longest_wait_usec");
+        table.add({text_of(listener, "name"),
+                   text_of(listener, "address"),
+                   digits_of(listener, "queue_before"),
+                   digits_of(listener, "queue_highest"),
+                   digits_of(listener, "queue_after"),
+                   digits_of(listener, "limit"),
+                   {drops ? std::to_string(*drops) : "", drops.value_or(0) > 0 ? Colour::Bad : Colour::Plain},
+                   wait ? "≤ " + to_short_string(Duration{*wait}) : ""});
     }
     return table.to_text(screen, "  ");
 }
@@ -50,6 +53,15 @@ std::string times(json const& report) {
 /// A rollout that is not wholly "done" is said aloud, whatever the daemon's sentence was.
 Colour verdict_colour(std::string const& verdict) {
     return verdict == "done" ? Colour::Good : verdict == "failed" ? Colour::Bad : Colour::Warning;
+}
+
+/// Said where there was one: most kernels never move a connection.
+std::string migrations(json const& report) {
+    auto const moved = number_of(report, "migrated").value_or(0);
+    auto const failed = number_of(report, "migrate_failed").value_or(0);
+    return moved == 0 && failed == 0
+               ? std::string{}
+               : ", " + std::to_string(moved) + " migrated, " + std::to_string(failed) + " not migrated";
 }
 
 } // namespace
@@ -81,8 +93,54 @@ std::string render_rollout(json const& report, Screen const& screen) {
         return std::to_string(number_of(report, name).value_or(0));
     };
     text += "  whole network namespace: " + counter("listen_overflows") + " listen overflows, " +
-            counter("listen_drops") + " listen drops, " + counter("aborted_on_close") + " aborted on close\n";
+            counter("listen_drops") + " listen drops, " + counter("aborted_on_close") + " aborted on close" +
+            migrations(report) + "\n";
     return text;
+}
+
+std::string render_report(json const& report, Screen const& screen) {
+    std::string const reason = text_of(report, "reason");
+    std::string text =
+        harmless(text_of(report, "unit")) + ": rollout of " + harmless(text_of(report, "began"));
+    if (auto const lasted = number_of(report, "lasted_usec"))
+        text += ", " + to_short_string(Duration{*lasted}) + " long";
+    text += "\n" + render_rollout(report, screen);
+    if (auto const left_out = number_of(report, "listeners_left_out").value_or(0); left_out > 0)
+        text += "  " + std::to_string(left_out) + " more listeners had shorter queues\n";
+    return reason.empty() ? text : text + "  " + harmless(reason) + "\n";
+}
+
+std::string render_history(json const& history, Screen const& screen) {
+    Table table{{{"GENERATION", true},
+                 {"BEGAN"},
+                 {"STRATEGY"},
+                 {"VERDICT"},
+                 {"LASTED", true},
+                 {"HIGHEST QUEUE", true},
+                 {"LONGEST WAIT", true},
+                 {"DROPS", true},
+                 {"REASON", false, true}}};
+    for (auto const* list : {"rollouts", "under_way"})
+        for (auto const& report : list_of(history, list)) {
+            std::int64_t highest = 0, drops = 0;
+            std::optional<std::int64_t> wait;
+            for (auto const& listener : list_of(report, "listeners")) {
+                highest = std::max(highest, number_of(listener, "queue_highest").value_or(0));
+                drops += number_of(listener, "drops").value_or(0);
+                wait = std::max(wait, number_of(listener, "longest_wait_usec"));
+            }
+            std::string const verdict = text_of(report, "verdict");
+            table.add({digits_of(report, "generation"),
+                       text_of(report, "began"),
+                       text_of(report, "strategy"),
+                       {verdict, verdict_colour(verdict)},
+                       to_short_string(Duration{number_of(report, "lasted_usec").value_or(0)}),
+                       std::to_string(highest),
+                       wait ? "≤ " + to_short_string(Duration{*wait}) : "",
+                       std::to_string(drops),
+                       text_of(report, "reason")});
+        }
+    return table.is_empty() ? "There was no rollout yet.\n" : table.to_text(screen);
 }
 
 std::string render_result(std::string const& unit, json const& result, Screen const& screen) {

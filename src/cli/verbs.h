@@ -26,17 +26,17 @@ enum class Verb {
     Trace,
     Shutdown,
     Version,
+    Rollout,
+    Report,
+    Timeline,
     // Known, and not built yet.
     Reload,
     Cat,
-    Rollout,
     Pause,
     Resume,
     Kill,
     Signal,
     Logs,
-    Report,
-    Timeline,
     Top,
     Import,
     Enable,
@@ -48,7 +48,7 @@ enum class Verb {
 };
 
 /// How many unit names (for verify: files too) a verb takes.
-enum class Operands { None, One, OneAndCount, MaybeOne, Some, Any };
+enum class Operands { None, One, OneAndCount, ActionAndOne, MaybeOne, Some, Any };
 
 struct VerbRow {
     Verb verb;

@@ -11,6 +11,8 @@ constexpr ControlParameter restart[] = {{"unit", ParameterType::Text, true},
                                         {"strategy", ParameterType::Text, false}};
 constexpr ControlParameter scale[] = {{"unit", ParameterType::Text, true},
                                       {"workers", ParameterType::Number, true}};
+constexpr ControlParameter report[] = {{"unit", ParameterType::Text, true},
+                                       {"generation", ParameterType::Number, false}};
 constexpr ControlParameter events[] = {{"unit", ParameterType::Text, false},
                                        {"follow", ParameterType::Flag, false},
                                        {"since", ParameterType::Number, false}};
@@ -28,6 +30,8 @@ constexpr ControlMethod table[] = {
     {"Apply", Access::Change, {}},
     {"Events", Access::Look, events},
     {"Trace", Access::Look, the_unit},
+    {"Report", Access::Look, report},
+    {"History", Access::Look, the_unit},
     {"Shutdown", Access::Change, {}},
     {"Version", Access::Look, {}},
 };

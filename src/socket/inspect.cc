@@ -79,6 +79,8 @@ constexpr std::array net_counter_rows{
     NetCounterRow{"ListenOverflows", &NetCounters::listen_overflows},
     NetCounterRow{"ListenDrops", &NetCounters::listen_drops},
     NetCounterRow{"TCPAbortOnClose", &NetCounters::abort_on_close},
+    NetCounterRow{"TCPMigrateReqSuccess", &NetCounters::migrated},
+    NetCounterRow{"TCPMigrateReqFailure", &NetCounters::migrate_failed},
     NetCounterRow{"TCPReqQFullDrop", &NetCounters::syn_retransmits},
     NetCounterRow{"TCPReqQFullDoCookies", &NetCounters::syn_retransmits},
 };

@@ -43,6 +43,8 @@ struct NetCounters {
     std::uint64_t listen_overflows = 0;
     std::uint64_t listen_drops = 0;
     std::uint64_t abort_on_close = 0;
+    std::uint64_t migrated = 0;        ///< TCPMigrateReqSuccess (Linux 5.14): moved to another shard
+    std::uint64_t migrate_failed = 0;  ///< TCPMigrateReqFailure
     std::uint64_t syn_retransmits = 0; ///< TCPReqQFullDrop + TCPReqQFullDoCookies where present
 };
 [[nodiscard]] Result<NetCounters> read_net_counters();

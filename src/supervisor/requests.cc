@@ -68,9 +68,10 @@ void Requests::give_back_memory(std::size_t shown) {
 void Requests::handle(ControlRequest request) {
     using Method = void (Requests::*)(ControlRequest);
     static constexpr std::pair<std::string_view, Method> lookups[]{
-        {"Status", &Requests::status}, {"List", &Requests::list},       {"Sockets", &Requests::sockets},
-        {"Show", &Requests::show},     {"Plan", &Requests::plan},       {"Events", &Requests::events},
-        {"Trace", &Requests::trace},   {"Version", &Requests::version},
+        {"Status", &Requests::status},   {"List", &Requests::list},       {"Sockets", &Requests::sockets},
+        {"Show", &Requests::show},       {"Plan", &Requests::plan},       {"Events", &Requests::events},
+        {"Trace", &Requests::trace},     {"Version", &Requests::version}, {"Report", &Requests::report},
+        {"History", &Requests::history},
     };
     for (auto const& [name, method] : lookups)
         if (request.method == name)
@@ -258,6 +259,36 @@ void Requests::trace(ControlRequest request) {
     for (auto const& traced : trace)
         facts.push_back(lifecycle::to_string(lifecycle::TraceLine{traced.at, traced.fact}));
     request.reply.done({{"facts", std::move(facts)}, {"dropped", unit->forgotten_facts()}});
+}
+
+void Requests::report(ControlRequest request) {
+    auto* const unit = named_unit(request);
+    if (unit == nullptr)
+        return;
+    std::optional<std::uint32_t> generation;
+    auto const number = request.number("generation");
+    if (number)
+        generation = static_cast<std::uint32_t>(std::clamp<std::int64_t>(*number, 0, UINT32_MAX));
+    auto const* const history = unit->history();
+    auto const* const past = history == nullptr ? nullptr : history->find(generation);
+    if (past == nullptr)
+        return request.reply.fail("NoSuchRollout", {{"unit", unit->spec().name},
+                                                    {"generation", number ? json(*number) : json(nullptr)}});
+    request.reply.done({{"report", view::of(past->report)}, {"timeline", view::of(*past)}});
+}
+
+void Requests::history(ControlRequest request) {
+    auto* const unit = named_unit(request);
+    if (unit == nullptr)
+        return;
+    json under_way = json::array();
+    for (auto const& report : unit->rollouts_under_way())
+        under_way.push_back(view::of(report));
+    json rollouts = json::array();
+    if (auto const* const history = unit->history())
+        for (auto const& past : history->all())
+            rollouts.push_back(view::of(past.report));
+    request.reply.done({{"under_way", std::move(under_way)}, {"rollouts", std::move(rollouts)}});
 }
 
 void Requests::version(ControlRequest request) {

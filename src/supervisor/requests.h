@@ -31,6 +31,8 @@ private:
     void apply(ControlRequest request);
     void events(ControlRequest request);
     void trace(ControlRequest request);
+    void report(ControlRequest request);
+    void history(ControlRequest request);
     void version(ControlRequest request);
 
     /// The unit that the request names; answers with an error itself when there is none.

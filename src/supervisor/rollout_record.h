@@ -4,6 +4,7 @@
 
 #include "lifecycle/order.h"
 #include "socket/inspect.h"
+#include "supervisor/rollout_timeline.h"
 #include "supervisor/wish.h"
 
 #include <optional>
@@ -19,6 +20,8 @@ struct RolloutRecord {
     MonotonicTime began;
     std::optional<MonotonicTime> took_over;
     RolloutReport report;
+    RolloutTimeline timeline;
+    std::vector<QueueSeries> series; ///< as report.listeners
     std::optional<NetCounters> counters_before;
     std::vector<WishAnswer> answers;
 };
@@ -30,13 +33,17 @@ public:
     void begin(lifecycle::GenerationId generation, std::string const& unit, Strategy strategy,
                std::optional<lifecycle::GenerationId> previous, SocketCustody const& sockets,
                std::vector<WishAnswer> answers);
-    /// Queue depths, at a step of any of the rollouts.
+    /// Queue depths: at each step of any of the rollouts, and every now and then between.
     void sample(SocketCustody const& sockets);
+    /// What has become of the workers.
+    void observe(lifecycle::UnitState const& state);
     void took_over(lifecycle::GenerationId generation);
     void killed_at_deadline();
     /// The record leaves the set, its report completed. Nothing when no such rollout is under way.
     [[nodiscard]] std::optional<RolloutRecord> finish(lifecycle::GenerationId generation, Verdict verdict,
                                                       std::string reason, SocketCustody const& sockets);
+    /// The reports as far as they go, oldest first.
+    [[nodiscard]] std::vector<RolloutReport> so_far() const;
     /// Forgets all of them; gives back who waits for them.
     [[nodiscard]] std::vector<WishAnswer> abandon();
 

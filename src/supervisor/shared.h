@@ -28,6 +28,7 @@ struct Shared {
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
     std::unordered_set<pid_t> other_mains{};               ///< main processes (MAINPID=) that are no leader
     std::unique_ptr<CoreDumpWatch> core_dumps{};           ///< only as root, and where the kernel tells
+    unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way
 };
 
 } // namespace holdfast

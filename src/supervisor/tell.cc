@@ -261,14 +261,26 @@ void UnitRunner::begin_rollout(GenerationId id) {
         wishes.erase(restart);
     }
     underway().rollouts.begin(id, wanted_->name, strategy_of_next_, previous, sockets_, std::move(answers));
+    underway().rollouts.observe(state_);
+    if (!underway().sampler)
+        underway().sampler = std::make_unique<Sampler>(shared_, [this] {
+            shared_.loop.set_owner(number_);
+            underway().rollouts.sample(sockets_);
+        });
 }
 
 void UnitRunner::finish_rollout(Report const& report, Verdict verdict, std::string const& told) {
     auto const generation = report.generation;
+    underway().rollouts.observe(state_);
     auto record = underway().rollouts.finish(generation, verdict,
                                              verdict == Verdict::Done ? std::string{} : told, sockets_);
     if (!record)
         return;
+    if (underway().rollouts.is_empty())
+        underway().sampler.reset();
+    if (!history_)
+        history_ = std::make_unique<RolloutHistory>();
+    history_->add(record->report, std::move(record->timeline));
     auto const still_serves =
         std::any_of(state_.workers.begin(), state_.workers.end(), [&](Worker const& worker) {
             return worker.generation != generation && worker.phase == WorkerPhase::Ready;

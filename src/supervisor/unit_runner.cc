@@ -152,6 +152,8 @@ void UnitRunner::settle() {
                 strategy_of_next_ = restart->strategy.value_or(rules.strategy);
             for (auto const& order : step(state_, rules, fact, now))
                 enact(order);
+            if (underway_)
+                underway_->rollouts.observe(state_);
             if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)
                 answer_scale_at_rest();
         }
@@ -299,6 +301,10 @@ void UnitRunner::mark_broken(std::string_view what) {
 }
 
 // ---- looking ----
+
+std::vector<RolloutReport> UnitRunner::rollouts_under_way() const {
+    return underway_ ? underway_->rollouts.so_far() : std::vector<RolloutReport>{};
+}
 
 RunningWorker* UnitRunner::find(WorkerId id) {
     auto const found = std::find_if(workers_.begin(), workers_.end(), [&](auto const& worker) {

@@ -5,8 +5,10 @@
 #pragma once
 
 #include "lifecycle/step.h"
+#include "supervisor/rollout_history.h"
 #include "supervisor/rollout_record.h"
 #include "supervisor/running_worker.h"
+#include "supervisor/sampler.h"
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
 #include "supervisor/wish.h"
@@ -49,6 +51,8 @@ public:
     [[nodiscard]] std::vector<TracedFact> trace() const;
     [[nodiscard]] std::uint64_t forgotten_facts() const;
     [[nodiscard]] lifecycle::Policy policy() const; ///< of the wanted spec
+    [[nodiscard]] std::vector<RolloutReport> rollouts_under_way() const;
+    [[nodiscard]] RolloutHistory const* history() const { return history_.get(); } ///< null: there was none
 
     // ---- wishes ----
     /// Binds the sockets; what fails is tried again by itself.
@@ -198,6 +202,7 @@ private:
         std::vector<Ending> unhealthy;      ///< why their probes failed
         std::vector<Waiting> waiting;
         RolloutRecords rollouts;
+        std::unique_ptr<Sampler> sampler; ///< of the queues, while there are such records
         /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.
         std::vector<lifecycle::WorkerId> postponed_drains;
     };
@@ -235,6 +240,7 @@ private:
     std::uint64_t traced_count_ = 0;
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
+    std::unique_ptr<RolloutHistory> history_;
     std::unique_ptr<Underway> underway_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "supervisor/addresses.h"
+#include "supervisor/view_json.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -16,29 +17,6 @@ namespace holdfast::view {
 using nlohmann::json;
 
 namespace {
-
-template <class T>
-json optional(std::optional<T> const& value) {
-    return value ? json(*value) : json(nullptr);
-}
-json optional(std::string const& text) {
-    return text.empty() ? json(nullptr) : json(text);
-}
-json optional(std::optional<Duration> const& duration) {
-    return duration ? json(duration->count()) : json(nullptr);
-}
-
-/// RFC 3339 with milliseconds, UTC.
-std::string time_text(std::chrono::system_clock::time_point time) {
-    auto const since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
-    std::time_t const seconds = since.count() / 1000;
-    std::tm broken{};
-    ::gmtime_r(&seconds, &broken);
-    char text[32], whole[40];
-    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken);
-    std::snprintf(whole, sizeof whole, "%s.%03dZ", text, static_cast<int>(since.count() % 1000));
-    return whole;
-}
 
 /// Resident memory less what is shared: /proc/PID/statm, proc(5).
 std::optional<std::uint64_t> memory_of(pid_t pid) {
@@ -123,6 +101,17 @@ std::string problem_of(UnitRunner const& unit, Supervisor const& supervisor) {
 
 } // namespace
 
+std::string time_text(std::chrono::system_clock::time_point time) {
+    auto const since = std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch());
+    std::time_t const seconds = since.count() / 1000;
+    std::tm broken{};
+    ::gmtime_r(&seconds, &broken);
+    char text[32], whole[40];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &broken);
+    std::snprintf(whole, sizeof whole, "%s.%03dZ", text, static_cast<int>(since.count() % 1000));
+    return whole;
+}
+
 json of(Event const& event) {
     return {{"number", event.number},
             {"time", time_text(event.time)},
@@ -133,31 +122,6 @@ json of(Event const& event) {
             {"generation", optional(event.generation)},
             {"worker", optional(event.worker)},
             {"pid", optional(event.pid)}};
-}
-
-json of(RolloutReport const& report) {
-    json listeners = json::array();
-    for (auto const& listener : report.listeners)
-        listeners.push_back({{"name", listener.name},
-                             {"address", to_string(listener.address)},
-                             {"queue_before", listener.queue_before},
-                             {"queue_highest", listener.queue_highest},
-                             {"queue_after", listener.queue_after},
-                             {"limit", listener.limit},
-                             {"drops", optional(listener.drops)}});
-    return {{"unit", report.unit},
-            {"verdict", std::string{to_name(report.verdict)}},
-            {"strategy", std::string{to_name(report.strategy)}},
-            {"generation", report.generation},
-            {"previous_generation", optional(report.previous_generation)},
-            {"reason", optional(report.reason)},
-            {"ready_usec", optional(report.ready_after)},
-            {"drained_usec", optional(report.drained_after)},
-            {"killed_at_deadline", report.killed_at_deadline},
-            {"listeners", std::move(listeners)},
-            {"listen_overflows", report.listen_overflows},
-            {"listen_drops", report.listen_drops},
-            {"aborted_on_close", report.aborted_on_close}};
 }
 
 json of(Diagnostic const& diagnostic) {

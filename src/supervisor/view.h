@@ -15,6 +15,8 @@ namespace holdfast::view {
 
 [[nodiscard]] nlohmann::json of(Event const& event);
 [[nodiscard]] nlohmann::json of(RolloutReport const& report);
+/// What a picture of it is drawn from; null where that is forgotten.
+[[nodiscard]] nlohmann::json of(PastRollout const& past);
 [[nodiscard]] nlohmann::json of(Diagnostic const& diagnostic);
 [[nodiscard]] nlohmann::json of(std::vector<Diagnostic> const& diagnostics);
 [[nodiscard]] nlohmann::json of(UnitStep const& step);

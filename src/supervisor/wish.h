@@ -7,6 +7,7 @@
 #include "base/words.h"
 #include "unit/address.h"
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -19,16 +20,18 @@ struct ListenerReport {
     std::string name;
     ListenAddress address;
     std::uint32_t queue_before = 0;
-    std::uint32_t queue_highest = 0; ///< of the samples taken at each step
+    std::uint32_t queue_highest = 0; ///< of the samples
     std::uint32_t queue_after = 0;
     std::uint32_t limit = 0;
-    std::optional<std::uint64_t> drops; ///< during the rollout
+    std::optional<std::uint64_t> drops;   ///< during the rollout
+    std::optional<Duration> longest_wait; ///< an upper bound, see QueueSeries
 };
 
-enum class Verdict { Done, Failed, Superseded, Stopped };
+enum class Verdict { UnderWay, Done, Failed, Superseded, Stopped };
 constexpr auto enum_table(Verdict) {
-    return std::array{EnumName{Verdict::Done, "done"}, EnumName{Verdict::Failed, "failed"},
-                      EnumName{Verdict::Superseded, "superseded"}, EnumName{Verdict::Stopped, "stopped"}};
+    return std::array{EnumName{Verdict::UnderWay, "under-way"}, EnumName{Verdict::Done, "done"},
+                      EnumName{Verdict::Failed, "failed"}, EnumName{Verdict::Superseded, "superseded"},
+                      EnumName{Verdict::Stopped, "stopped"}};
 }
 
 struct RolloutReport {
@@ -38,14 +41,19 @@ struct RolloutReport {
     std::uint32_t generation = 0;
     std::optional<std::uint32_t> previous_generation;
     std::string reason;
+    std::chrono::system_clock::time_point began;
+    Duration lasted{}; ///< until its end, or (under way) until now
     std::optional<Duration> ready_after;
     std::optional<Duration> drained_after;
     unsigned killed_at_deadline = 0;
     std::vector<ListenerReport> listeners;
+    unsigned listeners_left_out = 0; ///< of an older report
     // Changes in this network namespace while the rollout ran: upper bounds.
     std::uint64_t listen_overflows = 0;
     std::uint64_t listen_drops = 0;
     std::uint64_t aborted_on_close = 0;
+    std::uint64_t migrated = 0;
+    std::uint64_t migrate_failed = 0;
 };
 
 struct WishResult {

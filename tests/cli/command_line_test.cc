@@ -110,6 +110,19 @@ TEST_CASE("a verb that is not built yet says so and fails", "[cli]") {
     }
 }
 
+TEST_CASE("rollout has an action and a unit", "[cli]") {
+    auto const line = read({"rollout", "history", "web", "--json"});
+    CHECK(line.action == RolloutAction::History);
+    CHECK(line.operands == Words{"web"});
+    CHECK(line.json);
+    for (auto const* later : {"pause", "resume", "undo"}) {
+        auto const print = refused({"rollout", later, "web"});
+        CHECK(print.status == ExitStatus::Failed);
+        CHECK(print.text == "holdfast: holdfast rollout " + std::string{later} + " is not supported yet\n");
+    }
+    CHECK(read({"report", "web", "--generation", "7"}).generation == 7U);
+}
+
 TEST_CASE("every verb of the table is there and every verb has one row", "[cli]") {
     // DESIGN, section 11.
     std::string const all =
@@ -142,6 +155,10 @@ TEST_CASE("a wrong command line is a usage error that says what to do", "[cli]")
              {{"scale", "web", "all"}, "`all` is not"},
              {{"scale", "web", "-1"}, "-1"},
              {{"scale", "web", "2", "3"}, "3"},
+             {{"rollout", "web"}, "unit"},
+             {{"rollout", "stauts", "web"}, "`stauts` is not one of status, history"},
+             {{"rollout", "status", "/web"}, "`/web` is no unit name"},
+             {{"report", "web", "--generation", "x"}, "--generation"},
              {{"show"}, "unit is required"},
              {{"show", "a", "b"}, "b"},
              {{"list", "web"}, "not expected"},

@@ -25,6 +25,10 @@ TEST_CASE("each error of the daemon has its exit status and says what to do", "[
     CHECK(unknown.text == "there is no unit `wbe`; did you mean `web`?\n");
     CHECK_THAT(answered("NoSuchUnit", {{"unit", "x"}}).text, ContainsSubstring("holdfast list"));
 
+    CHECK(answered("NoSuchRollout", {{"unit", "web"}, {"generation", nullptr}}).status == ExitStatus::Failed);
+    CHECK_THAT(answered("NoSuchRollout", {{"unit", "web"}, {"generation", 7}}).text,
+               ContainsSubstring("a rollout to generation 7; `holdfast rollout history`"));
+
     auto const inactive = answered("NotActive", {{"unit", "web"}, {"state", "inactive"}});
     CHECK(inactive.status == ExitStatus::NotActive);
     CHECK_THAT(inactive.text, ContainsSubstring("holdfast start web"));

@@ -67,6 +67,8 @@ json report() {
             {"generation", 8},
             {"previous_generation", 7},
             {"reason", nullptr},
+            {"began", "2026-11-21T05:31:00.123Z"},
+            {"lasted_usec", 4600000},
             {"ready_usec", 1200000},
             {"drained_usec", 3400000},
             {"killed_at_deadline", 0},
@@ -76,7 +78,8 @@ json report() {
                                         {"queue_highest", 12},
                                         {"queue_after", 1},
                                         {"limit", 4096},
-                                        {"drops", 0}}})},
+                                        {"drops", 0},
+                                        {"longest_wait_usec", 480000}}})},
             {"listen_overflows", 0},
             {"listen_drops", 2},
             {"aborted_on_close", 0}};
@@ -154,9 +157,34 @@ TEST_CASE("a restart ends with what the kernel says it did", "[cli]") {
           "web: restarted\n"
           "  generation 8 after 7, overlap: done, ready after 1.2s, drained after 3.4s, 0 killed at the "
           "deadline\n"
-          "  SOCKET  ADDRESS     QUEUE BEFORE  HIGHEST  AFTER  LIMIT  DROPS\n"
-          "  http    0.0.0.0:80             0       12      1   4096      0\n"
+          "  SOCKET  ADDRESS     QUEUE BEFORE  HIGHEST  AFTER  LIMIT  DROPS  LONGEST WAIT\n"
+          "  http    0.0.0.0:80             0       12      1   4096      0       ≤ 480ms\n"
           "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close\n");
+}
+
+TEST_CASE("a report is led by its unit and its time, and ends with its reason", "[cli]") {
+    auto given = report();
+    given["reason"] = "why";
+    given["listeners_left_out"] = 3;
+    given["migrated"] = 2;
+    auto const text = render_report(given, pipe_screen);
+    CHECK(text.find("web: rollout of 2026-11-21T05:31:00.123Z, 4.6s long\n  generation 8 after 7") == 0);
+    CHECK_THAT(text, ContainsSubstring("aborted on close, 2 migrated, 0 not migrated\n"));
+    CHECK(text.ends_with("  3 more listeners had shorter queues\n  why\n"));
+}
+
+TEST_CASE("a history has a line for each rollout, the newest last", "[cli]") {
+    auto under_way = report();
+    under_way["generation"] = 9;
+    under_way["verdict"] = "under-way";
+    json const history{{"rollouts", json::array({report()})}, {"under_way", json::array({under_way})}};
+    CHECK(render_history(history, pipe_screen) == "GENERATION  BEGAN                     STRATEGY  VERDICT   "
+                                                  " LASTED  HIGHEST QUEUE  LONGEST WAIT  DROPS\n"
+                                                  "         8  2026-11-21T05:31:00.123Z  overlap   done      "
+                                                  "   4.6s             12       ≤ 480ms      0\n"
+                                                  "         9  2026-11-21T05:31:00.123Z  overlap   under-way "
+                                                  "   4.6s             12       ≤ 480ms      0\n");
+    CHECK(render_history(json::object(), pipe_screen) == "There was no rollout yet.\n");
 }
 
 TEST_CASE("a restart that failed gives the reason", "[cli]") {
@@ -288,6 +316,8 @@ TEST_CASE("an answer of another version, with members missing or of other types,
         CHECK_NOTHROW(render_progress(odd, MonotonicTime{}, narrow));
         CHECK_NOTHROW(render_result("web", odd, narrow));
         CHECK_NOTHROW(render_rollout(odd, narrow));
+        CHECK_NOTHROW(render_report(odd, narrow));
+        CHECK_NOTHROW(render_history(odd, narrow));
         CHECK_NOTHROW(render_plan(odd, true, narrow));
         CHECK_NOTHROW(render_event(odd, narrow));
         CHECK_NOTHROW(render_trace(odd));

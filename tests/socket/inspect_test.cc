@@ -115,13 +115,16 @@ TEST_CASE("a descriptor that is no listener has no queue", "[socket]") {
 TEST_CASE("counters of lost connections are found by name, in whatever column", "[socket]") {
     auto const counters = parse_net_counters("IpExt: InNoRoutes ListenDrops\nIpExt: 1 77\n"
                                              "TcpExt: A ListenDrops TCPReqQFullDrop ListenOverflows "
-                                             "TCPAbortOnClose TCPReqQFullDoCookies B\n"
-                                             "TcpExt: 9 18446744073709551615 5 2 3 6 9\n");
+                                             "TCPAbortOnClose TCPReqQFullDoCookies B TCPMigrateReqSuccess "
+                                             "TCPMigrateReqFailure\n"
+                                             "TcpExt: 9 18446744073709551615 5 2 3 6 9 7 8\n");
     REQUIRE(counters);
     CHECK(counters->listen_drops == 18446744073709551615U);
     CHECK(counters->listen_overflows == 2);
     CHECK(counters->abort_on_close == 3);
     CHECK(counters->syn_retransmits == 11);
+    CHECK(counters->migrated == 7);
+    CHECK(counters->migrate_failed == 8);
 }
 
 TEST_CASE("counters that are missing, cut short or not numbers do no harm", "[socket]") {

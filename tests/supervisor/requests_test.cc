@@ -104,7 +104,8 @@ TEST_CASE("a unit that is not there, and one whose file is bad, are told apart",
     test.file("bad", "[service");
     test.file("web", service(runs));
     (void)test.apply();
-    for (auto const* method : {"Start", "Stop", "Restart", "Show", "Trace", "Status", "Sockets", "Events"}) {
+    for (auto const* method :
+         {"Start", "Stop", "Restart", "Show", "Trace", "Status", "Sockets", "Events", "Report", "History"}) {
         CAPTURE(method);
         auto const answer = test.call(method, {{"unit", "wbe"}});
         CHECK(answer.error == "NoSuchUnit");
@@ -122,6 +123,28 @@ TEST_CASE("what is asked for and not built yet is said", "[supervisor]") {
     auto const answer = test.call("Restart", {{"unit", "web"}, {"strategy", "canary"}});
     CHECK(answer.error == "NotSupportedYet");
     CHECK(answer.parameters["what"] == "strategy canary");
+}
+
+TEST_CASE("reports of rollouts can be asked for, as long as they are kept", "[supervisor]") {
+    Controlled test;
+    auto& unit = test.add("web", tcp_socket("http", 0) + service(runs));
+    CHECK(test.call("Report", {{"unit", "web"}}).error == "NoSuchRollout");
+    CHECK(test.done("History", {{"unit", "web"}})["rollouts"].empty());
+    REQUIRE(test.start(unit).ok);
+    REQUIRE(test.restart(unit).ok);
+    REQUIRE(test.restart(unit).ok);
+    auto const last = test.done("Report", {{"unit", "web"}});
+    CHECK(last["report"]["generation"] == 3);
+    CHECK(last["report"]["verdict"] == "done");
+    CHECK(last["timeline"]["lanes"].size() == 2);
+    CHECK(last["timeline"]["queues"].size() == 1);
+    CHECK(test.done("Report", {{"unit", "web"}, {"generation", 2}})["report"]["generation"] == 2);
+    auto const none = test.call("Report", {{"unit", "web"}, {"generation", -1}});
+    CHECK(none.error == "NoSuchRollout");
+    CHECK(none.parameters["generation"] == -1);
+    auto const history = test.done("History", {{"unit", "web"}});
+    CHECK(history["rollouts"].size() == 2);
+    CHECK(history["under_way"].empty());
 }
 
 TEST_CASE("sockets, the unit's text, the trace and the version can be looked at", "[supervisor]") {

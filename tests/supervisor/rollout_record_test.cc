@@ -47,6 +47,10 @@ TEST_CASE("a report says how deep the queue was before, at most and after", "[su
     auto const two = test.client();
     auto const three = test.client();
     test.records.sample(test.sockets);
+    auto const so_far = test.records.so_far();
+    REQUIRE(so_far.size() == 1);
+    CHECK(so_far.front().verdict == Verdict::UnderWay);
+    CHECK(so_far.front().listeners.front().queue_highest == 3);
     test.records.took_over(GenerationId{2});
     for (int i = 0; i < 3; ++i)
         test.accept_one();
@@ -70,6 +74,11 @@ TEST_CASE("a report says how deep the queue was before, at most and after", "[su
     CHECK(listener.queue_after == 0);
     CHECK(listener.limit == 64);
     CHECK(listener.drops == 0U);
+    REQUIRE(listener.longest_wait);
+    CHECK(*listener.longest_wait <= report.lasted);
+    REQUIRE(record->timeline.queues.size() == 1);
+    CHECK(record->timeline.queues.front().front().waiting == 1);
+    CHECK(record->timeline.queues.front().back().waiting == 0);
     CHECK(!test.records.has(GenerationId{2}));
 }
 

@@ -51,8 +51,8 @@ class Commands(Story):
         daemon = self.daemon({"web": web(), "bad": BAD}, active=["web"])
         self.assert_says(daemon.run("start", "bad"), 1, "exec_strat", "did you mean `exec_start`")
         self.assert_says(daemon.run("apply"), 1, "exec_strat")
-        for verb in ("reload", "cat", "rollout", "pause", "resume", "kill", "signal", "logs", "report", "timeline", "top", "import", "enable", "disable",
-                     "mask", "unmask", "metrics", "upgrade"):
+        for verb in ("reload", "cat", "pause", "resume", "kill", "signal", "logs", "top", "import", "enable", "disable", "mask",
+                     "unmask", "metrics", "upgrade"):
             self.assert_says(daemon.run(verb, "web"), 1, "not supported yet")
 
     def test_2_usage(self):

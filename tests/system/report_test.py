@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every rollout leaves a report (P7): how long clients waited in the queue, and what became of the workers; and it is kept."""
+import os
+import time
+import xml.etree.ElementTree
+
+from harness import FACTOR, Story, connect, main, read_answer, wait_for, web, worker
+from shape import Interface
+
+
+class Report(Story):
+    def queue(self, daemon):
+        return daemon.sockets("web")[0]["queue"]
+
+    def restart_with_waiting_clients(self, daemon, count):
+        """A "replace" whose new worker boots only when we let it: (report, how long the clients waited at least, at most)."""
+        command = daemon.popen("restart", "web", "--strategy", "replace", "--json")
+        daemon.wait_event("worker-gone")
+        begun = time.monotonic()
+        clients = [connect(daemon.port("web")) for _ in range(count)]
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        wait_for("all to wait", lambda: self.queue(daemon) == count)
+        waiting = time.monotonic()
+        wait_for("the wait to be worth a report", lambda: time.monotonic() - waiting >= 0.5)
+        released = time.monotonic()
+        self.open_gate()
+        for client in clients:
+            with client:
+                self.assertEqual(read_answer(client)[0], 200)
+        ended = time.monotonic()
+        command.communicate(timeout=30 * FACTOR)
+        self.assertEqual(command.returncode, 0)
+        return daemon.run("report", "web", "--json").json["report"], released - waiting, ended - begun
+
+    def gated(self):
+        """A daemon with a unit whose workers become ready while the gate is open, as it is."""
+        self.gate = os.path.join(self.folder, "gate")
+        self.open_gate()
+        return self.daemon({"web": worker("wait=" + self.gate, "say=READY=1")})
+
+    def open_gate(self):
+        with open(self.gate, "w"):
+            pass
+
+    def test_the_report_says_how_deep_the_queue_was_and_how_long_somebody_waited(self):
+        daemon = self.gated()
+        os.unlink(self.gate)
+        report, least, most = self.restart_with_waiting_clients(daemon, 7)
+        listener, = report["listeners"]
+        self.assertEqual((listener["queue_highest"], listener["queue_after"]), (7, 0))
+        self.assertEqual(listener["drops"], 0)
+        self.assertGreaterEqual(listener["longest_wait_usec"], least * 1e6)
+        # The looks before and after are 25 ms away, or as far as a busy machine lets them be.
+        self.assertLessEqual(listener["longest_wait_usec"], most * 1e6 + 200e3 * FACTOR)
+        self.assert_says(daemon.run("report", "web"), 0, "LONGEST WAIT", "≤ ", "done")
+
+    def test_a_rollout_under_way_and_those_before_it_can_be_looked_at(self):
+        daemon = self.gated()
+        self.assert_says(daemon.run("report", "web"), 1, "none has ended yet")
+        self.assert_says(daemon.run("rollout", "history", "web"), 0, "no rollout yet")
+        self.assert_says(daemon.run("rollout", "status", "web"), 0, "no rollout yet")
+        for _ in range(9):
+            self.assert_says(daemon.run("restart", "web"), 0)
+        history = daemon.run("rollout", "history", "web", "--json").json
+        self.assertEqual([r["generation"] for r in history["rollouts"]], list(range(3, 11)))
+        self.assertEqual(history["under_way"], [])
+        self.assertEqual(daemon.run("report", "web", "--generation", "5", "--json").json["report"]["generation"], 5)
+        self.assert_says(daemon.run("report", "web", "--generation", "2"), 1, "no report of a rollout to generation 2")
+        os.unlink(self.gate)
+        command = daemon.popen("restart", "web")
+        daemon.wait_event("rollout-began", where=lambda event: event["generation"] == 11)
+        self.assert_says(daemon.run("rollout", "status", "web"), 0, "generation 11", "under-way")
+        self.open_gate()
+        command.communicate(timeout=30 * FACTOR)
+        self.assert_says(daemon.run("rollout", "status", "web"), 0, "generation 11", "done")
+
+    def test_a_failed_rollout_is_status_1_and_its_reason_is_kept(self):
+        daemon = self.daemon({"web": web()})
+        daemon.write("web", web(arguments=["--crash-at-start"]))
+        self.assertEqual(daemon.run("apply").status, 1)
+        self.assert_says(daemon.run("rollout", "status", "web"), 1, "failed", "exit code 1")
+        self.assert_says(daemon.run("rollout", "history", "web"), 0, "failed")
+        self.assert_says(daemon.run("rollout", "pause", "web"), 1, "not supported yet")
+        self.assert_says(daemon.run("rollout", "frobnicate", "web"), 2)
+
+    def test_the_lanes_of_old_and_new_workers_are_there_and_as_the_interface_says(self):
+        daemon = self.daemon({"web": web(workers=2)})
+        self.assert_says(daemon.run("restart", "web"), 0)
+        description = daemon.call("org.varlink.service.GetInterfaceDescription", interface="io.holdfast.Manager")["description"]
+        interface = Interface(description)
+        answer = daemon.call("Report", unit="web")
+        self.assertEqual(interface.reply_differences("Report", answer), [])
+        self.assertEqual(interface.reply_differences("History", daemon.call("History", unit="web")), [])
+        lanes = answer["timeline"]["lanes"]
+        phases = {(lane["generation"], lane["slot"]): [p["phase"] for p in lane["phases"]] for lane in lanes}
+        self.assertEqual(set(phases), {(1, 0), (1, 1), (2, 0), (2, 1)})
+        self.assert_is_a_picture_of(daemon, len(lanes))
+        for slot in (0, 1):
+            self.assertEqual(phases[1, slot], ["ready", "draining", "gone"])
+            self.assertEqual(phases[2, slot], ["booting", "ready"])
+
+    def assert_is_a_picture_of(self, daemon, lanes):
+        file = os.path.join(self.folder, "timeline.svg")
+        self.assert_says(daemon.run("timeline", "web", "--svg", file), 0)
+        drawn = xml.etree.ElementTree.parse(file).getroot()
+        groups = [group.get("class") for group in drawn.iter("{http://www.w3.org/2000/svg}g")]
+        self.assertEqual((groups.count("lane"), groups.count("queue")), (lanes, 1))
+        self.assert_says(daemon.run("timeline", "web", "--svg", os.path.join(self.folder, "no", "such")), 1, "No such file")
+        self.assert_says(daemon.run("timeline", "web"), 2, "--svg")
+
+
+main()
