@@ -18,8 +18,7 @@ constexpr Duration settle_time = std::chrono::milliseconds{250};
 /// The core learns of probes in a change of its own; until it has the word, nothing is to be set.
 template <class P>
 void set_probed(P& policy, UnitSpec const& spec) {
-    if constexpr (requires { policy.is_probed; })
-        policy.is_probed = spec.health.has_value();
+    policy.is_probed = spec.health.has_value();
 }
 
 } // namespace
@@ -45,6 +44,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.strategy = spec.rollout.strategy;
     policy.max_surge = spec.rollout.max_surge;
     policy.max_unavailable = spec.rollout.max_unavailable;
+    policy.probation = spec.rollout.probation;
     policy.timeout_start = service.timeout_start;
     policy.settle_time = settle_time;
     policy.timeout_stop = service.timeout_stop;

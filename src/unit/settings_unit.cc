@@ -40,8 +40,9 @@ constexpr std::array rollout_rows{
     later(Section::Rollout, "steps", "list of percentages",
           "The shares of new connections that a canary gets, one after the other."),
     later(Section::Rollout, "hold", "duration", "How long each step is held."),
-    later(Section::Rollout, "probation", "duration",
-          "How long the old generation stays at hand after the new one is ready."),
+    setting<&RolloutSpec::probation, Time<Allow::Zero>>(
+        Section::Rollout, "probation", "0s",
+        "How long the old generation stays at hand after the new one has taken over."),
     later(Section::Rollout, "max_generations", "number", "How many generations may be alive at once."),
 };
 

@@ -95,7 +95,8 @@ struct ServiceSpec {
 struct RolloutSpec {
     Strategy strategy = Strategy::Overlap;
     std::uint16_t max_surge = 1;
-    std::uint16_t max_unavailable = 0;     ///< not both 0
+    std::uint16_t max_unavailable = 0; ///< not both 0
+    Duration probation{0};
     std::optional<Duration> drain_timeout; ///< default: timeout_stop
     bool operator==(RolloutSpec const&) const = default;
 };
