@@ -82,6 +82,7 @@ enum class Happening : std::uint8_t {
     RolloutWaits,  ///< too many generations alive: `generation` begins when a drain has ended
     TookOver,      ///< all of `generation` is ready and serves; the old one drains from here, or is parked
                    ///< `until` its probation is over
+    Proved,        ///< its probation is over: the old one drains from here
     RolloutDone,   ///< ... and the old one is gone
     RollingBack,   ///< it failed, and the old one, which had given something up for it, comes back; `cause`
     RolledBack,    ///< the old one is all that it was again; RolloutFailed follows at once
@@ -139,6 +140,7 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::RolloutBegan, "rollout-began"},
                       EnumName{Happening::RolloutWaits, "rollout-waits"},
                       EnumName{Happening::TookOver, "took-over"},
+                      EnumName{Happening::Proved, "proved"},
                       EnumName{Happening::RolloutDone, "rollout-done"},
                       EnumName{Happening::RollingBack, "rolling-back"},
                       EnumName{Happening::RolledBack, "rolled-back"},

@@ -194,26 +194,24 @@ void UnitStep::arrive() {
     auto const id = generation->id;
     bool const is_rollout =
         state_.rollout && state_.rollout->id == id && state_.rollout->stage == RolloutStage::Coming;
-    if (generation->role == Role::Incoming) {
-        auto* const old = find(Role::Serving);
-        bool const is_worth_keeping = old != nullptr && (has_ready(old->id) || old->is_thinned);
-        if (is_rollout && is_worth_keeping && generation->policy.probation > Duration{0}) {
-            state_.rollout->stage = RolloutStage::Probation;
-            state_.rollout->until = now_ + generation->policy.probation;
-            park(*old);
-        } else if (old != nullptr)
-            retire(*old, id);
-        generation->role = Role::Serving;
-    }
-    bool const is_on_probation = find(Role::Parked) != nullptr;
-    if (is_rollout) {
-        Report took_over{.happening = Happening::TookOver, .generation = id};
-        if (is_on_probation)
-            took_over.until = state_.rollout->until;
-        else
+    auto* const old = generation->role == Role::Incoming ? find(Role::Serving) : nullptr;
+    bool const is_on_probation = is_rollout && old != nullptr && (has_ready(old->id) || old->is_thinned) &&
+                                 generation->policy.probation > Duration{0};
+    if (is_on_probation) {
+        state_.rollout->stage = RolloutStage::Probation;
+        state_.rollout->until = now_ + generation->policy.probation;
+        report({.happening = Happening::TookOver, .generation = id, .until = state_.rollout->until});
+        park(*old);
+    } else {
+        // Said before anybody is told to go: what only they serve is given up at this word, while they do.
+        if (is_rollout) {
             state_.rollout.reset();
-        report(took_over);
+            report({.happening = Happening::TookOver, .generation = id});
+        }
+        if (old != nullptr)
+            retire(*old, id);
     }
+    generation->role = Role::Serving;
     retire_withdrawn(is_rollout ? id : no_generation);
     if (std::exchange(state_.start_owed, false))
         report({.happening = Happening::Started, .generation = id});
@@ -237,6 +235,7 @@ void UnitStep::end_probation() {
         return;
     auto const id = state_.rollout->id;
     state_.rollout.reset();
+    report({.happening = Happening::Proved, .generation = id});
     retire(the(Role::Parked), id);
 }
 

@@ -38,6 +38,7 @@ void UnitRunner::replace_dumping(WorkerId id) {
         return;
     auto const pid = (*found)->process.pid();
     (*found)->handoff.reset();
+    end_watches(**found);
     dumping_.push_back(std::move(*found));
     workers_.erase(found);
     underway().endings.push_back({id, pid, "killed by a signal, and its core is being written"});

@@ -54,6 +54,7 @@ constexpr std::array meanings{
     Meaning{Happening::RolloutBegan, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutWaits, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::TookOver, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::Proved, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutDone, Weight::Normal, Trouble::Keeps, Verdict::Done},
     Meaning{Happening::RollingBack, Weight::Warning, Trouble::Begins, {}},
     Meaning{Happening::RolledBack, Weight::Normal, Trouble::Keeps, {}},
@@ -156,6 +157,8 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::TookOver:
         return text(report.generation) + " is ready and takes over" +
                (report.until ? "; it is on probation for " + until_text(report) : "");
+    case Happening::Proved:
+        return text(report.generation) + " has held its probation";
     case Happening::RolloutDone:
         return "rollout of " + text(report.generation) + " is done";
     case Happening::RollingBack:
@@ -227,8 +230,11 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
         begin_rollout(report.generation);
     else if (report.happening == Happening::TookOver) {
         underway().rollouts.took_over(report.generation);
-        retire_unlisted(true); // before the old workers are told to go: only they serve it
-    } else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
+        if (!report.until)         // on probation the old generation keeps all that it would serve again
+            retire_unlisted(true); // before the old workers are told to go: only they serve it
+    } else if (report.happening == Happening::Proved)
+        retire_unlisted(true);
+    else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
         retire_unlisted(is_running());
     else if (report.happening == Happening::DrainDeadlinePassed)
         underway().rollouts.killed_at_deadline();

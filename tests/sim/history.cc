@@ -75,6 +75,7 @@ Answers answered_by(Happening happening) {
     case Happening::RolloutBegan:
     case Happening::RolloutWaits:
     case Happening::TookOver:
+    case Happening::Proved:
     case Happening::RollingBack:
     case Happening::RolledBack:
     case Happening::Resizing:

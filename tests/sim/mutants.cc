@@ -110,6 +110,14 @@ Orders done_is_said_at_take_over(UnitState& state, Policy const& policy, Fact co
         }
     return orders;
 }
+Orders take_over_is_said_last(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    std::ranges::stable_partition(orders, [](Order const& order) {
+        auto const* const report = std::get_if<Report>(&order);
+        return report == nullptr || report->happening != Happening::TookOver;
+    });
+    return orders;
+}
 Orders a_fork_is_believed(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto credulous = policy;
     credulous.type = ServiceType::Simple;
@@ -334,6 +342,7 @@ constexpr std::array all_mutants{
     Mutant{"a superseded rollout says nothing", "wishes-are-answered-once", superseded_rollout_says_nothing},
     Mutant{"done is said at take-over", "wishes-are-answered-once", done_is_said_at_take_over},
     Mutant{"done is said at take-over", "reports-are-true", done_is_said_at_take_over},
+    Mutant{"take-over is said last", "take-over-is-said-first", take_over_is_said_last},
     Mutant{"a fork is believed", "reports-are-true", a_fork_is_believed},
     Mutant{"promised slots are forgotten", "never-stuck", promised_slots_are_forgotten},
     Mutant{"a back-off is lost", "rest-is-what-was-wished", a_back_off_is_lost},

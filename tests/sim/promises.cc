@@ -230,6 +230,26 @@ std::string never_stuck(Scene const& scene) {
     return up && !finished && idle ? "up, but no worker, no timer and no watch" : "";
 }
 
+/// What only the old ones serve is given up at these words, while they serve it still. Not so slot by slot:
+/// there each of them goes when its own successor is ready.
+std::string take_over_is_said_first(Scene const& scene) {
+    std::string told;
+    std::string wrong;
+    for (auto const& order : scene.orders) {
+        if (auto const* const drain = std::get_if<Drain>(&order))
+            told = name(drain->worker);
+        auto const* const report = std::get_if<Report>(&order);
+        bool const is_said = report != nullptr && (report->happening == Happening::TookOver ||
+                                                   report->happening == Happening::Proved);
+        auto const newest = proposed(scene);
+        bool const comes_whole =
+            is_said && report->generation == newest.generation && newest.strategy == Strategy::Overlap;
+        if (comes_whole && !told.empty())
+            wrong = told + " was told to go before: " + to_string(order);
+    }
+    return wrong;
+}
+
 constexpr std::array all_promises{
     Invariant{
         "last-ready-stays",
@@ -252,6 +272,9 @@ constexpr std::array all_promises{
         stop_wins},
     Invariant{"reports-are-true", "Started, TookOver, RolloutDone and Stopped say what is so.",
               reports_are_true},
+    Invariant{"take-over-is-said-first",
+              "With overlap TookOver and Proved come before the old workers are told to go.",
+              take_over_is_said_first},
     Invariant{"never-stuck", "A unit that is up has a worker, a timer or a watch.", never_stuck},
 };
 
