@@ -27,6 +27,7 @@ struct Policy {
     Activation activation = Activation::Eager;
     RestartWhen restart = RestartWhen::OnFailure;
     Strategy strategy = Strategy::Overlap;
+    bool is_probed = false; ///< ready is only who has passed a health probe after the sign of its type
     /// Spawn to the sign of its type. Exec and Simple miss it when the process hangs before it is a program
     /// (a log FIFO that nobody reads, a mount that does not answer).
     Duration timeout_start = std::chrono::seconds{90};
@@ -41,6 +42,9 @@ struct Policy {
     std::uint16_t restart_steps = 8;
     std::uint16_t start_limit_burst = 5; ///< 0: no limit
     Duration start_limit_interval = std::chrono::seconds{10};
+    /// How long the old generation is kept after a new one took over, to come back if that one fails. 0: not
+    /// at all.
+    Duration probation{0};
     /// Rolling: so many more workers than `workers` at a time, and so many fewer of them ready. Both 0 means
     /// one more.
     std::uint16_t max_surge = 1;
@@ -48,10 +52,6 @@ struct Policy {
     bool is_sharded = false; ///< each slot has a shard of its own in each bank (`reuse_port`)
     std::uint8_t max_generations =
         4; ///< alive at once; a rollout beyond it waits for the oldest drain to end
-    /// How long the old generation is kept after a new one took over, to come back if that one fails. 0: not
-    /// at all.
-    Duration probation{0};
-    bool is_probed = false; ///< ready is only who has passed a health probe after the sign of its type
 
     bool operator==(Policy const&) const = default;
 };

@@ -60,6 +60,15 @@ std::string restarts_back_off(Scene const& scene) {
         auto const& slot = *scene.history.find(spawn.generation, spawn.slot);
         if (slot.sent_away)
             return;
+        if (auto const* const beside = scene.between.find(slot.last);
+            beside != nullptr && beside->unhealthy) {
+            bool const was_well =
+                beside->unhealthy_since - beside->ready_at >= generation.policy.restart_max_delay;
+            if (slot.automatic_in_a_row != 0 && !was_well &&
+                scene.now - beside->unhealthy_since < generation.policy.restart_delay)
+                wrong = name(spawn.worker) + " comes too soon";
+            return;
+        }
         auto const* const process = who_left(scene, spawn.generation, spawn.slot);
         if (process != nullptr && process->unhealthy) // its follower was promised before
             return;

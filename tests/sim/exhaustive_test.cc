@@ -33,6 +33,7 @@ Policy policy_of(Scope const& scope) {
             .activation = scope.activation,
             .restart = scope.restart,
             .strategy = scope.strategy,
+            .is_probed = scope.is_probed,
             .timeout_start = 9s,
             .settle_time = scope.type == ServiceType::Exec ? 1s : 0s,
             .timeout_stop = 3s,
@@ -42,9 +43,8 @@ Policy policy_of(Scope const& scope) {
             .restart_steps = 1,
             .start_limit_burst = 2,
             .start_limit_interval = 10s,
-            .max_generations = 2,
             .probation = scope.probation,
-            .is_probed = scope.is_probed};
+            .max_generations = 2};
 }
 
 /// HOLDFAST_SIM_DEEPER adds to every depth; each level costs about four times the one before.

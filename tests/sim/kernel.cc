@@ -167,10 +167,11 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
                              get_ready(*process, now);
                      },
                      [&](ProbeFailed const&) {
-                         if (!process->probed || process->is_leaving())
+                         if (!process->probed || process->is_leaving() || process->unhealthy)
                              return;
+                         process->unhealthy = process->ready;
                          if (process->ready)
-                             process->unhealthy = true;
+                             process->unhealthy_since = now;
                          else if (process->signed_on && process->type == ServiceType::Notify)
                              process->late = true;
                      },

@@ -33,6 +33,7 @@ struct Process {
     bool unhealthy = false; ///< it was ready, and its probes failed
     bool killed = false;
     MonotonicTime killed_at{};
+    MonotonicTime unhealthy_since{};
     bool extended = false;                        ///< it asked for more time
     std::optional<MonotonicTime> settles_since{}; ///< it runs, and that is not enough yet
     MonotonicTime ready_at{};

@@ -72,6 +72,7 @@ private:
                                RestartWhen::No, RestartWhen::OnSuccess, RestartWhen::OnAbnormal,
                                RestartWhen::OnWatchdog, RestartWhen::OnAbort}),
             .strategy = one_of({Strategy::Overlap, Strategy::Rolling, Strategy::Rolling, Strategy::Replace}),
+            .is_probed = one_in(2),
             .timeout_start = one_of<Duration>({1s, 90s}),
             .settle_time = one_of<Duration>({0s, 250ms}),
             .timeout_stop = one_of<Duration>({2s, 30s}),
@@ -81,11 +82,10 @@ private:
             .restart_steps = static_cast<std::uint16_t>(upto(9)),
             .start_limit_burst = static_cast<std::uint16_t>(one_of({0, 1, 5, 20})),
             .start_limit_interval = one_of<Duration>({10s, 60s}),
+            .probation = one_of<Duration>({0s, 0s, 2s, 20s}),
             .max_surge = static_cast<std::uint16_t>(upto(3)),
             .max_unavailable = static_cast<std::uint16_t>(one_of({0, 0, 1, 2})),
-            .max_generations = static_cast<std::uint8_t>(1 + upto(4)),
-            .probation = one_of<Duration>({0s, 0s, 2s, 20s}),
-            .is_probed = one_in(3)};
+            .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
     }
 
     /// A new text of the unit. The limits stay, so that the invariants know which ones hold.
