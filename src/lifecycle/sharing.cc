@@ -52,8 +52,8 @@ Shares in_one_bank(Shares const& shares) {
 
 } // namespace
 
-Shard shard_of(Worker const& worker) {
-    return {static_cast<std::uint16_t>(worker.slot), bank_of(static_cast<std::uint32_t>(worker.generation))};
+Shard shard_of(Slot slot, GenerationId generation) {
+    return {static_cast<std::uint16_t>(slot), bank_of(static_cast<std::uint32_t>(generation))};
 }
 
 Shares shares_of(UnitState const& state) {
@@ -62,9 +62,9 @@ Shares shares_of(UnitState const& state) {
     for (auto const& worker : state.workers) {
         if (!can_serve(state, worker))
             continue;
-        able.push_back(shard_of(worker));
+        able.push_back(shard_of(worker.slot, worker.generation));
         if (takes_part(state, *generation_of(state, worker)))
-            taking.push_back(shard_of(worker));
+            taking.push_back(shard_of(worker.slot, worker.generation));
     }
     auto& served = taking.empty() ? able : taking;
     if (served.empty())

@@ -7,8 +7,8 @@
 
 namespace holdfast::lifecycle {
 
-/// The shard that a worker accepts from.
-[[nodiscard]] Shard shard_of(Worker const& worker);
+/// The shard that the worker in a slot of a generation accepts from.
+[[nodiscard]] Shard shard_of(Slot slot, GenerationId generation);
 
 /// How new connections are shared out while this state lasts; `state.shares` is what was ordered last. While
 /// nobody serves it stays like that, so that clients wait where the next one will look; but in one bank only,

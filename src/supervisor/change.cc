@@ -2,6 +2,7 @@
 // A unit whose file has changed or is gone. What runs is never worse off: new sockets are bound first, the
 // old generation keeps all it was started with until the new one has taken over, and then serves who still
 // waits in what is no longer listed.
+#include "lifecycle/sharing.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
@@ -165,8 +166,7 @@ void UnitRunner::tell_to_go(WorkerId id) {
 /// told to go when that is over, or half of the time that it has.
 bool UnitRunner::is_shard_at_rest(RunningWorker const& worker) {
     auto const id = static_cast<WorkerId>(worker.process.id());
-    Shard const shard{static_cast<std::uint16_t>(worker.slot),
-                      bank_of(static_cast<std::uint32_t>(worker.generation))};
+    auto const shard = shard_of(worker.slot, worker.generation);
     auto const patience =
         state_.goal == Goal::Up ? worker.spec->drain_timeout() : worker.spec->service.timeout_stop;
     return sockets_.shards()->is_at_rest_or(

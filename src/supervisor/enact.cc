@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Orders of the lifecycle core become system calls. Nothing here decides, and nothing here calls step(): what
 // comes of an order is a fact for the next turn.
+#include "lifecycle/sharing.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
@@ -26,10 +27,6 @@ bool asks_by_messages(UnitSpec const& spec) {
 
 WorkerPlace place_of(Slot slot, GenerationId generation) {
     return {static_cast<std::uint16_t>(slot), static_cast<std::uint32_t>(generation)};
-}
-
-Shard shard_of(WorkerPlace const& place) {
-    return {place.slot, bank_of(place.generation)};
 }
 
 } // namespace
@@ -89,8 +86,7 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    auto const place = place_of(order.slot, order.generation);
-    auto handed = sockets_.hand_out(*spec, shard_of(place));
+    auto handed = sockets_.hand_out(*spec, shard_of(order.slot, order.generation));
     PrivateListener for_probes;
     if (spec->health) {
         auto made = private_listener(*spec);
@@ -99,7 +95,8 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         for_probes = std::move(made).value();
         handed.push_back({{health_listener_name, for_probes.fd}, for_probes.port});
     }
-    auto plan = make_launch_plan(*spec, place, handed, theirs, shared_.around);
+    auto plan =
+        make_launch_plan(*spec, place_of(order.slot, order.generation), handed, theirs, shared_.around);
     if (!plan)
         return plan.error();
     // Only where it is needed: a process that is executed by its descriptor has a number for its name.
@@ -140,13 +137,14 @@ PinnedProgram const* UnitRunner::pinned_program(GenerationId id) const {
 /// thousand are started at once.
 std::string UnitRunner::launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const {
     auto const place = place_of(worker.slot, worker.generation);
-    auto const plan = make_launch_plan(*worker.spec, place, sockets_.hand_out(*worker.spec, shard_of(place)),
-                                       {}, shared_.around);
+    auto const plan = make_launch_plan(
+        *worker.spec, place, sockets_.hand_out(*worker.spec, shard_of(worker.slot, worker.generation)), {},
+        shared_.around);
     return to_string(plan ? to_error(failure, *plan) : plan.error());
 }
 
 std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWorker& worker) {
-    auto const lookup = [this, spec = worker.spec, place = shard_of(place_of(worker.slot, worker.generation)),
+    auto const lookup = [this, spec = worker.spec, place = shard_of(worker.slot, worker.generation),
                          &worker](std::string const&) -> Result<std::vector<NamedFd>> {
         std::vector<NamedFd> named;
         // By its own spec what it was started with, and by the wanted one what was added since.
