@@ -54,21 +54,23 @@ Levels wanted(UnitState const& state) {
 void emit_difference(Levels const& before, Levels const& after, Orders& orders) {
     if (before.shares != after.shares)
         orders.insert(orders.begin(), Steer{after.shares});
-    if (before.watching != after.watching)
-        orders.push_back(after.watching ? Order{Watch{}} : Order{Unwatch{}});
+    if (!before.watching && after.watching)
+        orders.emplace_back(Watch{});
+    if (before.watching && !after.watching)
+        orders.emplace_back(Unwatch{});
     auto old = before.timers.begin();
     auto const old_end = before.timers.end();
     for (auto const& timer : after.timers) {
         for (; old != old_end && old->key < timer.key; ++old)
-            orders.push_back(Disarm{old->key});
+            orders.emplace_back(Disarm{old->key});
         bool const stays = old != old_end && old->key == timer.key;
         if (!stays || old->at != timer.at)
-            orders.push_back(Arm{timer.key, timer.at});
+            orders.emplace_back(Arm{timer.key, timer.at});
         if (stays)
             ++old;
     }
     for (; old != old_end; ++old)
-        orders.push_back(Disarm{old->key});
+        orders.emplace_back(Disarm{old->key});
 }
 
 } // namespace holdfast::lifecycle

@@ -238,7 +238,7 @@ void UnitStep::on_stop_deadline(Worker& worker) {
         report({.happening = Happening::DrainDeadlinePassed,
                 .worker = worker.id,
                 .generation = worker.generation});
-        orders_.push_back(Kill{worker.id});
+        orders_.emplace_back(Kill{worker.id});
         return enter(worker, WorkerPhase::Killed, now_ + time_to_die(the(worker.generation).policy));
     case WorkerPhase::Killed:
         return give_up(worker);

@@ -138,7 +138,7 @@ private:
 
     void report(Report const& what) {
         ++changes_;
-        orders_.push_back(what);
+        orders_.emplace_back(what);
     }
 
     UnitState& state_;

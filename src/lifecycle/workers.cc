@@ -110,7 +110,7 @@ void UnitStep::spawn(Generation const& generation, Slot slot, unsigned tries) {
                   .tries = static_cast<std::uint16_t>(tries)};
     enter(worker, WorkerPhase::Starting, now_ + generation.policy.timeout_start);
     state_.workers.push_back(worker);
-    orders_.push_back(Spawn{worker.id, generation.id, slot, generation.policy.spec});
+    orders_.emplace_back(Spawn{worker.id, generation.id, slot, generation.policy.spec});
 }
 
 /// Every empty slot gets a worker now: those that are finished, and `promised` ones if they are to be tried.
@@ -208,7 +208,7 @@ void UnitStep::send_away(Worker& worker, Duration patience) {
     if (worker.forked) {
         deadline = std::min(deadline, now_ + patience);
         if (!std::exchange(worker.told, true))
-            orders_.push_back(Drain{worker.id});
+            orders_.emplace_back(Drain{worker.id});
     }
     if (worker.phase == WorkerPhase::Draining)
         worker.deadline = deadline;
