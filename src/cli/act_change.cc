@@ -13,11 +13,13 @@ using nlohmann::json;
 namespace {
 
 std::string_view method_of(Verb verb) {
-    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Scale);
-    return verb == Verb::Start   ? "Start"
-           : verb == Verb::Stop  ? "Stop"
-           : verb == Verb::Scale ? "Scale"
-                                 : "Restart";
+    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Scale ||
+           verb == Verb::Rollout);
+    return verb == Verb::Start     ? "Start"
+           : verb == Verb::Stop    ? "Stop"
+           : verb == Verb::Scale   ? "Scale"
+           : verb == Verb::Rollout ? "UndoRollout"
+                                   : "Restart";
 }
 
 /// Shows each step; says stop after the first one when nobody wants to wait.

@@ -57,8 +57,8 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
 }
 
 void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
-    bool const changes =
-        which == Verb::Start || which == Verb::Stop || which == Verb::Restart || which == Verb::Scale;
+    bool const changes = which == Verb::Start || which == Verb::Stop || which == Verb::Restart ||
+                         which == Verb::Scale || which == Verb::Rollout;
     if (changes || which == Verb::Apply || which == Verb::Run)
         verb.add_flag("-q,--quiet", line.quiet, "No progress, only the result");
     if (changes || which == Verb::Shutdown)
@@ -96,7 +96,10 @@ void add_operands(CLI::App& verb, VerbRow const& row, CommandLine& line) {
         verb.add_option("unit", line.operands)->expected(2)->required()->type_name("UNIT N");
         return;
     case Operands::ActionAndOne:
-        verb.add_option("unit", line.operands)->expected(2)->required()->type_name("status|history UNIT");
+        verb.add_option("unit", line.operands)
+            ->expected(2)
+            ->required()
+            ->type_name("status|history|undo UNIT");
         return;
     case Operands::MaybeOne:
         verb.add_option("unit", line.operands)->expected(0, 1)->type_name(what);

@@ -14,7 +14,7 @@
 
 namespace holdfast::cli {
 
-/// What `rollout` is to do; pause, resume and undo are known, and refused.
+/// What `rollout` is to do; pause and resume are known, and refused.
 enum class RolloutAction { Status, History, Pause, Resume, Undo };
 constexpr auto enum_table(RolloutAction) {
     return std::array{EnumName{RolloutAction::Status, "status"}, EnumName{RolloutAction::History, "history"},
@@ -22,7 +22,7 @@ constexpr auto enum_table(RolloutAction) {
                       EnumName{RolloutAction::Undo, "undo"}};
 }
 constexpr bool is_supported(RolloutAction action) {
-    return action == RolloutAction::Status || action == RolloutAction::History;
+    return action != RolloutAction::Pause && action != RolloutAction::Resume;
 }
 
 struct CommandLine {
@@ -35,8 +35,8 @@ struct CommandLine {
     bool system = false;
     std::string runtime_folder; ///< empty: the default of the mode
 
-    bool quiet = false;                    ///< start, stop, restart, scale, apply: no progress
-    bool no_wait = false;                  ///< start, stop, restart, scale, shutdown
+    bool quiet = false;                    ///< start, stop, restart, scale, rollout, apply: no progress
+    bool no_wait = false;                  ///< start, stop, restart, scale, rollout, shutdown
     bool follow = false;                   ///< events
     std::optional<std::string> strategy;   ///< restart
     std::optional<unsigned> workers;       ///< scale

@@ -22,6 +22,7 @@ constexpr ControlMethod table[] = {
     {"Stop", Access::Change, the_unit},
     {"Restart", Access::Change, restart},
     {"Scale", Access::Change, scale},
+    {"UndoRollout", Access::Change, the_unit},
     {"Status", Access::Look, maybe_unit},
     {"List", Access::Look, {}},
     {"Sockets", Access::Look, maybe_unit},

@@ -36,4 +36,17 @@ UnitPhase phase_of(UnitState const& state) {
     return some_alive ? UnitPhase::Starting : UnitPhase::BackingOff;
 }
 
+GenerationId rollout_to_undo(UnitState const& state) {
+    if (std::ranges::find(state.generations, Role::Serving, &Generation::role) == state.generations.end())
+        return no_generation;
+    if (state.next && state.next->is_rollout)
+        return state.next->id;
+    if (!state.rollout)
+        return no_generation;
+    auto const incoming = std::ranges::find(state.generations, Role::Incoming, &Generation::role);
+    bool const can_go_back =
+        state.rollout->stage != RolloutStage::Coming || incoming != state.generations.end();
+    return can_go_back ? state.rollout->id : no_generation;
+}
+
 } // namespace holdfast::lifecycle

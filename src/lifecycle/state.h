@@ -156,4 +156,8 @@ constexpr auto enum_table(UnitPhase) {
 }
 [[nodiscard]] UnitPhase phase_of(UnitState const& state);
 
+/// The rollout that an undo ends: it comes, waits for room, is on probation, or goes back already. None where
+/// there is nothing older to go back to.
+[[nodiscard]] GenerationId rollout_to_undo(UnitState const& state);
+
 } // namespace holdfast::lifecycle

@@ -86,18 +86,15 @@ void UnitStep::on(RestartWished const& wish) {
 
 /// What has nothing older to go back to goes on.
 void UnitStep::on(UndoWished const&) {
-    if (find(Role::Serving) == nullptr)
+    auto const id = rollout_to_undo(state_);
+    if (id == no_generation)
         return;
-    if (state_.next && state_.next->is_rollout) { // it waits for room
-        auto const id = state_.next->id;
+    if (state_.next) { // it waits for room
         state_.next.reset();
         return fail_rollout({.generation = id, .cause = Cause::Undone});
     }
-    if (!state_.rollout || state_.rollout->stage == RolloutStage::RollingBack)
-        return;
-    auto& generation = the(state_.rollout->id);
-    if (generation.role == Role::Incoming || state_.rollout->stage == RolloutStage::Probation)
-        roll_back(generation, {.generation = generation.id, .cause = Cause::Undone});
+    if (state_.rollout->stage != RolloutStage::RollingBack)
+        roll_back(the(id), {.generation = id, .cause = Cause::Undone});
 }
 
 /// What a generation was made of stays: its text, how it shows that it is ready and what starts it.

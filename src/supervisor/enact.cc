@@ -64,6 +64,10 @@ void UnitRunner::enact(Order const& order) {
 }
 
 void UnitRunner::spawn(Spawn const& order) {
+    // A generation that goes back runs what the earlier one ran, from its first worker on.
+    if (auto const* const record = underway().rollouts.find(order.generation);
+        record != nullptr && record->program && pinned_program(order.generation) == nullptr)
+        pins_.push_back({order.generation, record->program});
     auto const spawned = try_spawn(order, spec_of(order.spec));
     if (spawned) {
         start_watchdog(*find(order.worker), ServiceType::Simple);
@@ -100,7 +104,8 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     if (!plan)
         return plan.error();
     // Only where it is needed: a process that is executed by its descriptor has a number for its name.
-    if (auto const* const pinned = pinned_program(order.generation); pinned && pinned->is_replaced())
+    auto const pinned = pinned_program(order.generation);
+    if (pinned && pinned->is_replaced())
         plan.value().pinned = pinned->file();
     auto launched = fork_worker(*plan);
     if (!launched)
@@ -122,15 +127,15 @@ void UnitRunner::pin_program(WorkerProcess const& process) {
         return;
     for (auto const& path : program_candidates(worker->spec->service.exec_start.front(), default_search_path))
         if (auto pinned = PinnedProgram::of(process.pid(), path)) {
-            pins_.push_back({worker->generation, std::move(*pinned)});
+            pins_.push_back({worker->generation, std::make_shared<PinnedProgram const>(std::move(*pinned))});
             return;
         }
 }
 
-PinnedProgram const* UnitRunner::pinned_program(GenerationId id) const {
+std::shared_ptr<PinnedProgram const> UnitRunner::pinned_program(GenerationId id) const {
     auto const found =
         std::find_if(pins_.begin(), pins_.end(), [&](Pin const& pin) { return pin.generation == id; });
-    return found == pins_.end() ? nullptr : &found->program;
+    return found == pins_.end() ? nullptr : found->program;
 }
 
 /// The plan is made again for this: to keep it with every worker until the execution would cost more, where a

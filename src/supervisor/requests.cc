@@ -90,6 +90,9 @@ void Requests::handle(ControlRequest request) {
                     [](UnitRunner& unit, WishAnswer answer) { unit.stop(std::move(answer)); });
     if (request.method == "Restart")
         return restart(std::move(request));
+    if (request.method == "UndoRollout")
+        return wish(std::move(request),
+                    [](UnitRunner& unit, WishAnswer answer) { unit.undo(std::move(answer)); });
     if (request.method == "Scale")
         return scale(std::move(request));
     if (request.method == "Apply")
@@ -252,13 +255,13 @@ void Requests::trace(ControlRequest request) {
     auto* const unit = named_unit(request);
     if (unit == nullptr)
         return;
-    auto const trace = unit->trace();
+    auto const trace = unit->trace().facts();
     json facts = json::array();
     auto const since = trace.empty() ? MonotonicTime::now() : trace.front().at;
     facts.push_back(lifecycle::to_string(lifecycle::TraceLine{since, unit->policy()}));
     for (auto const& traced : trace)
         facts.push_back(lifecycle::to_string(lifecycle::TraceLine{traced.at, traced.fact}));
-    request.reply.done({{"facts", std::move(facts)}, {"dropped", unit->forgotten_facts()}});
+    request.reply.done({{"facts", std::move(facts)}, {"dropped", unit->trace().forgotten()}});
 }
 
 void Requests::report(ControlRequest request) {

@@ -167,7 +167,8 @@ std::optional<RolloutRecord> RolloutRecords::finish(lifecycle::GenerationId gene
 std::vector<WishAnswer> RolloutRecords::abandon() {
     std::vector<WishAnswer> answers;
     for (auto& record : std::exchange(records_, {}))
-        std::move(record.answers.begin(), record.answers.end(), std::back_inserter(answers));
+        for (auto* const waiting : {&record.answers, &record.undoers})
+            std::move(waiting->begin(), waiting->end(), std::back_inserter(answers));
     return answers;
 }
 

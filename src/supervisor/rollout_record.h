@@ -6,7 +6,10 @@
 #include "socket/inspect.h"
 #include "supervisor/rollout_timeline.h"
 #include "supervisor/wish.h"
+#include "unit/spec.h"
+#include "worker/pinned_program.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +17,12 @@
 namespace holdfast {
 
 class SocketCustody;
+
+/// What a generation is started from.
+struct Release {
+    UnitSpecPtr spec;
+    std::shared_ptr<PinnedProgram const> program; ///< null: what is at its path
+};
 
 struct RolloutRecord {
     lifecycle::GenerationId generation{};
@@ -24,12 +33,17 @@ struct RolloutRecord {
     std::vector<QueueSeries> series; ///< as report.listeners
     std::optional<NetCounters> counters_before;
     std::vector<WishAnswer> answers;
+    std::vector<WishAnswer> undoers;              ///< they wait for the way back
+    Release previous;                             ///< no spec: nothing served before
+    std::shared_ptr<PinnedProgram const> program; ///< that it is to run, if it goes back
 };
 
 class RolloutRecords {
 public:
     [[nodiscard]] bool is_empty() const { return records_.empty(); }
     [[nodiscard]] bool has(lifecycle::GenerationId generation) { return find(generation) != nullptr; }
+    /// Null when no such rollout is under way.
+    [[nodiscard]] RolloutRecord* find(lifecycle::GenerationId generation);
     void begin(lifecycle::GenerationId generation, std::string const& unit, Strategy strategy,
                std::optional<lifecycle::GenerationId> previous, SocketCustody const& sockets,
                std::vector<WishAnswer> answers);
@@ -48,7 +62,6 @@ public:
     [[nodiscard]] std::vector<WishAnswer> abandon();
 
 private:
-    [[nodiscard]] RolloutRecord* find(lifecycle::GenerationId generation);
     std::vector<RolloutRecord> records_;
 };
 

@@ -228,13 +228,15 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     underway().rollouts.sample(sockets_);
     if (report.happening == Happening::RolloutBegan || report.happening == Happening::RolloutWaits)
         begin_rollout(report.generation);
-    else if (report.happening == Happening::TookOver) {
-        underway().rollouts.took_over(report.generation);
-        if (!report.until)         // on probation the old generation keeps all that it would serve again
+    else if (report.happening == Happening::TookOver || report.happening == Happening::Proved) {
+        if (report.happening == Happening::TookOver)
+            underway().rollouts.took_over(report.generation);
+        if (!report.until) { // on probation the old generation keeps all that it would serve again
+            if (auto const* const record = underway().rollouts.find(report.generation))
+                keep_former(*record);
             retire_unlisted(true); // before the old workers are told to go: only they serve it
-    } else if (report.happening == Happening::Proved)
-        retire_unlisted(true);
-    else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
+        }
+    } else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
         retire_unlisted(is_running());
     else if (report.happening == Happening::DrainDeadlinePassed)
         underway().rollouts.killed_at_deadline();
@@ -257,6 +259,10 @@ void UnitRunner::begin_rollout(GenerationId id) {
         for (auto const& worker : state_.workers)
             if (worker.was_ready && worker.generation != id && (!previous || worker.generation > *previous))
                 previous = worker.generation;
+    Release before;
+    if (previous)
+        before = {generation_spec(*previous), pinned_program(*previous)};
+    std::shared_ptr<PinnedProgram const> program;
     std::vector<WishAnswer> answers;
     auto& wishes = underway().waiting;
     auto const restart = std::find_if(wishes.begin(), wishes.end(), [](Waiting const& waiting) {
@@ -264,9 +270,13 @@ void UnitRunner::begin_rollout(GenerationId id) {
     });
     if (restart != wishes.end()) {
         answers.push_back(std::move(restart->answer));
+        program = std::move(restart->program);
         wishes.erase(restart);
     }
     underway().rollouts.begin(id, wanted_->name, strategy_of_next_, previous, sockets_, std::move(answers));
+    auto& record = *underway().rollouts.find(id);
+    record.previous = std::move(before);
+    record.program = std::move(program);
     underway().rollouts.observe(state_);
     if (!underway().sampler)
         underway().sampler = std::make_unique<Sampler>(shared_, [this] {
@@ -298,9 +308,18 @@ void UnitRunner::finish_rollout(Report const& report, Verdict verdict, std::stri
             (record->report.previous_generation ? text(GenerationId{*record->report.previous_generation})
                                                 : std::string{"the old one"}) +
             " serves on";
-    WishResult const result{verdict == Verdict::Done, std::move(message), std::move(record->report)};
+    bool const serves =
+        std::any_of(state_.generations.begin(), state_.generations.end(), [&](Generation const& known) {
+            return known.id == generation && known.role == Role::Serving;
+        });
+    if ((verdict == Verdict::Failed && serves) || (verdict == Verdict::Superseded && record->took_over))
+        keep_former(*record);
+    WishResult result{verdict == Verdict::Done, std::move(message), std::move(record->report)};
+    // After this turn, and after the event itself was told to those who follow.
     for (auto const& answer : record->answers)
-        // After this turn, and after the event itself was told to those who follow.
+        shared_.loop.post([answer, result] { answer(result); });
+    result.ok = verdict == Verdict::Failed && still_serves && !serves;
+    for (auto const& answer : record->undoers)
         shared_.loop.post([answer, result] { answer(result); });
 }
 

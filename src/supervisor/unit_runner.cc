@@ -14,9 +14,6 @@ using namespace lifecycle;
 
 namespace {
 
-/// Facts kept for `holdfast trace`, per unit.
-constexpr std::size_t most_traced = 64;
-
 /// What systemd.service(5) calls a clean exit: status 0, or one of four signals that are a request to go.
 ExitKind kind_of(ExitStatus const& status) {
     if (!status.is_known)
@@ -147,9 +144,11 @@ void UnitRunner::settle() {
     while (underway_ && !underway_->facts.empty())
         for (auto const& fact : std::exchange(underway_->facts, {})) {
             auto const now = MonotonicTime::now();
-            remember(fact, now);
+            trace_.add(fact, now);
             if (auto const* const restart = std::get_if<RestartWished>(&fact))
                 strategy_of_next_ = restart->strategy.value_or(rules.strategy);
+            if (std::holds_alternative<UndoWished>(fact))
+                take_undo();
             for (auto const& order : step(state_, rules, fact, now))
                 enact(order);
             if (underway_)
@@ -176,26 +175,6 @@ void UnitRunner::drop_underway() {
     underway_->endings.clear();
     if (underway_->waiting.empty() && underway_->rollouts.is_empty() && underway_->postponed_drains.empty())
         underway_.reset();
-}
-
-void UnitRunner::remember(Fact const& fact, MonotonicTime now) {
-    if (traced_.size() < most_traced)
-        traced_.push_back({now, fact});
-    else
-        traced_[traced_count_ % most_traced] = {now, fact};
-    ++traced_count_;
-}
-
-std::vector<UnitRunner::TracedFact> UnitRunner::trace() const {
-    auto const oldest =
-        traced_count_ > traced_.size() ? static_cast<std::ptrdiff_t>(traced_count_ % most_traced) : 0;
-    std::vector<TracedFact> facts{traced_.begin() + oldest, traced_.end()};
-    facts.insert(facts.end(), traced_.begin(), traced_.begin() + oldest);
-    return facts;
-}
-
-std::uint64_t UnitRunner::forgotten_facts() const {
-    return traced_count_ - traced_.size();
 }
 
 void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "lifecycle/step.h"
+#include "supervisor/fact_ring.h"
 #include "supervisor/rollout_history.h"
 #include "supervisor/rollout_record.h"
 #include "supervisor/running_worker.h"
@@ -12,7 +13,6 @@
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
 #include "supervisor/wish.h"
-#include "worker/pinned_program.h"
 #include "worker/process.h"
 
 #include <memory>
@@ -43,13 +43,7 @@ public:
     /// What the generation that serves was started from; null when none does. Another than spec() after a
     /// failed rollout.
     [[nodiscard]] UnitSpecPtr serving_spec() const;
-    /// The recent facts, oldest first, each with its time; and how many older ones are forgotten.
-    struct TracedFact {
-        MonotonicTime at;
-        lifecycle::Fact fact;
-    };
-    [[nodiscard]] std::vector<TracedFact> trace() const;
-    [[nodiscard]] std::uint64_t forgotten_facts() const;
+    [[nodiscard]] FactRing const& trace() const { return trace_; }
     [[nodiscard]] lifecycle::Policy policy() const; ///< of the wanted spec
     [[nodiscard]] std::vector<RolloutReport> rollouts_under_way() const;
     [[nodiscard]] RolloutHistory const* history() const { return history_.get(); } ///< null: there was none
@@ -65,6 +59,8 @@ public:
     /// From now on so many workers, 1 to most_workers; until a change brings another number. `answer` when
     /// all of them are ready and those that are too many are gone, or one did not come up.
     void scale(std::uint16_t workers, WishAnswer answer);
+    /// Rolls the rollout that is under way back; where none is, back to the release before this one.
+    void undo(WishAnswer answer);
     /// The first half of change(): binds what `spec` lists and is not held or coming. Where something runs, a
     /// socket that cannot be bound refuses the change with nothing changed.
     [[nodiscard]] Result<std::vector<Listener>> prepare(UnitSpec const& spec, Arrivals const& arrivals);
@@ -107,7 +103,6 @@ private:
 
     void happen(lifecycle::Fact fact);
     void settle();
-    void remember(lifecycle::Fact const& fact, MonotonicTime now);
 
     // a changed or removed spec (change.cc)
     void change_at_rest(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived, WishAnswer answer);
@@ -128,6 +123,12 @@ private:
     /// Up, also by the wishes that are not taken yet.
     [[nodiscard]] bool is_wanted_up() const;
 
+    // undo.cc
+    void take_undo();
+    void go_back();
+    [[nodiscard]] Release const* release_before();
+    void keep_former(RolloutRecord const& record);
+
     // orders (enact.cc)
     void enact(lifecycle::Order const& order);
     void spawn(lifecycle::Spawn const& order);
@@ -139,7 +140,7 @@ private:
     [[nodiscard]] bool forget_dumped(WorkerProcess const& worker);
     /// Holds the file that the worker's generation runs, from its first worker on.
     void pin_program(WorkerProcess const& worker);
-    [[nodiscard]] PinnedProgram const* pinned_program(lifecycle::GenerationId id) const;
+    [[nodiscard]] std::shared_ptr<PinnedProgram const> pinned_program(lifecycle::GenerationId id) const;
     void change_main(WorkerProcess& worker, pid_t pid);
 
     // watchdog.cc
@@ -169,10 +170,11 @@ private:
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
 
     /// What somebody waits for; a restart only until its rollout has begun.
-    enum class WishKind { Start, Stop, Restart, Scale };
+    enum class WishKind { Start, Stop, Restart, Scale, Undo };
     struct Waiting {
         WishKind kind;
         WishAnswer answer;
+        std::shared_ptr<PinnedProgram const> program{}; ///< of a restart that goes back
     };
     [[nodiscard]] std::vector<WishAnswer> take_waiting(WishKind kind);
     /// Why nothing can be wished of the unit that would start it; empty when it can.
@@ -228,16 +230,16 @@ private:
     std::vector<KnownSpec> older_specs_; ///< those that a generation still uses
     struct Pin {
         lifecycle::GenerationId generation;
-        PinnedProgram program;
+        std::shared_ptr<PinnedProgram const> program;
     };
-    std::vector<Pin> pins_; ///< of the generations that are there
+    std::vector<Pin> pins_;           ///< of the generations that are there
+    std::unique_ptr<Release> former_; ///< that an undo goes back to; null: there was no rollout
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<std::unique_ptr<RunningWorker>> dumping_; ///< replaced already; their cores are being written
     std::vector<ArmedTimer> timers_;
     MonotonicTime alarm_ = MonotonicTime::never(); ///< as it is set in shared_.alarms
-    std::vector<TracedFact> traced_;               ///< a ring
-    std::uint64_t traced_count_ = 0;
+    FactRing trace_;
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
     std::unique_ptr<RolloutHistory> history_;

@@ -115,7 +115,8 @@ TEST_CASE("rollout has an action and a unit", "[cli]") {
     CHECK(line.action == RolloutAction::History);
     CHECK(line.operands == Words{"web"});
     CHECK(line.json);
-    for (auto const* later : {"pause", "resume", "undo"}) {
+    CHECK(read({"rollout", "undo", "web", "-q"}).action == RolloutAction::Undo);
+    for (auto const* later : {"pause", "resume"}) {
         auto const print = refused({"rollout", later, "web"});
         CHECK(print.status == ExitStatus::Failed);
         CHECK(print.text == "holdfast: holdfast rollout " + std::string{later} + " is not supported yet\n");

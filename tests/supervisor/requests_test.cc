@@ -160,7 +160,7 @@ TEST_CASE("sockets, the unit's text, the trace and the version can be looked at"
     CHECK_THAT(test.done("Show", {{"unit", "web"}})["toml"].get<std::string>(),
                ContainsSubstring("timeout_stop = \"30s\""));
     auto const trace = test.done("Trace", {{"unit", "web"}});
-    CHECK(trace["facts"].size() == unit.trace().size() + 1);
+    CHECK(trace["facts"].size() == unit.trace().facts().size() + 1);
     CHECK(trace["dropped"] == 0);
     auto const version = test.done("Version");
     CHECK(version["pid"] == ::getpid());

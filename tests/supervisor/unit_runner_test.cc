@@ -282,20 +282,20 @@ TEST_CASE("a broken unit can still be stopped, and leaves no worker behind", "[s
 TEST_CASE("the trace has the last facts in their order, and says how many it has forgotten", "[supervisor]") {
     Home home;
     auto& unit = home.add("web", service(runs));
-    CHECK(unit.trace().empty());
+    CHECK(unit.trace().facts().empty());
     REQUIRE(home.start(unit).ok);
-    auto const trace = unit.trace();
+    auto const trace = unit.trace().facts();
     REQUIRE(trace.size() == 3);
     CHECK(lifecycle::to_string(trace[0].fact) == "start");
     CHECK(std::holds_alternative<lifecycle::Forked>(trace[1].fact));
     CHECK(std::holds_alternative<lifecycle::Executed>(trace[2].fact));
-    CHECK(unit.forgotten_facts() == 0);
+    CHECK(unit.trace().forgotten() == 0);
 
     for (int i = 0; i < 100; ++i)
         REQUIRE(home.start(unit).ok);
-    auto const full = unit.trace();
+    auto const full = unit.trace().facts();
     CHECK(full.size() == 64);
-    CHECK(unit.forgotten_facts() == 103 - 64);
+    CHECK(unit.trace().forgotten() == 103 - 64);
     for (std::size_t i = 1; i < full.size(); ++i)
         CHECK(full[i - 1].at <= full[i].at);
 }

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/fact_ring.h"
+
+namespace holdfast {
+
+namespace {
+
+constexpr std::size_t most_kept = 64; // per unit
+
+} // namespace
+
+void FactRing::add(lifecycle::Fact const& fact, MonotonicTime now) {
+    if (entries_.size() < most_kept)
+        entries_.push_back({now, fact});
+    else
+        entries_[count_ % most_kept] = {now, fact};
+    ++count_;
+}
+
+std::vector<FactRing::Entry> FactRing::facts() const {
+    auto const oldest =
+        count_ > entries_.size() ? static_cast<std::ptrdiff_t>(count_ % most_kept) : std::ptrdiff_t{0};
+    std::vector<Entry> facts{entries_.begin() + oldest, entries_.end()};
+    facts.insert(facts.end(), entries_.begin(), entries_.begin() + oldest);
+    return facts;
+}
+
+} // namespace holdfast
