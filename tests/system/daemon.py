@@ -243,6 +243,11 @@ class Daemon:
             return now["state"] in states
         return wait_for("%s to be %s" % (unit, " or ".join(states)), there)
 
+    def wait_whole(self, unit):
+        """Until it is active and each of its workers is ready: a pool is active when the first of them is."""
+        self.wait_state(unit, "active")
+        wait_for("every worker of %s to be ready" % unit, lambda: {w["state"] for w in self.workers(unit)} == {"ready"})
+
     # ---- what the kernel says of it ----
 
     def descriptors(self):

@@ -151,7 +151,7 @@ class Story(unittest.TestCase):
         self.children_before = set(children_of(os.getpid()))
 
     def daemon(self, units=None, folder=None, active=True, **more):
-        """Started and ready; `active`: and so is each of the units (or the named ones)."""
+        """Started and ready; `active`: and so is each of the units (or the named ones), with all its workers."""
         where = self.folder if folder is None else os.path.join(self.folder, folder)
         os.makedirs(where, exist_ok=True)
         if more.get("uid") is not None:
@@ -159,7 +159,7 @@ class Story(unittest.TestCase):
         daemon = Daemon(where, units, **more)
         self.daemons.append(daemon)
         for unit in (units or {}) if active is True else active or ():
-            daemon.wait_state(unit, "active")
+            daemon.wait_whole(unit)
         return daemon
 
     def tearDown(self):
