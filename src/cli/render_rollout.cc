@@ -94,7 +94,7 @@ std::string render_rollout(json const& report, Screen const& screen) {
     };
     text += "  whole network namespace: " + counter("listen_overflows") + " listen overflows, " +
             counter("listen_drops") + " listen drops, " + counter("aborted_on_close") + " aborted on close" +
-            migrations(report) + "\n";
+            migrations(report) + " (upper bounds)\n";
     return text;
 }
 

@@ -16,7 +16,7 @@ std::uint32_t to_msec(Duration at) {
 
 } // namespace
 
-void QueueSeries::add(Duration at, std::uint32_t waiting) {
+void LongestWait::add(Duration at, std::uint32_t waiting) {
     if (waiting > 0 && !waits_since_)
         waits_since_ = last_sample_.value_or(at);
     if (waits_since_)
@@ -24,7 +24,9 @@ void QueueSeries::add(Duration at, std::uint32_t waiting) {
     if (waiting == 0)
         waits_since_.reset();
     last_sample_ = at;
+}
 
+void QueueSeries::add(Duration at, std::uint32_t waiting) {
     auto const msec = to_msec(at);
     if (!points_.empty() && points_.back().waiting == waiting)
         return;

@@ -15,14 +15,44 @@ std::uint64_t growth(std::uint64_t before, std::uint64_t after) {
     return after > before ? after - before : 0;
 }
 
-/// Calls `see(Listener, QueueState)` for every listener that is held: the one place that says what is
-/// sampled.
+/// One listener as it is now: its one socket, or the shards of its address.
+struct SeenListener {
+    std::string const& name;
+    ListenAddress address;
+    std::uint32_t limit = 0; ///< of a `reuse_port` socket: of the shards of one bank, since one serves
+    std::vector<QueueState> sockets;
+    [[nodiscard]] std::uint32_t waiting() const {
+        std::uint32_t sum = 0;
+        for (auto const& socket : sockets)
+            sum += socket.waiting;
+        return sum;
+    }
+};
+
+SeenListener look_at(ShardGroup const& group, QueueSnapshot& queues) {
+    SeenListener seen{group.members().front().listener.name, group.bound(), 0, {}};
+    for (auto const& member : group.members()) {
+        if (!member.shard) // the anchor, to which nothing is steered
+            continue;
+        // One that cannot be looked at keeps its place among the others.
+        auto const queue = queues.queue_of(member.listener);
+        seen.sockets.push_back(queue ? *queue : QueueState{});
+        if (member.shard->bank == Bank::Green)
+            seen.limit += seen.sockets.back().limit;
+    }
+    return seen;
+}
+
+/// Calls `see(SeenListener)` for every listener that is held: the one place that says what is sampled.
 template <class See>
 void for_each_queue(SocketCustody const& sockets, See const& see) {
     QueueSnapshot queues;
     for (auto const& held : sockets.held())
         if (auto const queue = queues.queue_of(held))
-            see(held, *queue);
+            see(SeenListener{held.name, held.bound(), queue->limit, {*queue}});
+    if (auto const* const shards = sockets.shards())
+        for (auto const& group : shards->groups())
+            see(look_at(group, queues));
 }
 
 /// Where the report has it; listeners.size() if it came later. They are asked for in the report's order, so
@@ -36,11 +66,31 @@ std::size_t index_of(std::vector<ListenerReport> const& listeners, ListenAddress
     return static_cast<std::size_t>(found - listeners.begin());
 }
 
-void note(ListenerReport& listener, QueueSeries& series, Duration at, QueueState const& queue) {
-    series.add(at, queue.waiting);
-    listener.queue_highest = std::max(listener.queue_highest, queue.waiting);
-    listener.queue_after = queue.waiting;
-    listener.longest_wait = series.longest_wait();
+void note(ListenerReport& report, QueueRecord& record, Duration at, SeenListener const& seen) {
+    auto const waiting = seen.waiting();
+    record.depth.add(at, waiting);
+    report.queue_highest = std::max(report.queue_highest, waiting);
+    report.queue_after = waiting;
+    if (record.sockets.size() < seen.sockets.size()) // a bigger pool
+        record.sockets.resize(seen.sockets.size());
+    for (std::size_t i = 0; i < seen.sockets.size(); ++i) {
+        auto& socket = record.sockets[i];
+        socket.wait.add(at, seen.sockets[i].waiting);
+        report.longest_wait = std::max(report.longest_wait, socket.wait.bound());
+        if (!socket.drops_before)
+            socket.drops_before = seen.sockets[i].drops;
+        if (seen.sockets[i].drops)
+            socket.drops_after = seen.sockets[i].drops;
+    }
+}
+
+/// Nothing where the kernel counts none (unix sockets).
+std::optional<std::uint64_t> drops_of(QueueRecord const& record) {
+    std::optional<std::uint64_t> drops;
+    for (auto const& socket : record.sockets)
+        if (socket.drops_before && socket.drops_after)
+            drops = drops.value_or(0) + growth(*socket.drops_before, *socket.drops_after);
+    return drops;
 }
 
 void note_growth(RolloutReport& report, NetCounters const& before, NetCounters const& after) {
@@ -69,14 +119,13 @@ void RolloutRecords::begin(lifecycle::GenerationId generation, std::string const
         report.previous_generation = static_cast<std::uint32_t>(*previous);
     if (auto counters = read_net_counters())
         record.counters_before = *counters;
-    for_each_queue(sockets, [&](Listener const& held, QueueState const& queue) {
+    for_each_queue(sockets, [&](SeenListener const& seen) {
         auto& listener = report.listeners.emplace_back();
-        listener.name = held.name;
-        listener.address = held.bound();
-        listener.queue_before = queue.waiting;
-        listener.limit = queue.limit;
-        listener.drops = queue.drops; // the count at the beginning, until finish() makes it the growth
-        note(listener, record.series.emplace_back(), Duration{0}, queue);
+        listener.name = seen.name;
+        listener.address = seen.address;
+        listener.queue_before = seen.waiting();
+        listener.limit = seen.limit;
+        note(listener, record.queues.emplace_back(), Duration{0}, seen);
     });
     records_.push_back(std::move(record));
 }
@@ -86,13 +135,12 @@ void RolloutRecords::sample(SocketCustody const& sockets) {
         return;
     auto const now = MonotonicTime::now();
     std::size_t last = 0;
-    for_each_queue(sockets, [&](Listener const& held, QueueState const& queue) {
-        auto const address = held.bound();
+    for_each_queue(sockets, [&](SeenListener const& seen) {
         for (auto& record : records_) {
-            auto const index = index_of(record.report.listeners, address, last);
-            if (index == record.series.size())
+            auto const index = index_of(record.report.listeners, seen.address, last);
+            if (index == record.queues.size())
                 continue; // it came later, or could not be looked at then
-            note(record.report.listeners[index], record.series[index], now - record.began, queue);
+            note(record.report.listeners[index], record.queues[index], now - record.began, seen);
             last = index;
         }
     });
@@ -110,8 +158,6 @@ std::vector<RolloutReport> RolloutRecords::so_far() const {
     for (auto const& record : records_) {
         auto& report = reports.emplace_back(record.report);
         report.lasted = now - record.began;
-        for (auto& listener : report.listeners)
-            listener.drops.reset(); // known at the end
     }
     return reports;
 }
@@ -121,6 +167,11 @@ void RolloutRecords::took_over(lifecycle::GenerationId generation) {
         record->took_over = MonotonicTime::now();
         record->report.ready_after = *record->took_over - record->began;
     }
+}
+
+void RolloutRecords::proved(lifecycle::GenerationId generation) {
+    if (auto* record = find(generation))
+        record->proved = MonotonicTime::now();
 }
 
 void RolloutRecords::killed_at_deadline() {
@@ -142,23 +193,13 @@ std::optional<RolloutRecord> RolloutRecords::finish(lifecycle::GenerationId gene
     auto const now = MonotonicTime::now();
     report.lasted = record.timeline.length = now - record.began;
     if (verdict == Verdict::Done && record.took_over && report.previous_generation)
-        report.drained_after = now - *record.took_over;
-    for (auto& series : record.series)
-        if (record.timeline.queues.size() < RolloutTimeline::most_queues)
-            record.timeline.queues.push_back(series.take_points());
-    record.series.clear();
-    std::vector<std::optional<std::uint64_t>> before;
-    for (auto& listener : report.listeners)
-        before.push_back(std::exchange(listener.drops, std::nullopt));
-    std::size_t last = 0;
-    for_each_queue(sockets, [&](Listener const& held, QueueState const& queue) {
-        auto const index = index_of(report.listeners, held.bound(), last);
-        if (index == before.size())
-            return;
-        if (before[index] && queue.drops)
-            report.listeners[index].drops = growth(*before[index], *queue.drops);
-        last = index;
-    });
+        report.drained_after = now - record.proved.value_or(*record.took_over);
+    for (std::size_t i = 0; i < record.queues.size(); ++i) {
+        report.listeners[i].drops = drops_of(record.queues[i]);
+        if (i < RolloutTimeline::most_queues)
+            record.timeline.queues.push_back(record.queues[i].depth.take_points());
+    }
+    record.queues.clear();
     if (auto const after = read_net_counters(); after && record.counters_before)
         note_growth(report, *record.counters_before, *after);
     return record;

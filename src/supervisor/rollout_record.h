@@ -24,13 +24,26 @@ struct Release {
     std::shared_ptr<PinnedProgram const> program; ///< null: what is at its path
 };
 
+/// What is measured of one listener while the rollout runs. A `reuse_port` one is several sockets: its depth
+/// is that of all together, and each has waits and drops of its own.
+struct QueueRecord {
+    struct Socket {
+        LongestWait wait;
+        std::optional<std::uint64_t> drops_before; ///< the kernel's count at the first sample
+        std::optional<std::uint64_t> drops_after;  ///< and at the last
+    };
+    QueueSeries depth;
+    std::vector<Socket> sockets; ///< in the order that ShardGroup::members() has them, without the anchor
+};
+
 struct RolloutRecord {
     lifecycle::GenerationId generation{};
     MonotonicTime began;
     std::optional<MonotonicTime> took_over;
+    std::optional<MonotonicTime> proved; ///< the old generation was told to go then, not at the take-over
     RolloutReport report;
     RolloutTimeline timeline;
-    std::vector<QueueSeries> series; ///< as report.listeners
+    std::vector<QueueRecord> queues; ///< as report.listeners
     std::optional<NetCounters> counters_before;
     std::vector<WishAnswer> answers;
     std::vector<WishAnswer> undoers;              ///< they wait for the way back
@@ -52,6 +65,7 @@ public:
     /// What has become of the workers.
     void observe(lifecycle::UnitState const& state);
     void took_over(lifecycle::GenerationId generation);
+    void proved(lifecycle::GenerationId generation);
     void killed_at_deadline();
     /// The record leaves the set, its report completed. Nothing when no such rollout is under way.
     [[nodiscard]] std::optional<RolloutRecord> finish(lifecycle::GenerationId generation, Verdict verdict,

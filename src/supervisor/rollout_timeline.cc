@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/rollout_timeline.h"
 
+#include <algorithm>
+
 namespace holdfast {
 
 using namespace lifecycle;
 
 namespace {
 
-LanePhase phase_of_lane(Worker const& worker) {
+bool is_parked(UnitState const& state, GenerationId id) {
+    return std::any_of(state.generations.begin(), state.generations.end(), [&](Generation const& generation) {
+        return generation.id == id && generation.role == Role::Parked;
+    });
+}
+
+LanePhase phase_of_lane(UnitState const& state, Worker const& worker) {
     switch (worker.phase) {
     case WorkerPhase::Starting:
         return LanePhase::Booting;
     case WorkerPhase::Ready:
-        return LanePhase::Ready;
+        return is_parked(state, worker.generation) ? LanePhase::Parked : LanePhase::Ready;
     case WorkerPhase::Draining:
         return LanePhase::Draining;
     case WorkerPhase::Killed:
@@ -35,11 +43,11 @@ void observe(RolloutTimeline& timeline, UnitState const& state, Duration at) {
         for (; lane != timeline.lanes.end() && lane->worker < worker.id; ++lane)
             note(*lane, LanePhase::Gone, at);
         if (lane != timeline.lanes.end()) {
-            note(*lane, phase_of_lane(worker), at);
+            note(*lane, phase_of_lane(state, worker), at);
             ++lane;
         } else if (timeline.lanes.size() < RolloutTimeline::most_lanes) {
             timeline.lanes.push_back(
-                {worker.id, worker.generation, worker.slot, {{at, phase_of_lane(worker)}}});
+                {worker.id, worker.generation, worker.slot, {{at, phase_of_lane(state, worker)}}});
             lane = timeline.lanes.end();
         } else {
             break;

@@ -12,11 +12,11 @@
 namespace holdfast {
 
 /// What a worker is to somebody who looks at a picture.
-enum class LanePhase : std::uint8_t { Booting, Ready, Draining, Killed, Gone };
+enum class LanePhase : std::uint8_t { Booting, Ready, Parked, Draining, Killed, Gone };
 constexpr auto enum_table(LanePhase) {
     return std::array{EnumName{LanePhase::Booting, "booting"}, EnumName{LanePhase::Ready, "ready"},
-                      EnumName{LanePhase::Draining, "draining"}, EnumName{LanePhase::Killed, "killed"},
-                      EnumName{LanePhase::Gone, "gone"}};
+                      EnumName{LanePhase::Parked, "parked"},   EnumName{LanePhase::Draining, "draining"},
+                      EnumName{LanePhase::Killed, "killed"},   EnumName{LanePhase::Gone, "gone"}};
 }
 
 struct LaneChange {

@@ -54,6 +54,7 @@ public:
     [[nodiscard]] bool is_at_rest_or(Shard shard, MonotonicTime deadline,
                                      std::function<void(std::uint32_t)> rested);
 
+    [[nodiscard]] std::vector<ShardGroup> const& groups() const { return groups_; }
     template <class Visit>
     void each_listener(Visit visit) const {
         for (auto const& group : groups_)

@@ -79,6 +79,14 @@ constexpr Meaning const& meaning_of(Happening happening) {
     return meanings.front();
 }
 
+/// Why a worker that is probed may not have been ready in time.
+std::string last_probe_text(std::vector<std::unique_ptr<RunningWorker>> const& workers, WorkerId id) {
+    for (auto const& worker : workers)
+        if (worker->process.id() == number_of(id) && worker->prober && !worker->prober->why().empty())
+            return "; " + worker->prober->why();
+    return {};
+}
+
 } // namespace
 
 std::string UnitRunner::ending_text(WorkerId id) const {
@@ -101,7 +109,8 @@ std::string UnitRunner::reason(Report const& report) const {
     case Cause::StartDeadline: {
         auto const spec = generation_spec(report.generation);
         return text(report.worker) + " was not ready within " +
-               (spec ? to_string(spec->service.timeout_start) + " (timeout_start)" : "its time");
+               (spec ? to_string(spec->service.timeout_start) + " (timeout_start)" : "its time") +
+               last_probe_text(workers_, report.worker);
     }
     case Cause::ExitedSoon:
         return text(report.worker) + " was ready and ended: " + ending_text(report.worker);
@@ -231,6 +240,8 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     else if (report.happening == Happening::TookOver || report.happening == Happening::Proved) {
         if (report.happening == Happening::TookOver)
             underway().rollouts.took_over(report.generation);
+        else
+            underway().rollouts.proved(report.generation);
         if (!report.until) { // on probation the old generation keeps all that it would serve again
             if (auto const* const record = underway().rollouts.find(report.generation))
                 keep_former(*record);

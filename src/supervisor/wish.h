@@ -24,7 +24,7 @@ struct ListenerReport {
     std::uint32_t queue_after = 0;
     std::uint32_t limit = 0;
     std::optional<std::uint64_t> drops;   ///< during the rollout
-    std::optional<Duration> longest_wait; ///< an upper bound, see QueueSeries
+    std::optional<Duration> longest_wait; ///< an upper bound, see LongestWait
 };
 
 enum class Verdict { UnderWay, Done, Failed, Superseded, Stopped };

@@ -159,7 +159,7 @@ TEST_CASE("a restart ends with what the kernel says it did", "[cli]") {
           "deadline\n"
           "  SOCKET  ADDRESS     QUEUE BEFORE  HIGHEST  AFTER  LIMIT  DROPS  LONGEST WAIT\n"
           "  http    0.0.0.0:80             0       12      1   4096      0       ≤ 480ms\n"
-          "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close\n");
+          "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close (upper bounds)\n");
 }
 
 TEST_CASE("a report is led by its unit and its time, and ends with its reason", "[cli]") {
@@ -169,7 +169,7 @@ TEST_CASE("a report is led by its unit and its time, and ends with its reason", 
     given["migrated"] = 2;
     auto const text = render_report(given, pipe_screen);
     CHECK(text.find("web: rollout of 2026-11-21T05:31:00.123Z, 4.6s long\n  generation 8 after 7") == 0);
-    CHECK_THAT(text, ContainsSubstring("aborted on close, 2 migrated, 0 not migrated\n"));
+    CHECK_THAT(text, ContainsSubstring("aborted on close, 2 migrated, 0 not migrated (upper bounds)\n"));
     CHECK(text.ends_with("  3 more listeners had shorter queues\n  why\n"));
 }
 

@@ -82,6 +82,76 @@ TEST_CASE("a report says how deep the queue was before, at most and after", "[su
     CHECK(!test.records.has(GenerationId{2}));
 }
 
+TEST_CASE("the shards of an address are one listener of the report", "[supervisor]") {
+    OneUnit unit;
+    auto const spec = unit_of("web", tcp_socket("http", 0) + "reuse_port = true\nnon_blocking = true\n" +
+                                         service(runs, "workers = 3\n"));
+    SocketCustody sockets{unit.shared, 1, spec};
+    REQUIRE(sockets.hold(spec, {}));
+    auto const& group = sockets.shards()->groups().front();
+    RolloutRecords records;
+    std::vector<UniqueFd> clients;
+    clients.push_back(connect_to(group.bound().port));
+    records.begin(GenerationId{2}, "web", Strategy::Overlap, GenerationId{1}, sockets, {});
+    for (int i = 0; i < 29; ++i)
+        clients.push_back(connect_to(group.bound().port));
+    records.sample(sockets);
+    for (auto const& member : group.members())
+        while (UniqueFd{::accept4(member.listener.fd.raw(), nullptr, nullptr, SOCK_CLOEXEC)}.is_open()) {
+        }
+    auto const record = records.finish(GenerationId{2}, Verdict::Done, "", sockets);
+    REQUIRE(record);
+    REQUIRE(record->report.listeners.size() == 1);
+    auto const& listener = record->report.listeners.front();
+    CHECK(listener.name == "http");
+    CHECK(listener.address == group.bound());
+    CHECK(listener.queue_before == 1);
+    CHECK(listener.queue_highest == 30);
+    CHECK(listener.queue_after == 0);
+    CHECK(listener.limit == 3 * 64); // one bank serves
+    CHECK(listener.drops == 0U);
+    REQUIRE(listener.longest_wait);
+    CHECK(*listener.longest_wait <= record->report.lasted);
+    REQUIRE(record->timeline.queues.size() == 1);
+    CHECK(record->timeline.queues.front().back().waiting == 0);
+}
+
+TEST_CASE("a wait is one of one shard, and drops are those of all", "[supervisor]") {
+    // Of two shards that were seen in use in turn nobody waited all the while, though the sum was never 0.
+    OneUnit unit;
+    auto const spec = unit_of("web", tcp_socket("http", 0) + "reuse_port = true\nnon_blocking = true\n" +
+                                         service(runs, "workers = 2\n"));
+    SocketCustody sockets{unit.shared, 1, spec};
+    REQUIRE(sockets.hold(spec, {}));
+    auto* const shards = sockets.shards();
+    auto const port = shards->groups().front().bound().port;
+    RolloutRecords records;
+    records.begin(GenerationId{2}, "web", Strategy::Overlap, GenerationId{1}, sockets, {});
+    std::vector<UniqueFd> clients;
+    auto const begun = MonotonicTime::now();
+    MonotonicTime last = begun;
+    Duration longest_turn{};
+    for (std::uint16_t turn = 0; turn < 6; ++turn) {
+        Shard const now{static_cast<std::uint16_t>(turn % 2), Bank::Green};
+        shards->steer(Shares{{now, whole}});
+        clients.push_back(connect_to(port));
+        for (auto const& member : shards->groups().front().members())
+            if (member.shard && *member.shard != now)
+                while (
+                    UniqueFd{::accept4(member.listener.fd.raw(), nullptr, nullptr, SOCK_CLOEXEC)}.is_open()) {
+                }
+        REQUIRE(unit.until([&] { return MonotonicTime::now() - last > std::chrono::milliseconds{5}; }));
+        records.sample(sockets);
+        longest_turn = std::max(longest_turn, MonotonicTime::now() - last);
+        last = MonotonicTime::now();
+    }
+    auto const& listener = records.so_far().front().listeners.front();
+    REQUIRE(listener.longest_wait);
+    // From the look before to the look after: two turns.
+    CHECK(*listener.longest_wait <= 2 * longest_turn + std::chrono::milliseconds{5});
+    CHECK(*listener.longest_wait < last - begun);
+}
+
 TEST_CASE("rollouts that overlap have a record each", "[supervisor]") {
     Rollouts test;
     test.begin(2, 1);

@@ -102,12 +102,32 @@ class Report(Story):
             self.assertEqual(phases[1, slot], ["ready", "draining", "gone"])
             self.assertEqual(phases[2, slot], ["booting", "ready"])
 
+    def test_shards_are_one_listener_of_the_report_and_who_is_kept_for_a_roll_back_is_parked(self):
+        daemon = self.daemon({"web": web(workers=2, socket_more={"reuse_port": True}, rollout={"probation": "300ms"})})
+        load = self.load(daemon.port("web"), seconds=1)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        self.assert_clean(load.finish(), least=100)
+        answer = daemon.call("Report", unit="web")
+        listener, = answer["report"]["listeners"]
+        self.assertEqual((listener["name"], listener["drops"]), ("http", 0))
+        one = next(s["limit"] for s in daemon.sockets("web"))
+        self.assertEqual(listener["limit"], 2 * one)
+        self.assertGreaterEqual(listener["queue_highest"], listener["queue_before"])
+        self.assertEqual(len(answer["timeline"]["queues"]), 1)
+        lanes = [[p["phase"] for p in lane["phases"]] for lane in answer["timeline"]["lanes"] if lane["generation"] == 1]
+        self.assertEqual(lanes, [["ready", "parked", "draining", "gone"]] * 2)
+        # The old ones are told to go when the probation is over: that is no part of their draining.
+        self.assertLess(answer["report"]["drained_usec"], answer["report"]["lasted_usec"] - 300e3)
+        self.assert_is_a_picture_of(daemon, 4)
+
     def assert_is_a_picture_of(self, daemon, lanes):
         file = os.path.join(self.folder, "timeline.svg")
         self.assert_says(daemon.run("timeline", "web", "--svg", file), 0)
         drawn = xml.etree.ElementTree.parse(file).getroot()
         groups = [group.get("class") for group in drawn.iter("{http://www.w3.org/2000/svg}g")]
         self.assertEqual((groups.count("lane"), groups.count("queue")), (lanes, 1))
+        self.assert_says(daemon.run("report", "web"), 0, "ready after", "drained after", "done", "listen overflows", "listen drops",
+                         "aborted on close", "upper bounds")
         self.assert_says(daemon.run("timeline", "web", "--svg", os.path.join(self.folder, "no", "such")), 1, "No such file")
         self.assert_says(daemon.run("timeline", "web"), 2, "--svg")
 
