@@ -34,6 +34,7 @@ To misbehave:
   --crash-after 2s     exit 70 in the midst of work
   --never-ready        start, never serve
   --unhealthy          answer 500 on /healthz
+  --unhealthy-if FILE  the same, while FILE exists
   --ignore-term        do not go when asked
 Paths: /  /healthz  /slow?ms=N  /size?bytes=N
 )";
@@ -111,6 +112,8 @@ Arguments read_arguments(int argc, char** argv) {
             a.never_ready = true;
         else if (flag == "--unhealthy")
             a.server.unhealthy = true;
+        else if (flag == "--unhealthy-if")
+            a.server.unhealthy_if = value();
         else if (flag == "--ignore-term")
             a.server.ignore_term = true;
         else if (flag == "--help") {

@@ -357,7 +357,7 @@ bool Server::answer_next(Connection& c) {
         arm(c, std::chrono::milliseconds{delay});
     } else if (path == "/size") {
         respond(c, "200 OK", "", bytes);
-    } else if (path == "/healthz" && options_.unhealthy) {
+    } else if (path == "/healthz" && is_unhealthy()) {
         respond(c, "500 Internal Server Error", "not well\n");
     } else if (path == "/" || path == "/healthz") {
         respond(c, "200 OK", path == "/" ? options_.identity : "ok\n");
@@ -365,6 +365,11 @@ bool Server::answer_next(Connection& c) {
         respond(c, "404 Not Found", "not found\n");
     }
     return true;
+}
+
+bool Server::is_unhealthy() const {
+    auto const& file = options_.unhealthy_if;
+    return options_.unhealthy || (!file.empty() && ::access(file.c_str(), F_OK) == 0);
 }
 
 void Server::respond(Connection& c, char const* status, std::string const& text, std::uint64_t filler) {

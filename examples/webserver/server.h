@@ -23,6 +23,7 @@ struct Options {
     std::chrono::milliseconds crash_after{}; ///< 0: never
     bool ignore_term = false;
     bool unhealthy = false;
+    std::string unhealthy_if; ///< a file that makes it unhealthy while it exists
 };
 
 class Server {
@@ -69,6 +70,7 @@ private:
     void pause_accepting();
     void drain();
     [[nodiscard]] bool is_done() const;
+    [[nodiscard]] bool is_unhealthy() const;
     [[nodiscard]] int wait_time() const;
     void run_due_timers();
 
