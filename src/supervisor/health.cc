@@ -2,6 +2,7 @@
 // What a UnitRunner does about [health]: each worker has a listener of its own and somebody who probes it,
 // from its execution until it goes.
 #include "supervisor/unit_runner.h"
+#include "worker/core_file.h"
 
 #include <algorithm>
 
@@ -31,9 +32,11 @@ void UnitRunner::hear_probe(WorkerId id, bool passed) {
         return;
     if (passed)
         return happen(ProbePassed{id});
+    auto* const worker = find(id);
+    if (is_dumping_core(worker->process.pid()))
+        return hear_core_dump(worker->process.pid());
     auto& known = underway().unhealthy;
     std::erase_if(known, [&](Ending const& one) { return one.worker == id; });
-    auto const* const worker = find(id);
     known.push_back({id, worker->process.pid(), worker->prober->why()});
     happen(ProbeFailed{id});
 }

@@ -34,4 +34,12 @@ struct RunningWorker {
     WorkerProcess process;
 };
 
+/// What it cost that nobody told us of the dump of a worker that has ended: "; its place was empty for …", or
+/// nothing where there was none, or that cannot be known.
+[[nodiscard]] std::string dump_cost(RunningWorker const& worker, ExitStatus status);
+/// What comes before how it ended: it missed its watchdog, or nothing.
+[[nodiscard]] inline char const* missed_text(RunningWorker const& worker) {
+    return worker.watchdog.is_missed() ? "did not say WATCHDOG=1 in time, and was " : "";
+}
+
 } // namespace holdfast

@@ -48,8 +48,10 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
 UnitRunner::~UnitRunner() {
     while (!workers_.empty())
         forget(workers_.back()->process);
-    while (!dumping_.empty())
+    while (!dumping_.empty()) { // they hold our listeners, and nobody will wait for them
+        dumping_.back()->process.kill_group();
         forget(dumping_.back()->process);
+    }
     shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
 }
@@ -239,12 +241,12 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
 
 void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     shared_.loop.set_owner(number_);
-    if (forget_dumped(worker))
+    if (forget_dumped(worker, status))
         return;
     auto const id = static_cast<WorkerId>(worker.id());
-    auto const* const missed =
-        find(id)->watchdog.is_missed() ? "did not say WATCHDOG=1 in time, and was " : "";
-    underway().endings.push_back({id, worker.pid(), missed + to_string(status)});
+    auto const& running = *find(id);
+    underway().endings.push_back(
+        {id, worker.pid(), missed_text(running) + to_string(status) + dump_cost(running, status)});
     forget(worker);
     sockets_.mend([this](Listener const& listener) { tell_renewed(listener); });
     happen(Exited{id, kind_of(status)});

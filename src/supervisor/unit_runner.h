@@ -137,7 +137,8 @@ private:
     void arm_timer();
     void forget(WorkerProcess const& worker);
     void replace_dumping(lifecycle::WorkerId id);
-    [[nodiscard]] bool forget_dumped(WorkerProcess const& worker);
+    void look_for_dump(RunningWorker& worker);
+    [[nodiscard]] bool forget_dumped(WorkerProcess const& worker, ExitStatus status);
     /// Holds the file that the worker's generation runs, from its first worker on.
     void pin_program(WorkerProcess const& worker);
     [[nodiscard]] std::shared_ptr<PinnedProgram const> pinned_program(lifecycle::GenerationId id) const;

@@ -4,12 +4,20 @@
 #include "supervisor/watchdog.h"
 
 #include "supervisor/unit_runner.h"
+#include "worker/core_file.h"
 
 #include <algorithm>
 
 namespace holdfast {
 
 using namespace lifecycle;
+
+namespace {
+
+/// From the signal on; what has begun later is waited for.
+constexpr Duration time_to_begin_dump = std::chrono::milliseconds{50};
+
+} // namespace
 
 void UnitRunner::hear_watchdog(RunningWorker& worker, NotifyMessage const& message) {
     auto const now = MonotonicTime::now();
@@ -49,9 +57,18 @@ void UnitRunner::ring_watchdogs(MonotonicTime now) {
 void UnitRunner::miss_watchdog(RunningWorker& worker, MonotonicTime now) {
     auto const& service = worker.spec->service;
     end_watches(worker);
+    if (is_dumping_core(worker.process.pid())) // which is why
+        return hear_core_dump(worker.process.pid());
     worker.watchdog.miss(now + service.timeout_stop);
     // A failure means that it is dead already; its death is about to be told.
     (void)worker.process.send(service.watchdog_signal);
+    // SIGABRT makes it dump core, and its slot is not to wait for that.
+    worker.dump_grace =
+        shared_.loop.at(now + time_to_begin_dump, [this, id = static_cast<WorkerId>(worker.process.id())] {
+            shared_.loop.set_owner(number_);
+            if (auto* const found = find(id))
+                look_for_dump(*found);
+        });
     happen(WatchdogMissed{static_cast<WorkerId>(worker.process.id())});
 }
 

@@ -18,8 +18,9 @@ namespace holdfast {
 class CoreDumpWatch {
 public:
     /// `began` gets the process id, before its core is written; it may be told twice, or too late, or (where
-    /// the kernel had no memory) not at all. Errors: EPERM without CAP_NET_ADMIN; ENOTSUP in a pid namespace
-    /// of its own, where the numbers are not ours; EPROTONOSUPPORT without CONFIG_CONNECTOR. Nothing but
+    /// the kernel had no memory) not at all. Errors: EPERM without CAP_NET_ADMIN before Linux 6.6; ENOTSUP in
+    /// a pid namespace of its own, where the numbers are not ours; ECONNREFUSED in a network namespace of its
+    /// own; EPROTONOSUPPORT without CONFIG_CONNECTOR. Nothing but
     /// dumps wakes us: the socket has a filter. NETLINK_CONNECTOR, netlink(7); PROC_EVENT_COREDUMP, Linux
     /// 3.10.
     [[nodiscard]] static Result<std::unique_ptr<CoreDumpWatch>> open(EventLoop& loop,

@@ -3,29 +3,40 @@
 import os
 import re
 import signal
+import subprocess
+import time
 
-from harness import Story, http_get, main, wait_for, web
+from harness import FACTOR, Story, http_get, is_root, main, toml, wait_ended, wait_for, web
 
 
 class CoreDump(Story):
-    SIZE = 600 << 20
+    SIZE = 200 << 20
 
-    def large(self):
+    def large(self, wrapper=(), health=None, **service):
         """A daemon with one worker that holds SIZE bytes, and the folder where it dumps core."""
+        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+            if not re.fullmatch(r"core(\.%p)?", file.read().strip()):
+                self.skip("core_pattern puts cores elsewhere")
         script = os.path.join(self.folder, "large.py")
         with open(script, "w", encoding="utf-8") as file:
             file.write(LARGE % self.SIZE)
         cores = os.path.join(self.folder, "cores")
         os.mkdir(cores)
-        unit = web(type="notify", working_directory=cores, limits={"core": "infinity"})
+        unit = web(type="notify", working_directory=cores, limits={"core": "infinity"}, **service)
         unit = re.sub(r"exec_start = .*", 'exec_start = ["/usr/bin/python3", "%s"]' % script, unit)
-        return self.daemon({"web": unit}), cores
+        if health:
+            unit += "[health]\n" + "\n".join("%s = %s" % (key, toml(value)) for key, value in health.items()) + "\n"
+        return self.daemon({"web": unit}, wrapper=wrapper), cores
+
+    def untold(self):
+        """A wrapper of holdfastd in which it hears of no dump: the kernel tells of them in the first network namespace only."""
+        options = "-n" if is_root() else "-Urn"
+        if subprocess.run(["unshare", options, "ip", "link", "set", "lo", "up"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            self.skip("no network namespace to be had")
+        return ["unshare", options, "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]
 
     def test_the_replacement_serves_before_the_core_is_written(self):
-        self.needs_root("the process connector needs CAP_NET_ADMIN")
-        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
-            if not re.fullmatch(r"core(\.%p)?", file.read().strip()):
-                self.skip("core_pattern puts cores elsewhere")
+        self.needs_root("the process connector needs CAP_NET_ADMIN before Linux 6.6")
         if os.stat("/proc/self/ns/pid").st_ino != 0xeffffffc:
             self.skip("a pid namespace of its own: the process connector speaks of the first one")
         daemon, cores = self.large()
@@ -35,12 +46,55 @@ class CoreDump(Story):
         ready = daemon.wait_event("worker-ready", where=lambda event: event["pid"] != first)
         written = daemon.wait_event("core-written")
         self.assertLess(ready["monotonic_usec"], written["monotonic_usec"])
-        self.assertIn("to dump its core", written["text"])
+        self.assertRegex(written["text"], r"to dump its core of \d{3} MiB")
         self.assertEqual(written["pid"], first)
         self.assertGreater(sum(os.stat(os.path.join(cores, name)).st_size for name in os.listdir(cores) if name != "first"), self.SIZE)
         self.assertEqual(http_get(daemon.port("web"))[1], "%d\n" % daemon.pid_of("web"))
         died = daemon.wait_event("worker-died")
         self.assertIn("its core is being written", died["text"])
+
+    def test_where_nobody_tells_of_the_dump_its_cost_is_said(self):
+        daemon, _ = self.large(self.untold())
+        first = daemon.pid_of("web")
+        began = time.monotonic()
+        os.kill(first, signal.SIGSEGV)
+        died = daemon.wait_event("worker-died")
+        took = died["monotonic_usec"] / 1e6 - began
+        said = re.search(r"SIGSEGV \(core dumped\); its place was empty for (\S+) while its core of (\d+) MiB was written", died["text"])
+        self.assertTrue(said, died["text"])
+        self.assertGreater(int(said[2]) << 20, self.SIZE)
+        # From the birth of the file, which the file system knows to a few ms; making and killing it took no time.
+        empty = float(said[1].removesuffix("ms")) / 1e3 if said[1].endswith("ms") else float(said[1].removesuffix("s"))
+        self.assertLessEqual(empty, took + 0.05)
+        self.assertGreater(empty, took / 2)
+        daemon.wait_event("worker-ready", since=died["number"])
+
+    def replaced_while_it_dumps(self, daemon):
+        """By whatever made us look at it."""
+        died = daemon.wait_event("worker-died")
+        ready = daemon.wait_event("worker-ready", where=lambda event: event["pid"] != died["pid"])
+        written = daemon.wait_event("core-written", where=lambda event: event["pid"] == died["pid"])
+        self.assertLess(ready["monotonic_usec"], written["monotonic_usec"])
+        return died
+
+    def test_a_failed_probe_finds_a_dump_that_nobody_told_of(self):
+        health = {"http": "/", "interval": "10ms", "timeout": "100ms", "failures": 1}
+        daemon, _ = self.large(self.untold(), health=health)
+        os.kill(daemon.pid_of("web"), signal.SIGSEGV)
+        self.assertIn("its core is being written", self.replaced_while_it_dumps(daemon)["text"])
+
+    def test_one_that_dumps_core_for_its_watchdog_is_replaced_meanwhile(self):
+        daemon, _ = self.large(self.untold(), watchdog="%dms" % (500 * FACTOR), restart="on-watchdog")
+        self.assertIn("did not say WATCHDOG=1", self.replaced_while_it_dumps(daemon)["text"])
+
+    def test_a_dump_does_not_outlive_the_supervisor(self):
+        """It held the listeners, and nobody waited for it."""
+        daemon, _ = self.large(self.untold(), health={"http": "/", "interval": "10ms", "timeout": "100ms", "failures": 1})
+        first = daemon.pid_of("web")
+        os.kill(first, signal.SIGSEGV)
+        daemon.wait_event("worker-died")
+        self.assertEqual(daemon.end(), 0)
+        wait_ended(first)
 
     def test_one_that_dumps_nothing_is_told_with_its_signal(self):
         daemon = self.daemon({"web": web(limits={"core": 0})})
@@ -59,10 +113,10 @@ open("first", "w").close()
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
     notify.connect(os.environ["NOTIFY_SOCKET"])
     notify.send(b"READY=1")
-listener = socket.socket(fileno=3)
-while select.select([listener], [], []):
+listeners = [socket.socket(fileno=3 + i) for i in range(int(os.environ["LISTEN_FDS"]))]
+while True:
     try:
-        connection, _ = listener.accept()
+        connection, _ = select.select(listeners, [], [])[0][0].accept()
     except BlockingIOError:
         continue
     with connection:
