@@ -69,9 +69,9 @@ class Bench:
 
 
 class Holdfastd:
-    """A supervisor of our own on the units given as {name: text}."""
+    """A supervisor of our own on the units given as {name: text}; `wrapper`: the command that executes it."""
 
-    def __init__(self, bench, units):
+    def __init__(self, bench, units, wrapper=()):
         self.bench = bench
         self.folder = tempfile.mkdtemp(dir=bench.folder)
         self.units = os.path.join(self.folder, "units")
@@ -87,7 +87,7 @@ class Holdfastd:
             notify.settimeout(60)
             begin = time.monotonic()
             self.process = subprocess.Popen(
-                [bench.program("holdfastd"), "--foreground", "--unit-dir", self.units, "--runtime-dir", self.runtime],
+                [*wrapper, bench.program("holdfastd"), "--foreground", "--unit-dir", self.units, "--runtime-dir", self.runtime],
                 stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env={**os.environ, "NOTIFY_SOCKET": notify_path})
             try:
                 while not notify.recv(4096).startswith(b"READY=1"):

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import time
 
-from harness import FACTOR, Story, http_get, is_root, main, toml, wait_ended, wait_for, web
+from harness import FACTOR, HERE, PYTHON, Story, http_get, is_root, main, toml, wait_ended, wait_for, web
+
+
+LARGE = os.path.join(HERE, "large_worker.py")
 
 
 class CoreDump(Story):
@@ -17,13 +20,10 @@ class CoreDump(Story):
         with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
             if not re.fullmatch(r"core(\.%p)?", file.read().strip()):
                 self.skip("core_pattern puts cores elsewhere")
-        script = os.path.join(self.folder, "large.py")
-        with open(script, "w", encoding="utf-8") as file:
-            file.write(LARGE % self.SIZE)
         cores = os.path.join(self.folder, "cores")
         os.mkdir(cores)
         unit = web(type="notify", working_directory=cores, limits={"core": "infinity"}, **service)
-        unit = re.sub(r"exec_start = .*", 'exec_start = ["/usr/bin/python3", "%s"]' % script, unit)
+        unit = re.sub(r"exec_start = .*", 'exec_start = ["%s", "%s", "%d"]' % (PYTHON, LARGE, self.SIZE), unit)
         if health:
             unit += "[health]\n" + "\n".join("%s = %s" % (key, toml(value)) for key, value in health.items()) + "\n"
         return self.daemon({"web": unit}, wrapper=wrapper), cores
@@ -104,26 +104,6 @@ class CoreDump(Story):
         self.assertIn("SIGABRT", died["text"])
         wait_for("another worker", lambda: [w["state"] for w in daemon.workers("web") if w["pid"] != first] == ["ready"])
 
-
-LARGE = '''
-import os, select, socket
-# Only the first is large: its successor is to be up in no time.
-memory = b"" if os.path.exists("first") else b"x" * %d
-open("first", "w").close()
-with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-    notify.connect(os.environ["NOTIFY_SOCKET"])
-    notify.send(b"READY=1")
-listeners = [socket.socket(fileno=3 + i) for i in range(int(os.environ["LISTEN_FDS"]))]
-while True:
-    try:
-        connection, _ = select.select(listeners, [], [])[0][0].accept()
-    except BlockingIOError:
-        continue
-    with connection:
-        connection.recv(4096)
-        body = b"%%d\\n" %% os.getpid()
-        connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %%d\\r\\nConnection: close\\r\\n\\r\\n%%s" %% (len(body), body))
-'''
 
 if __name__ == "__main__":
     main()
