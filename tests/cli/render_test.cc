@@ -153,13 +153,14 @@ TEST_CASE("progress is stamped with the time since the command", "[cli]") {
 
 TEST_CASE("a restart ends with what the kernel says it did", "[cli]") {
     json const result{{"event", nullptr}, {"ok", true}, {"message", "restarted"}, {"report", report()}};
-    CHECK(render_result("web", result, pipe_screen) ==
-          "web: restarted\n"
-          "  generation 8 after 7, overlap: done, ready after 1.2s, drained after 3.4s, 0 killed at the "
-          "deadline\n"
-          "  SOCKET  ADDRESS     QUEUE BEFORE  HIGHEST  AFTER  LIMIT  DROPS  LONGEST WAIT\n"
-          "  http    0.0.0.0:80             0       12      1   4096      0       ≤ 480ms\n"
-          "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close (upper bounds)\n");
+    CHECK(
+        render_result("web", result, pipe_screen) ==
+        "web: restarted\n"
+        "  generation 8 after 7, overlap: done, ready after 1.2s, drained after 3.4s, 0 killed at the "
+        "deadline\n"
+        "  SOCKET  ADDRESS     QUEUE BEFORE  HIGHEST  AFTER  LIMIT  DROPS  LONGEST WAIT\n"
+        "  http    0.0.0.0:80             0       12      1   4096      0       ≤ 480ms\n"
+        "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close (upper bounds)\n");
 }
 
 TEST_CASE("a report is led by its unit and its time, and ends with its reason", "[cli]") {
