@@ -13,7 +13,7 @@ LARGE = os.path.join(HERE, "large_worker.py")
 
 
 class CoreDump(Story):
-    SIZE = 200 << 20
+    SIZE = 200 << 20  # a second of writing, against 100 ms of booting
 
     def large(self, wrapper=(), health=None, **service):
         """A daemon with one worker that holds SIZE bytes, and the folder where it dumps core."""
@@ -77,10 +77,22 @@ class CoreDump(Story):
         self.assertLess(ready["monotonic_usec"], written["monotonic_usec"])
         return died
 
+    def probed(self):
+        """A daemon that nobody tells of dumps, whose probes fail of the worker whose pid is in the file self.ill."""
+        self.ill = os.path.join(self.folder, "ill")
+        probe = "test \"$HOLDFAST_PROBE_PID\" != \"$(cat %s 2>/dev/null)\"" % self.ill
+        daemon, _ = self.large(self.untold(), health={"exec": ["/bin/sh", "-c", probe], "interval": "50ms", "timeout": "%ds" % (5 * FACTOR),
+                                                      "failures": 1})
+        return daemon
+
+    def dump(self, pid):
+        os.kill(pid, signal.SIGSEGV)
+        with open(self.ill, "w", encoding="ascii") as file:
+            file.write("%d" % pid)
+
     def test_a_failed_probe_finds_a_dump_that_nobody_told_of(self):
-        health = {"http": "/", "interval": "10ms", "timeout": "100ms", "failures": 1}
-        daemon, _ = self.large(self.untold(), health=health)
-        os.kill(daemon.pid_of("web"), signal.SIGSEGV)
+        daemon = self.probed()
+        self.dump(daemon.pid_of("web"))
         self.assertIn("its core is being written", self.replaced_while_it_dumps(daemon)["text"])
 
     def test_one_that_dumps_core_for_its_watchdog_is_replaced_meanwhile(self):
@@ -89,9 +101,9 @@ class CoreDump(Story):
 
     def test_a_dump_does_not_outlive_the_supervisor(self):
         """It held the listeners, and nobody waited for it."""
-        daemon, _ = self.large(self.untold(), health={"http": "/", "interval": "10ms", "timeout": "100ms", "failures": 1})
+        daemon = self.probed()
         first = daemon.pid_of("web")
-        os.kill(first, signal.SIGSEGV)
+        self.dump(first)
         daemon.wait_event("worker-died")
         self.assertEqual(daemon.end(), 0)
         wait_ended(first)
