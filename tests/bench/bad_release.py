@@ -39,6 +39,7 @@ class Service:
         text = web_unit(self.bench, "127.0.0.1:%d" % self.port, "--release", release, *options, service=lines)
         if self.bench.options.shards:
             text = text.replace("non_blocking = true", "non_blocking = true\nreuse_port = true")
+        text = "".join(line for line in text.splitlines(True) if not line.startswith("probation"))
         return text + 'probation = "60s"\n[health]\nhttp = "/healthz"\ninterval = "100ms"\nfailures = 1\n'
 
     def apply(self, text):
