@@ -118,7 +118,9 @@ class Report(Story):
         self.assertEqual(lanes, [["ready", "parked", "draining", "gone"]] * 2)
         # The old ones are told to go when the probation is over: that is no part of their draining.
         self.assertLess(answer["report"]["drained_usec"], answer["report"]["lasted_usec"] - 300e3)
-        self.assert_is_a_picture_of(daemon, 4)
+        drawn = self.assert_is_a_picture_of(daemon, 4)
+        rectangles = [one.get("class") for one in drawn.iter("{http://www.w3.org/2000/svg}rect")]
+        self.assertEqual(rectangles.count("parked"), 2 + 1, "two workers and the legend")
 
     def assert_is_a_picture_of(self, daemon, lanes):
         file = os.path.join(self.folder, "timeline.svg")
@@ -130,6 +132,7 @@ class Report(Story):
                          "aborted on close", "upper bounds")
         self.assert_says(daemon.run("timeline", "web", "--svg", os.path.join(self.folder, "no", "such")), 1, "No such file")
         self.assert_says(daemon.run("timeline", "web"), 2, "--svg")
+        return drawn
 
 
 main()
