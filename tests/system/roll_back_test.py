@@ -110,6 +110,12 @@ class RollBack(Story):
                 if sharded:  # where the listener is everybody's, who accepts is not ours to say
                     self.assertEqual({one.release for one in seen}, {"good"})
 
+    def test_one_that_is_never_well_and_says_no_ready_has_its_start_deadline(self):
+        """Where only running is the sign, it may take timeout_start to get well."""
+        daemon = self.daemon_of(True)
+        bad = self.unit("bad", True, "--unhealthy", timeout_start="%dms" % (1000 * FACTOR)).replace('type = "notify"', 'type = "exec"')
+        self.refused(daemon, self.apply(daemon, bad), "(timeout_start); GET /healthz answered 500")
+
     def test_one_that_never_comes_up_costs_its_shards_nothing(self):
         daemon = self.daemon_of(True)
         load = self.load(daemon.port("web"), seconds=1.0)
