@@ -45,6 +45,9 @@ Result<std::vector<SocketSpec>> make_sockets(RunOptions const& options) {
         };
         if (std::any_of(sockets.begin(), sockets.end(), is_taken))
             return plain_error("the same name or address is given twice", "--listen " + options.listen[i]);
+        if (options.reuse_port && address->is_unix())
+            return plain_error("--reuse-port is for TCP and UDP", "--listen " + options.listen[i]);
+        socket.reuse_port = options.reuse_port;
         socket.listen.push_back(std::move(address).value());
         sockets.push_back(std::move(socket));
     }
@@ -54,8 +57,6 @@ Result<std::vector<SocketSpec>> make_sockets(RunOptions const& options) {
 } // namespace
 
 Result<UnitSpecPtr> make_run_spec(RunOptions const& options) {
-    if (options.reuse_port)
-        return not_supported_yet("--reuse-port");
     auto spec = std::make_shared<UnitSpec>();
     spec->name = unit_name_of(options.command.front());
     spec->description = join(options.command, " ");

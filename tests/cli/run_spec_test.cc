@@ -57,11 +57,20 @@ TEST_CASE("--ready notify and --handoff scm_rights reach the service", "[cli]") 
     CHECK((*spec)->service.workers == 4);
 }
 
+TEST_CASE("--reuse-port is for every socket, and a unix socket cannot have it", "[cli]") {
+    auto options = options_for({"app"});
+    options.listen = {"8080", "udp://53"};
+    options.reuse_port = true;
+    auto const spec = make_run_spec(options);
+    REQUIRE(spec);
+    CHECK((*spec)->sockets.at(0).reuse_port);
+    CHECK((*spec)->sockets.at(1).reuse_port);
+    options.listen = {"8080", "unix:/run/app.sock"};
+    CHECK_THAT(refusal(options), ContainsSubstring("--reuse-port is for TCP and UDP"));
+}
+
 TEST_CASE("what holdfast run cannot do yet is refused by name", "[cli]") {
     auto options = options_for({"app"});
-    options.reuse_port = true;
-    CHECK_THAT(refusal(options), ContainsSubstring("--reuse-port is not supported yet"));
-    options = options_for({"app"});
     options.ready = "tcp";
     CHECK_THAT(refusal(options), ContainsSubstring("--ready tcp is not supported yet"));
     options = options_for({"app"});

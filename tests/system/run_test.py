@@ -70,6 +70,19 @@ class Run(Story):
             self.end(process)
             os.unlink(self.log)
 
+    def test_each_process_has_a_shard_of_its_own_where_that_is_wished(self):
+        process = self.start("--ready", "notify", "--workers", "2", "--reuse-port")
+        self.wait_log(r"worker \d of generation 1 is ready", 2)
+        with open("/proc/net/tcp") as table:
+            rows = [line.split() for line in table]
+        self.assertEqual(sum(row[3] == "0A" and row[1].endswith(":%04X" % self.port) for row in rows), 5, "two banks and an anchor")
+        pids = set()
+        wait_for("both to answer", lambda: pids.add(self.served_by()) or len(pids) == 2)
+        process.send_signal(signal.SIGHUP)
+        self.wait_log(r"rollout of generation \d+ is done")
+        self.assertNotIn(self.served_by(), pids)
+        self.end(process)
+
     def test_the_programs_whole_group_ends_with_it(self):
         pids = os.path.join(self.folder, "pids")
         process = self.start("--ready", "notify", command=[PYTHON, "-I", "-S", WORKER, "children=" + pids, "say=READY=1"])
