@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/handover.h"
 
+#include "supervisor/addresses.h"
+
 namespace holdfast {
 
 Handover::Handover(ApplyPlan const& plan, Find find) : find_{std::move(find)} {
@@ -8,8 +10,9 @@ Handover::Handover(ApplyPlan const& plan, Find find) : find_{std::move(find)} {
         if (step.action != UnitAction::Keep && step.action != UnitAction::Bad)
             parts_[step.unit].step = &step;
     find_links();
+    refuse_shards();
     for (auto& [unit, part] : parts_)
-        if (part.step->spec)
+        if (part.step->spec && part.refusal.empty())
             prepare(part);
     refuse_linked();
     for (auto const& link : links_)
@@ -39,6 +42,35 @@ void Handover::find_links() {
                 link(listener.other_unit, unit, listener.address, true);
             for (auto const& displaced : listener.displaced)
                 link(displaced.unit, unit, displaced.address, false);
+        }
+}
+
+/// A group is bound for the places and the generations of its unit: it cannot pass to another one, nor can a
+/// listener become one.
+void Handover::refuse_shards() {
+    auto const wants_shards = [](UnitSpec const& spec, ListenAddress const& wanted) {
+        bool is_wanted = false;
+        each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
+            is_wanted = is_wanted || (address == wanted && is_sharded(socket, address));
+        });
+        return is_wanted;
+    };
+    for (auto& [unit, part] : parts_)
+        for (auto const& listener : part.step->listeners) {
+            if (listener.action != ListenerAction::Add || listener.other_unit.empty() || !part.step->spec)
+                continue;
+            auto const* const from = find_(listener.other_unit);
+            auto const* const shards = from == nullptr ? nullptr : from->sockets().shards();
+            bool const has_shards =
+                shards != nullptr && shards->find({std::string{}, listener.address}) != nullptr;
+            if (!has_shards && !wants_shards(*part.step->spec, listener.address))
+                continue;
+            auto const why = to_string(listener.address) + " cannot move from unit " + listener.other_unit +
+                             " to unit " + unit +
+                             " with `reuse_port`: apply the one without it first, then the other with it; "
+                             "nothing is changed, what runs goes on";
+            refuse(part, why);
+            refuse(parts_.at(listener.other_unit), why);
         }
 }
 

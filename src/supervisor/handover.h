@@ -43,6 +43,7 @@ private:
         bool is_move = false;
     };
     void find_links();
+    void refuse_shards();
     void prepare(Part& part);
     void refuse_linked();
     void refuse(Part& part, std::string why);
