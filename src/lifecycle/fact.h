@@ -3,7 +3,7 @@
 // them from the kernel and from the operator's wishes.
 #pragma once
 
-#include "base/enum_names.h"
+#include "base/shares.h"
 #include "lifecycle/policy.h"
 
 #include <optional>
@@ -39,6 +39,17 @@ struct PolicyChanged {
 };
 
 // ---- what the kernel and the workers say ----
+/// The shards of so many slots are bound, before anything was ever steered: until the first Steer, new
+/// connections are shared out equally among those of the first generation's bank.
+struct ShardsHeld {
+    std::uint16_t slots = 0;
+    bool operator==(ShardsHeld const&) const = default;
+};
+/// Nothing is queued in a watched shard (WatchRest), and no handshake is under way that will end in it.
+struct ShardAtRest {
+    Shard shard;
+    bool operator==(ShardAtRest const&) const = default;
+};
 /// A connection or datagram waits on a watched listener.
 struct TrafficArrived {
     bool operator==(TrafficArrived const&) const = default;
@@ -111,18 +122,23 @@ enum class TimerKind : std::uint8_t {
     RestartDelay,  ///< slot: back-off is over
     StartLimit,    ///< unit: the pause of the start limit is over
     Probation,     ///< unit: what took over has proved itself
+    RestDeadline,  ///< worker: it is told to go, though its shard is not at rest
+    ShardDeadline, ///< shard: nobody is in it, and it is not at rest
 };
 constexpr auto enum_table(TimerKind) {
     return std::array{EnumName{TimerKind::StartDeadline, "start-deadline"},
                       EnumName{TimerKind::StopDeadline, "stop-deadline"},
                       EnumName{TimerKind::RestartDelay, "restart-delay"},
                       EnumName{TimerKind::StartLimit, "start-limit"},
-                      EnumName{TimerKind::Probation, "probation"}};
+                      EnumName{TimerKind::Probation, "probation"},
+                      EnumName{TimerKind::RestDeadline, "rest-deadline"},
+                      EnumName{TimerKind::ShardDeadline, "shard-deadline"}};
 }
 struct TimerKey {
     TimerKind kind{};
     std::uint32_t of = 0; ///< a WorkerId, or for RestartDelay the generation in the high and the slot in the
-                          ///< low 16 bits; 0 for the unit
+                          ///< low 16 bits, or for ShardDeadline twice the slot, and 1 more if the bank is
+                          ///< green; 0 for the unit
     auto operator<=>(TimerKey const&) const = default;
 };
 struct TimerExpired {
@@ -132,7 +148,7 @@ struct TimerExpired {
 
 using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PolicyChanged, TrafficArrived,
                           Forked, Executed, SpawnFailed, ReadySaid, StoppingSaid, ProbePassed, ProbeFailed,
-                          WatchdogMissed, TimeExtended, Exited, TimerExpired>;
+                          WatchdogMissed, TimeExtended, Exited, TimerExpired, ShardsHeld, ShardAtRest>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

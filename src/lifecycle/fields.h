@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace holdfast::lifecycle::text {
 
@@ -31,12 +32,16 @@ constexpr std::string_view name_of(WatchdogMissed const&) { return "watchdog-mis
 constexpr std::string_view name_of(TimeExtended const&) { return "extended"; }
 constexpr std::string_view name_of(Exited const&) { return "exited"; }
 constexpr std::string_view name_of(TimerExpired const&) { return "expired"; }
+constexpr std::string_view name_of(ShardsHeld const&) { return "shards-held"; }
+constexpr std::string_view name_of(ShardAtRest const&) { return "shard-at-rest"; }
 constexpr std::string_view name_of(Spawn const&) { return "spawn"; }
 constexpr std::string_view name_of(Drain const&) { return "drain"; }
 constexpr std::string_view name_of(Kill const&) { return "kill"; }
 constexpr std::string_view name_of(Watch const&) { return "watch"; }
 constexpr std::string_view name_of(Unwatch const&) { return "unwatch"; }
 constexpr std::string_view name_of(Steer const&) { return "steer"; }
+constexpr std::string_view name_of(HoldShards const&) { return "hold-shards"; }
+constexpr std::string_view name_of(WatchRest const&) { return "watch-rest"; }
 constexpr std::string_view name_of(Arm const&) { return "arm"; }
 constexpr std::string_view name_of(Disarm const&) { return "disarm"; }
 constexpr std::string_view name_of(Report const&) { return "report"; }
@@ -63,19 +68,25 @@ void describe(auto& field, Of<TimeExtended> auto& it) { field("worker", it.worke
 void describe(auto& field, Of<Exited> auto& it) { field("worker", it.worker); field("kind", it.kind); }
 void describe(auto& field, Of<TimerKey> auto& it) { field("timer", it.kind); field("of", it.of); }
 void describe(auto& field, Of<TimerExpired> auto& it) { describe(field, it.timer); }
+void describe(auto& field, Of<ShardsHeld> auto& it) { field("slots", it.slots); }
+void describe(auto& field, Of<ShardAtRest> auto& it) { field("slot", it.shard.slot); field("bank", it.shard.bank); }
 void describe(auto& field, Of<Spawn> auto& it) {
     field("worker", it.worker); field("generation", it.generation); field("slot", it.slot); field("spec", it.spec);
+    field("lent", it.lent);
 }
 void describe(auto& field, Of<Drain> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Kill> auto& it) { field("worker", it.worker); }
 void describe(auto&, Of<Watch> auto&) {}
 void describe(auto&, Of<Unwatch> auto&) {}
 void describe(auto& field, Of<Steer> auto& it) { field("shares", it.shares); }
+void describe(auto& field, Of<HoldShards> auto& it) { field("slots", it.slots); }
+void describe(auto& field, Of<WatchRest> auto& it) { field("shards", it.shards); }
 void describe(auto& field, Of<Arm> auto& it) { describe(field, it.timer); field("at", it.at); }
 void describe(auto& field, Of<Disarm> auto& it) { describe(field, it.timer); }
 void describe(auto& field, Of<Report> auto& it) {
     field("what", it.happening); field("worker", it.worker); field("generation", it.generation);
     field("cause", it.cause); field("exit", it.exit); field("until", it.until);
+    field("shard", it.shard);
 }
 void describe(auto& field, Of<Policy> auto& it) {
     field("spec", it.spec); field("workers", it.workers); field("type", it.type);
@@ -127,10 +138,20 @@ private:
     void write(Shares const& shares) {
         std::string_view between;
         for (auto const& [shard, weight] : shares) {
-            out_ += between;
-            out_ +=
-                std::to_string(shard.slot) + std::string{to_name(shard.bank)} + ":" + std::to_string(weight);
-            between = ",";
+            out_ += std::exchange(between, ",");
+            write(shard);
+            out_ += ":" + std::to_string(weight);
+        }
+    }
+    void write(Shard shard) {
+        out_ += std::to_string(shard.slot);
+        out_ += to_name(shard.bank);
+    }
+    void write(std::vector<Shard> const& shards) {
+        std::string_view between;
+        for (auto const shard : shards) {
+            out_ += std::exchange(between, ",");
+            write(shard);
         }
     }
     void write(MonotonicTime value) { write(value.since_boot()); }

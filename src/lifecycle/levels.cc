@@ -30,11 +30,33 @@ TimerKey timer_of(Refill const& refill) {
     return {TimerKind::RestartDelay, generation << 16 | static_cast<std::uint32_t>(refill.slot)};
 }
 
+TimerKey timer_of(RestlessShard const& restless) {
+    return {TimerKind::ShardDeadline,
+            restless.shard.slot * 2U + (restless.shard.bank == Bank::Green ? 1U : 0U)};
+}
+
 Levels wanted(UnitState const& state) {
-    Levels levels{.watching = state.listening, .shares = shares_of(state), .timers = {}};
+    Levels levels{.watching = state.listening,
+                  .shares = shares_of(state),
+                  .slots = sharded_slots(state),
+                  .restless = {},
+                  .timers = {}};
     for (auto const& worker : state.workers)
         if (auto const kind = timer_kind(worker.phase); kind && worker.deadline != MonotonicTime::never())
             levels.timers.push_back({{*kind, static_cast<std::uint32_t>(worker.id)}, worker.deadline});
+    for (auto const& worker : state.workers)
+        if (auto const at = rest_deadline(state, worker); at != MonotonicTime::never())
+            levels.timers.push_back({{TimerKind::RestDeadline, static_cast<std::uint32_t>(worker.id)}, at});
+    bool const is_of_use =
+        state.goal == Goal::Up || std::ranges::any_of(state.workers, [&](Worker const& worker) {
+            return waits_for_rest(state, worker);
+        });
+    for (auto const& shard : state.restless) {
+        if (is_of_use)
+            levels.restless.push_back(shard.shard);
+        if (shard.at != MonotonicTime::never())
+            levels.timers.push_back({timer_of(shard), shard.at});
+    }
     auto limit = MonotonicTime::never();
     for (auto const& refill : state.refills)
         if (refill.limited)
@@ -54,6 +76,12 @@ Levels wanted(UnitState const& state) {
 void emit_difference(Levels const& before, Levels const& after, Orders& orders) {
     if (before.shares != after.shares)
         orders.insert(orders.begin(), Steer{after.shares});
+    if (before.slots < after.slots)
+        orders.insert(orders.begin(), HoldShards{after.slots});
+    if (before.slots > after.slots)
+        orders.emplace_back(HoldShards{after.slots});
+    if (before.restless != after.restless)
+        orders.emplace_back(WatchRest{after.restless});
     if (!before.watching && after.watching)
         orders.emplace_back(Watch{});
     if (before.watching && !after.watching)

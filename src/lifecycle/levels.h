@@ -20,6 +20,8 @@ struct ArmedTimer {
 struct Levels {
     bool watching = false;
     Shares shares{};                ///< sharded units: how new connections are shared out
+    std::uint16_t slots = 0;        ///< sharded units: that have shards
+    std::vector<Shard> restless{};  ///< sharded units: that are watched until they are at rest
     std::vector<ArmedTimer> timers; ///< in order of their keys, each key once
     bool operator==(Levels const&) const = default;
 };
@@ -27,12 +29,13 @@ struct Levels {
 [[nodiscard]] Levels wanted(UnitState const& state);
 
 /// Appends to `orders` what leads from `before` to `after`. An Arm of an armed timer moves it.
-/// A Steer comes before
-/// everything else that was ordered: who is told to go has lost its share by then.
+/// A Steer comes before everything else that was ordered: who is told to go has lost its share by then; but
+/// after the binding of shards that it may name. Shards are closed at the end, when nobody is in them.
 void emit_difference(Levels const& before, Levels const& after, Orders& orders);
 
 /// The RestartDelay timer of a slot. Generations alive together are few, so 16 bits of their id tell them
 /// apart.
 [[nodiscard]] TimerKey timer_of(Refill const& refill);
+[[nodiscard]] TimerKey timer_of(RestlessShard const& restless);
 
 } // namespace holdfast::lifecycle

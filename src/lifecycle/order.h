@@ -19,6 +19,9 @@ struct Spawn {
     GenerationId generation{};
     Slot slot{};
     SpecId spec{};
+    /// It gets the shard of this slot in that bank, whatever its generation's is: somebody waits in it and
+    /// nobody else serves it. It is told to go when the shard is at rest.
+    std::optional<Bank> lent{};
     bool operator==(Spawn const&) const = default;
 };
 /// Ask the worker to finish what it holds and go (drain_signal to its process group's leader). Given at most
@@ -45,6 +48,19 @@ struct Unwatch {
 struct Steer {
     Shares shares;
     bool operator==(Steer const&) const = default;
+};
+/// Sharded units: shards for so many slots are to be there from now on, in both banks. Those that are missing
+/// are bound; those beyond are closed: they have no share, nobody serves them, and they are at rest or were
+/// given up.
+struct HoldShards {
+    std::uint16_t slots = 0;
+    bool operator==(HoldShards const&) const = default;
+};
+/// These shards and no others are looked at, until a ShardAtRest of each. Those that were not looked at
+/// before have lost their share just now.
+struct WatchRest {
+    std::vector<Shard> shards;
+    bool operator==(WatchRest const&) const = default;
 };
 struct Arm {
     TimerKey timer;
@@ -91,6 +107,9 @@ enum class Happening : std::uint8_t {
     RolloutStopped,      ///< a stop came first
     DrainDeadlinePassed, ///< `worker` is killed
     StartDeadlinePassed, ///< `worker` is drained
+    RestDeadlinePassed,  ///< `worker` is told to go, though somebody may wait in its `shard`
+    ShardLent,           ///< somebody may wait in `shard` and nobody serves it: `worker` is started for it
+    ShardGivenUp,        ///< that `shard` was not at rest in time; no more is done about it
     Resizing,            ///< `generation` is to have another number of workers
     Resized,             ///< all of them are ready, and those that are too many are gone
     ResizeFailed,        ///< a worker of it did not come up; `cause`; it is tried again
@@ -118,10 +137,12 @@ struct Report {
     Cause cause = Cause::None;
     std::optional<ExitKind> exit{};
     std::optional<MonotonicTime> until{};
+    std::optional<Shard> shard{};
     bool operator==(Report const&) const = default;
 };
 
-using Order = std::variant<Spawn, Drain, Kill, Watch, Unwatch, Steer, Arm, Disarm, Report>;
+using Order =
+    std::variant<Spawn, Drain, Kill, Watch, Unwatch, HoldShards, Steer, WatchRest, Arm, Disarm, Report>;
 using Orders = std::vector<Order>;
 
 [[nodiscard]] std::string to_string(Order const& order);
@@ -149,6 +170,9 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::RolloutStopped, "rollout-stopped"},
                       EnumName{Happening::DrainDeadlinePassed, "drain-deadline-passed"},
                       EnumName{Happening::StartDeadlinePassed, "start-deadline-passed"},
+                      EnumName{Happening::RestDeadlinePassed, "rest-deadline-passed"},
+                      EnumName{Happening::ShardLent, "shard-lent"},
+                      EnumName{Happening::ShardGivenUp, "shard-given-up"},
                       EnumName{Happening::Resizing, "resizing"},
                       EnumName{Happening::Resized, "resized"},
                       EnumName{Happening::ResizeFailed, "resize-failed"},

@@ -303,7 +303,7 @@ void UnitStep::answer_resize() {
     if (serving == nullptr || !all_ready(*serving))
         return;
     bool const has_surplus = std::ranges::any_of(state_.workers, [&](Worker const& worker) {
-        return worker.generation == serving->id && !has_slot(*serving, worker.slot);
+        return worker.generation == serving->id && !has_slot(*serving, worker.slot) && !worker.is_lent;
     });
     if (has_surplus)
         return;

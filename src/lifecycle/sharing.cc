@@ -62,9 +62,9 @@ Shares shares_of(UnitState const& state) {
     for (auto const& worker : state.workers) {
         if (!can_serve(state, worker))
             continue;
-        able.push_back(shard_of(worker.slot, worker.generation));
+        able.push_back(shard_of(worker));
         if (takes_part(state, *generation_of(state, worker)))
-            taking.push_back(shard_of(worker.slot, worker.generation));
+            taking.push_back(shard_of(worker));
     }
     auto& served = taking.empty() ? able : taking;
     if (served.empty())
@@ -72,6 +72,41 @@ Shares shares_of(UnitState const& state) {
     std::ranges::sort(served); // two generations may meet in one shard
     served.erase(std::unique(served.begin(), served.end()), served.end());
     return share_equally(served);
+}
+
+std::uint16_t sharded_slots(UnitState const& state) {
+    unsigned slots = 0;
+    auto const has = [&](Shard shard) { slots = std::max(slots, shard.slot + 1U); };
+    for (auto const& [shard, weight] : state.shares)
+        has(shard);
+    for (auto const& restless : state.restless)
+        has(restless.shard);
+    for (auto const& generation : state.generations)
+        if (generation.policy.is_sharded)
+            slots = std::max<unsigned>(slots, slots_of(generation.policy));
+    for (auto const& worker : state.workers)
+        if (auto const* const generation = generation_of(state, worker);
+            generation != nullptr && generation->policy.is_sharded)
+            has(shard_of(worker));
+    return static_cast<std::uint16_t>(slots);
+}
+
+bool is_restless(UnitState const& state, Shard shard) {
+    return std::ranges::find(state.restless, shard, &RestlessShard::shard) != state.restless.end();
+}
+
+bool waits_for_rest(UnitState const& state, Worker const& worker) {
+    bool const may_wait = worker.phase == WorkerPhase::Draining && worker.sent && !worker.told &&
+                          is_restless(state, shard_of(worker));
+    bool const is_stopped = state.stop_owed && worker.generation <= state.stop_covers;
+    auto const* const generation = may_wait && !is_stopped ? generation_of(state, worker) : nullptr;
+    return generation != nullptr && generation->policy.is_sharded;
+}
+
+MonotonicTime rest_deadline(UnitState const& state, Worker const& worker) {
+    if (!waits_for_rest(state, worker) || worker.deadline == MonotonicTime::never())
+        return MonotonicTime::never();
+    return worker.since + (worker.deadline - worker.since) / 2;
 }
 
 Bank bank_of_next(UnitState const& state, Strategy strategy) {

@@ -10,11 +10,33 @@ namespace holdfast::lifecycle {
 /// The shard that the worker in a slot of a generation accepts from.
 [[nodiscard]] Shard shard_of(Slot slot, GenerationId generation);
 
+[[nodiscard]] inline Shard shard_of(Worker const& worker) {
+    return {static_cast<std::uint16_t>(worker.slot), worker.bank};
+}
+
+[[nodiscard]] inline Shard shard_of(Spawn const& order) {
+    auto const own = shard_of(order.slot, order.generation);
+    return {own.slot, order.lent.value_or(own.bank)};
+}
+
 /// How new connections are shared out while this state lasts; `state.shares` is what was ordered last. While
 /// nobody serves it stays like that, so that clients wait where the next one will look; but in one bank only,
 /// since the next generation is in one. Empty for a unit that has no shards, or never had anybody to serve
 /// them.
 [[nodiscard]] Shares shares_of(UnitState const& state);
+
+/// How many slots have shards: all that somebody has, may get, or may wait in.
+[[nodiscard]] std::uint16_t sharded_slots(UnitState const& state);
+
+/// Somebody may wait in the shard: it has lost its share and was not at rest since.
+[[nodiscard]] bool is_restless(UnitState const& state, Shard shard);
+
+/// The worker is to go, and is told when its shard is at rest. A stop waits for nobody in a queue.
+[[nodiscard]] bool waits_for_rest(UnitState const& state, Worker const& worker);
+
+/// When a worker that is to go is told so, though its shard is not at rest: after half of the time that it
+/// has. Never for one that does not wait for that.
+[[nodiscard]] MonotonicTime rest_deadline(UnitState const& state, Worker const& worker);
 
 /// The bank for a generation that is to come up: not that of the serving one while that can go on (with
 /// replace it goes first); else the one in which clients wait.

@@ -34,9 +34,12 @@ struct Worker {
     bool was_ready = false;
     bool forked = false;    ///< the process exists, so it can be signalled
     bool shown = false;     ///< the sign of its type has come; Starting: it settles
+    bool sent = false;      ///< it is to go; told when its shard, if it has one, is at rest
     bool told = false;      ///< the Drain order was given
     bool dismissed = false; ///< its slot is another's, or nobody's: it was sent away though it did nothing
                             ///< wrong; or (Ready) it is unhealthy and goes as soon as another one is ready
+    bool is_lent = false;   ///< it was started for what waits in its shard, and goes when that is at rest
+    Bank bank = Bank::Blue; ///< of its shard
     bool missed_watchdog = false;                    ///< it is being ended for it, by whoever told
     MonotonicTime since{};                           ///< when it entered its phase
     MonotonicTime ready_at{};                        ///< when it became ready, if was_ready
@@ -125,6 +128,15 @@ struct AutomaticStart {
     bool operator==(AutomaticStart const&) const = default;
 };
 
+/// A shard that has lost its share and was not at rest since: somebody may wait in it.
+struct RestlessShard {
+    Shard shard;
+    std::uint8_t lent = 0;                     ///< so often
+    bool is_stranded = false;                  ///< nobody has been in it for a while
+    MonotonicTime at = MonotonicTime::never(); ///< when it counts as stranded, and then as given up
+    bool operator==(RestlessShard const&) const = default;
+};
+
 struct UnitState {
     Goal goal = Goal::Down;
     bool listening = false;                   ///< lazy: the listeners are watched, nothing serves
@@ -142,6 +154,7 @@ struct UnitState {
     std::vector<Refill> refills;
     std::vector<AutomaticStart> automatic_starts; ///< oldest first
     Shares shares;                                ///< sharded units: how new connections were shared out last
+    std::vector<RestlessShard> restless;          ///< in order of the shards
     bool operator==(UnitState const&) const = default;
 };
 

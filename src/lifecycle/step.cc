@@ -2,6 +2,7 @@
 #include "lifecycle/step.h"
 
 #include "lifecycle/levels.h"
+#include "lifecycle/sharing.h"
 #include "lifecycle/unit_step.h"
 
 #include <algorithm>
@@ -19,9 +20,9 @@ Orders step(UnitState& state, Policy const& policy, Fact const& fact, MonotonicT
     UnitStep unit{state, policy, now, orders};
     std::visit([&](auto const& what) { unit.on(what); }, fact);
     unit.settle();
-    auto after = wanted(state);
-    emit_difference(before, after, orders);
-    state.shares = std::move(after.shares);
+    unit.note_shares(shares_of(state));
+    unit.tend_shards();
+    emit_difference(before, wanted(state), orders);
     return orders;
 }
 
@@ -65,7 +66,7 @@ void UnitStep::come_up(WorkerId id, ServiceType type) {
         return;
     case WorkerPhase::Draining: // too late; and it may have been told to go before there was anybody to tell
         if (is_new)
-            send_away(*worker, patience_for(generation));
+            send_away(*worker, patience_for(*worker));
         return;
     case WorkerPhase::Ready: // twice is harmless
     case WorkerPhase::Killed:
@@ -211,6 +212,9 @@ void UnitStep::on(TimerExpired const& fact) {
     }
     case TimerKind::Probation:
         return end_probation();
+    case TimerKind::RestDeadline:
+    case TimerKind::ShardDeadline:
+        return; // tend_shards() looks at the time
     }
 }
 

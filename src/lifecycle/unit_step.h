@@ -37,6 +37,14 @@ public:
     void on(Exited const&);
     void on(TimerExpired const&);
 
+    // shard_rest.cc: shards that have lost their share
+    void on(ShardsHeld const&);
+    void on(ShardAtRest const&);
+    /// The shares are other ones from here on.
+    void note_shares(Shares shares);
+    /// What follows from that, and from who is in them.
+    void tend_shards();
+
     // rollout.cc: what follows from it
     void settle();
 
@@ -102,6 +110,13 @@ private:
     void keep_what_is_ready();
     [[nodiscard]] bool is_recovering(Generation const& generation) const;
 
+    // shard_rest.cc
+    void tell_the_leaving();
+    void tell_to_go(Worker& worker);
+    void look_after(RestlessShard& restless);
+    void lend(RestlessShard& restless, Generation const& serving);
+    [[nodiscard]] bool is_attended(Shard shard) const;
+
     // workers.cc: slots are filled and emptied
     void enter(Worker& worker, WorkerPhase phase, MonotonicTime deadline);
     void spawn(Generation const& generation, Slot slot, unsigned tries);
@@ -131,6 +146,7 @@ private:
     [[nodiscard]] Generation& the(GenerationId id);
     [[nodiscard]] Generation& the(Role role);
     [[nodiscard]] Duration patience_for(Generation const& generation) const;
+    [[nodiscard]] Duration patience_for(Worker const& worker);
     [[nodiscard]] bool all_ready(Generation const& generation) const;
     [[nodiscard]] bool has_ready(GenerationId generation) const;
     [[nodiscard]] bool has_worker(GenerationId generation) const;

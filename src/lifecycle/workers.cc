@@ -67,6 +67,13 @@ Duration UnitStep::patience_for(Generation const& generation) const {
     return is_stopped ? generation.policy.timeout_stop : generation.policy.drain_timeout;
 }
 
+/// One that is to serve a shard until it is at rest has to come up first.
+Duration UnitStep::patience_for(Worker const& worker) {
+    auto const& generation = the(worker.generation);
+    auto const patience = patience_for(generation);
+    return worker.is_lent ? patience + generation.policy.timeout_start : patience;
+}
+
 bool UnitStep::all_ready(Generation const& generation) const {
     return slots_of(generation.policy) == std::ranges::count_if(state_.workers, [&](Worker const& worker) {
                return worker.generation == generation.id && worker.phase == WorkerPhase::Ready &&
@@ -107,7 +114,8 @@ void UnitStep::spawn(Generation const& generation, Slot slot, unsigned tries) {
     Worker worker{.id = state_.last_worker,
                   .generation = generation.id,
                   .slot = slot,
-                  .tries = static_cast<std::uint16_t>(tries)};
+                  .tries = static_cast<std::uint16_t>(tries),
+                  .bank = shard_of(slot, generation.id).bank};
     enter(worker, WorkerPhase::Starting, now_ + generation.policy.timeout_start);
     state_.workers.push_back(worker);
     orders_.emplace_back(Spawn{worker.id, generation.id, slot, generation.policy.spec});
@@ -207,8 +215,10 @@ void UnitStep::send_away(Worker& worker, Duration patience) {
     }
     if (worker.forked) {
         deadline = std::min(deadline, now_ + patience);
-        if (!std::exchange(worker.told, true))
-            orders_.emplace_back(Drain{worker.id});
+        if (!std::exchange(worker.sent, true))
+            worker.since = now_;                       // its time begins
+        if (!the(worker.generation).policy.is_sharded) // else when its shard is at rest
+            tell_to_go(worker);
     }
     if (worker.phase == WorkerPhase::Draining)
         worker.deadline = deadline;

@@ -2,7 +2,6 @@
 // A unit whose file has changed or is gone. What runs is never worse off: new sockets are bound first, the
 // old generation keeps all it was started with until the new one has taken over, and then serves who still
 // waits in what is no longer listed.
-#include "lifecycle/sharing.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
@@ -39,6 +38,7 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
     std::sort(known.begin(), known.end());
     sockets_.take_over(spec, std::move(arrived));
     auto const before = want(std::move(spec));
+    note_shards();
     push_fresh(known);
     if (!restart || !is_wanted_up()) {
         retire_unlisted(true);
@@ -148,9 +148,7 @@ void UnitRunner::retire_unlisted(bool is_served) {
 void UnitRunner::drain(WorkerId id) {
     if (sockets_.is_retiring() && state_.goal == Goal::Up) // a stop waits for nobody in the queue
         return underway().postponed_drains.push_back(id);
-    auto const* const worker = find(id);
-    if (worker == nullptr || sockets_.shards() == nullptr || is_shard_at_rest(*worker))
-        tell_to_go(id);
+    tell_to_go(id);
 }
 
 void UnitRunner::tell_to_go(WorkerId id) {
@@ -162,23 +160,18 @@ void UnitRunner::tell_to_go(WorkerId id) {
     (void)worker->process.send(worker->spec->service.drain_signal);
 }
 
-/// Its shard has lost its share, but somebody may wait in it still, whom only this worker serves: then it is
-/// told to go when that is over, or half of the time that it has.
-bool UnitRunner::is_shard_at_rest(RunningWorker const& worker) {
-    auto const id = static_cast<WorkerId>(worker.process.id());
-    auto const shard = shard_of(worker.slot, worker.generation);
-    auto const patience =
-        state_.goal == Goal::Up ? worker.spec->drain_timeout() : worker.spec->service.timeout_stop;
-    return sockets_.shards()->is_at_rest_or(
-        shard, MonotonicTime::now() + patience / 2, [this, id, shard](std::uint32_t left) {
-            if (left > 0)
-                shared_.events.say(Weight::Warning, "shard-not-at-rest", wanted_->name,
-                                   std::to_string(left) + " connections still wait in shard " +
-                                       std::to_string(shard.slot) + " of bank " +
-                                       std::string{to_name(shard.bank)} +
-                                       "; they are served by the next generation of that bank");
-            tell_to_go(id);
-        });
+/// The core is to know that there are shards before anything is started.
+void UnitRunner::note_shards() {
+    if (auto const* const shards = sockets_.shards(); shards != nullptr && state_.shares.empty())
+        happen(ShardsHeld{shards->slots()});
+}
+
+/// What is to be taken yet may give the shard a share again; then it would be old news. It is told again.
+void UnitRunner::hear_rest(Shard shard) {
+    if (!underway_ || underway_->facts.empty() ||
+        std::all_of(underway_->facts.begin(), underway_->facts.end(),
+                    [](Fact const& fact) { return std::holds_alternative<ShardAtRest>(fact); }))
+        happen(ShardAtRest{shard});
 }
 
 void UnitRunner::send_postponed_drains() {

@@ -47,9 +47,17 @@ void UnitRunner::enact(Order const& order) {
                 });
             },
             [&](Unwatch const&) { sockets_.unwatch(); },
+            [&](HoldShards const& what) {
+                if (auto* const shards = sockets_.shards())
+                    sockets_.change_shards([&] { shards->hold(*wanted_, what.slots); });
+            },
             [&](Steer const& what) {
                 if (auto* const shards = sockets_.shards())
                     shards->steer(what.shares);
+            },
+            [&](WatchRest const& what) {
+                if (auto* const shards = sockets_.shards())
+                    shards->watch_rest(what.shards, [this](Shard shard) { hear_rest(shard); });
             },
             [&](Arm const& what) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
@@ -90,7 +98,7 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    auto handed = sockets_.hand_out(*spec, shard_of(order.slot, order.generation));
+    auto handed = sockets_.hand_out(*spec, shard_of(order));
     PrivateListener for_probes;
     if (spec->health) {
         auto made = private_listener(*spec);
@@ -142,14 +150,13 @@ std::shared_ptr<PinnedProgram const> UnitRunner::pinned_program(GenerationId id)
 /// thousand are started at once.
 std::string UnitRunner::launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const {
     auto const place = place_of(worker.slot, worker.generation);
-    auto const plan = make_launch_plan(
-        *worker.spec, place, sockets_.hand_out(*worker.spec, shard_of(worker.slot, worker.generation)), {},
-        shared_.around);
+    auto const plan = make_launch_plan(*worker.spec, place, sockets_.hand_out(*worker.spec, worker.shard), {},
+                                       shared_.around);
     return to_string(plan ? to_error(failure, *plan) : plan.error());
 }
 
 std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWorker& worker) {
-    auto const lookup = [this, spec = worker.spec, place = shard_of(worker.slot, worker.generation),
+    auto const lookup = [this, spec = worker.spec, place = worker.shard,
                          &worker](std::string const&) -> Result<std::vector<NamedFd>> {
         std::vector<NamedFd> named;
         // By its own spec what it was started with, and by the wanted one what was added since.

@@ -3,7 +3,7 @@
 // watches over it. Made and ended by its UnitRunner; decides nothing.
 #pragma once
 
-#include "lifecycle/order.h"
+#include "lifecycle/sharing.h"
 #include "supervisor/watchdog.h"
 #include "worker/handoff_port.h"
 #include "worker/probe.h"
@@ -18,12 +18,13 @@ namespace holdfast {
 struct RunningWorker {
     RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, UnitSpecPtr used,
                   Launched launched)
-        : generation{order.generation}, slot{order.slot}, spec{std::move(used)},
+        : generation{order.generation}, slot{order.slot}, shard{shard_of(order)}, spec{std::move(used)},
           watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
                                                     std::move(launched)} {}
 
     lifecycle::GenerationId generation;
     lifecycle::Slot slot;
+    Shard shard; ///< of `reuse_port` sockets: from which it accepts
     UnitSpecPtr spec;
     std::string status; ///< what it said last by STATUS=
     Watchdog watchdog;

@@ -14,6 +14,11 @@ namespace {
 constexpr Duration first_look = 5ms; // at a queue that is being emptied; then less and less often
 constexpr Duration longest_look = 200ms;
 
+/// Where its slot could not be made, it is another of the same bank.
+Shard place_in(ShardGroup const& group, Shard shard) {
+    return {static_cast<std::uint16_t>(shard.slot % group.slots()), shard.bank};
+}
+
 ListenerIdentity identity_of(ShardGroup const& group) {
     return identity_of(group.members().front().listener);
 }
@@ -37,12 +42,9 @@ ShardCustody::~ShardCustody() {
 }
 
 Outcome ShardCustody::bind(SocketSpec const& socket, ListenAddress const& address, std::uint16_t slots) {
-    std::uint16_t most = slots;
-    for (auto const& group : groups_)
-        most = std::max(most, group.slots());
     // Green is the bank of the first generation.
-    auto group =
-        ShardGroup::bind(socket, address, most, shares_.empty() ? Bank::Green : shares_.begin()->first.bank);
+    auto group = ShardGroup::bind(socket, address, slots_ == 0 ? slots : slots_,
+                                  shares_.empty() ? Bank::Green : shares_.begin()->first.bank);
     if (!group)
         return std::move(group).error();
     if (!shares_.empty())
@@ -50,8 +52,17 @@ Outcome ShardCustody::bind(SocketSpec const& socket, ListenAddress const& addres
             return done;
     guard(*group);
     groups_.push_back(std::move(group).value());
+    for (auto& watched : watched_)
+        watched.watches.emplace_back(MonotonicTime::now());
     fresh_.push_back(identity_of(groups_.back()));
     return {};
+}
+
+std::uint16_t ShardCustody::slots() const {
+    std::uint16_t most = 0;
+    for (auto const& group : groups_)
+        most = std::max(most, group.slots());
+    return most;
 }
 
 ShardGroup const* ShardCustody::find(ListenerIdentity const& identity) const {
@@ -61,7 +72,7 @@ ShardGroup const* ShardCustody::find(ListenerIdentity const& identity) const {
 }
 
 Listener const& ShardCustody::listener(ShardGroup const& group, Shard shard) {
-    return group.listener({static_cast<std::uint16_t>(shard.slot % group.slots()), shard.bank});
+    return group.listener(place_in(group, shard));
 }
 
 void ShardCustody::drop_fresh() {
@@ -87,31 +98,61 @@ ShardCustody::release_unless(std::function<bool(ListenerIdentity const&)> const&
     }
     groups_ = std::move(staying);
     if (!released.empty()) // a watch is of a group; what is left is seen anew
-        for (auto& waiting : waiting_)
-            waiting.watches.assign(groups_.size(), RestWatch{MonotonicTime::now()});
+        for (auto& watched : watched_)
+            watched.watches.assign(groups_.size(), RestWatch{MonotonicTime::now()});
     return released;
 }
 
 Shares ShardCustody::fitted(Shares const& shares, ShardGroup const& group) {
     Shares fitted;
     for (auto const& [shard, weight] : shares)
-        fitted[{static_cast<std::uint16_t>(shard.slot % group.slots()), shard.bank}] += weight;
+        fitted[place_in(group, shard)] += weight;
     return fitted;
 }
 
-void ShardCustody::grow(UnitSpec const& spec, std::uint16_t slots) {
+void ShardCustody::hold(UnitSpec const& spec, std::uint16_t slots) {
+    slots_ = slots;
     auto const sockets = sockets_of(spec);
     for (auto& group : groups_) {
         auto const socket = sockets.find(identity_of(group));
-        if (group.slots() >= slots || socket == sockets.end())
-            continue;
-        unguard(group);
-        if (auto const grown = group.grow(*socket->second, slots); !grown)
-            shared_.events.say(Weight::Failure, "shards-missing", unit_,
-                               to_string(grown.error()) + "; its workers share the " +
-                                   std::to_string(group.slots()) + " that there are");
-        guard(group);
+        if (group.slots() < slots && socket != sockets.end())
+            grow(group, *socket->second, slots);
+        else if (group.slots() > slots)
+            shrink(group, slots);
     }
+}
+
+void ShardCustody::grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots) {
+    unguard(group);
+    auto const grown = group.grow(socket, slots);
+    guard(group);
+    if (!grown)
+        shared_.events.say(Weight::Failure, "shards-missing", unit_,
+                           to_string(grown.error()) + "; its workers share the " +
+                               std::to_string(group.slots()) + " that there are");
+}
+
+void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
+    std::uint32_t left = 0;
+    auto const look = group.look();
+    if (look)
+        for (auto const& [shard, queued] : look.value().queued)
+            left += shard.slot >= slots ? queued : 0;
+    unguard(group);
+    auto const before = group.slots();
+    auto const shrunk = group.shrink(slots);
+    guard(group);
+    if (!shrunk)
+        return shared_.events.say(Weight::Failure, "shards-not-closed", unit_, to_string(shrunk.error()));
+    auto const closed = std::to_string(2 * (before - slots)) + " shards of " + to_string(group.bound());
+    if (look && left == 0)
+        shared_.events.say(Weight::Normal, "shards-closed", unit_,
+                           closed + " are closed, nobody was waiting in them");
+    else
+        shared_.events.say(Weight::Warning, "shards-closed", unit_,
+                           closed + " are closed with " +
+                               (look ? std::to_string(left) : std::string{"an unknown number of"}) +
+                               " connections still waiting in them, which are reset");
 }
 
 void ShardCustody::steer(Shares const& shares) {
@@ -120,12 +161,6 @@ void ShardCustody::steer(Shares const& shares) {
     for (auto& group : groups_)
         if (auto const done = group.steer(fitted(shares, group)); !done)
             shared_.events.say(Weight::Failure, "not-steered", unit_, to_string(done.error()));
-    auto const now = MonotonicTime::now();
-    for (auto const& [shard, weight] : shares_)
-        if (!shares.contains(shard))
-            steered_away_[shard] = now;
-    for (auto const& [shard, weight] : shares)
-        steered_away_.erase(shard);
     shares_ = shares;
 }
 
@@ -149,36 +184,92 @@ void ShardCustody::unguard(ShardGroup const& group) {
             shared_.hangups->remove(member.listener.fd);
 }
 
-void ShardCustody::mend(UnitSpec const& spec) {
-    auto const sockets = sockets_of(spec);
-    for (auto& group : groups_) {
-        auto const socket = sockets.find(identity_of(group));
-        auto const mended = group.mend(socket == sockets.end() ? SOMAXCONN : socket->second->backlog);
-        if (mended && !*mended)
-            continue;
-        unguard(group);
-        guard(group);
-        if (mended)
-            shared_.events.say(Weight::Warning, "socket-mended", unit_,
-                               "a shard of " + to_string(group.bound()) +
-                                   " had been shut down by a worker; it listens again");
-        else
-            shared_.events.say(Weight::Failure, "socket-broken", unit_, to_string(mended.error()));
+void ShardCustody::mend(UnitSpecPtr spec) {
+    mending_.spec = std::move(spec);
+    auto const now = MonotonicTime::now();
+    auto const due = std::max(mending_.paid_until + -mended_at_once * mending_period, mending_.retry_at);
+    if (now < due)
+        return mend_at(due);
+    bool is_whole = true;
+    for (auto& group : groups_)
+        is_whole = mend(group) && is_whole;
+    if (is_whole) {
+        mending_.retry = first_mending_retry;
+        mending_.told_code = 0;
+        return;
     }
+    mending_.retry_at = now + mending_.retry;
+    mending_.retry = std::min(mending_.retry * 2, longest_mending_retry);
+    mend_at(mending_.retry_at);
+}
+
+bool ShardCustody::mend(ShardGroup& group) {
+    auto const sockets = sockets_of(*mending_.spec);
+    auto const socket = sockets.find(identity_of(group));
+    auto const mended = group.mend(socket == sockets.end() ? SOMAXCONN : socket->second->backlog);
+    if (mended && !*mended)
+        return true;
+    unguard(group);
+    if (!mended) { // not guarded: what is shut down would be told of at once
+        if (std::exchange(mending_.told_code, mended.error().code) != mended.error().code)
+            shared_.events.say(Weight::Failure, "socket-broken", unit_,
+                               to_string(mended.error()) + "; this is tried again");
+        return false;
+    }
+    guard(group);
+    mending_.paid_until = std::max(MonotonicTime::now(), mending_.paid_until) + mending_period;
+    shared_.events.say(Weight::Warning, "socket-mended", unit_,
+                       "a shard of " + to_string(group.bound()) +
+                           " had been shut down by a worker; it listens again");
+    return true;
+}
+
+void ShardCustody::mend_at(MonotonicTime time) {
+    if (mending_.timer)
+        return mending_.timer.rearm(time);
+    mending_.timer = shared_.loop.at(time, [this] {
+        shared_.loop.set_owner(number_);
+        mend(mending_.spec);
+    });
 }
 
 // ---- rest ----
 
-bool ShardCustody::is_at_rest_or(Shard shard, MonotonicTime deadline,
-                                 std::function<void(std::uint32_t)> rested) {
-    auto const away = steered_away_.find(shard);
-    if (away == steered_away_.end() || groups_.empty())
-        return true;
-    waiting_.push_back({shard, deadline, std::move(rested),
-                        std::vector<RestWatch>(groups_.size(), RestWatch{away->second})});
+bool ShardCustody::Watched::is_at_rest(std::vector<ShardGroup> const& groups) const {
+    for (std::size_t i = 0; i < groups.size(); ++i)
+        if (!watches[i].rest_of(place_in(groups[i], shard)).is_at_rest())
+            return false;
+    return true;
+}
+
+void ShardCustody::watch_rest(std::vector<Shard> const& shards, AtRest at_rest) {
+    at_rest_ = std::move(at_rest);
+    auto const now = MonotonicTime::now();
+    std::vector<Watched> watched;
+    for (auto const shard : shards) {
+        auto const known = std::find_if(watched_.begin(), watched_.end(),
+                                        [&](Watched const& other) { return other.shard == shard; });
+        watched.push_back(known != watched_.end()
+                              ? std::move(*known)
+                              : Watched{shard, std::vector<RestWatch>(groups_.size(), RestWatch{now})});
+    }
+    watched_ = std::move(watched);
+    if (watched_.empty()) {
+        timer_ = {};
+        return;
+    }
     pause_ = first_look;
-    timer_ = shared_.loop.at(MonotonicTime::now() + pause_, [this] { look(); });
-    return false;
+    timer_ = shared_.loop.at(now + pause_, [this] { look(); });
+}
+
+std::uint32_t ShardCustody::queued_in(Shard shard) const {
+    std::uint32_t queued = 0;
+    for (auto const& group : groups_)
+        if (auto const look = group.look())
+            if (auto const found = look.value().queued.find(place_in(group, shard));
+                found != look.value().queued.end())
+                queued += found->second;
+    return queued;
 }
 
 void ShardCustody::look() {
@@ -186,35 +277,15 @@ void ShardCustody::look() {
     for (std::size_t i = 0; i < groups_.size(); ++i) {
         auto const now = MonotonicTime::now();
         auto const seen = groups_[i].look();
-        if (seen) // else the deadline ends it
-            for (auto& waiting : waiting_)
-                waiting.watches[i].see(*seen, now);
+        if (seen) // else a deadline ends it
+            for (auto& watched : watched_)
+                watched.watches[i].see(*seen, now);
     }
-    auto const now = MonotonicTime::now();
-    std::vector<std::pair<std::function<void(std::uint32_t)>, std::uint32_t>> ended;
-    std::erase_if(waiting_, [&](Waiting& waiting) {
-        bool is_at_rest = true;
-        std::uint32_t left = 0;
-        for (auto const& watch : waiting.watches) {
-            auto const rest =
-                watch.rest_of({static_cast<std::uint16_t>(waiting.shard.slot), waiting.shard.bank});
-            is_at_rest = is_at_rest && rest.is_at_rest();
-            left += rest.queued;
-        }
-        bool const is_served = shares_.contains(waiting.shard);
-        if (is_at_rest)
-            steered_away_.erase(waiting.shard);
-        if (!is_at_rest && !is_served && now < waiting.deadline)
-            return false;
-        ended.emplace_back(std::move(waiting.rested), is_served ? 0 : left);
-        return true;
-    });
-    if (!waiting_.empty()) {
-        timer_.rearm(now + pause_);
-        pause_ = std::min(pause_ * 2, longest_look);
-    }
-    for (auto const& [rested, left] : ended)
-        rested(left);
+    for (auto const& watched : watched_)
+        if (watched.is_at_rest(groups_))
+            at_rest_(watched.shard);
+    pause_ = std::min(pause_ * 2, longest_look);
+    timer_.rearm(MonotonicTime::now() + pause_);
 }
 
 } // namespace holdfast

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The groups of shards of one unit's `reuse_port` sockets, held: bound, steered, looked at until a shard is
-// at rest, and given up as plain listeners. The unit's custody owns it, where there is such a socket; it
-// never decides who serves.
+// at rest, closed then, and given up as plain listeners. The unit's custody owns it, where there is such a
+// socket; it never decides who serves.
 #pragma once
 
 #include "socket/shard_group.h"
+#include "supervisor/mending.h"
 #include "supervisor/shared.h"
 
 #include <functional>
@@ -28,6 +29,8 @@ public:
 
     /// Binds an address with at least `slots` slots, steered as the others are.
     [[nodiscard]] Outcome bind(SocketSpec const& socket, ListenAddress const& address, std::uint16_t slots);
+    /// Of the group that has most; 0: there is none.
+    [[nodiscard]] std::uint16_t slots() const;
     [[nodiscard]] ShardGroup const* find(ListenerIdentity const& identity) const;
     /// The shard's listener. Where its slot could not be made, another of the same bank.
     [[nodiscard]] static Listener const& listener(ShardGroup const& group, Shard shard);
@@ -39,20 +42,25 @@ public:
     [[nodiscard]] std::vector<Listener>
     release_unless(std::function<bool(ListenerIdentity const&)> const& is_listed);
 
-    /// Makes room for so many slots; what fails is said, and its workers share the shards that there are.
-    void grow(UnitSpec const& spec, std::uint16_t slots);
+    /// Has shards for so many slots. Where binding those that are missing fails, it is said, and their
+    /// workers share the shards that there are. Those beyond are closed; what still waits in them is reset,
+    /// and said.
+    void hold(UnitSpec const& spec, std::uint16_t slots);
     /// From now on new connections are shared out like this, in every group.
     void steer(Shares const& shares);
     /// Takes over what can be changed in place.
     void change(UnitSpec const& spec);
-    /// As for listeners: makes those listen again that a worker has shut down.
-    void mend(UnitSpec const& spec);
+    /// As for listeners: makes those listen again that a worker has shut down; later, where that happens
+    /// again and again or does not succeed.
+    void mend(UnitSpecPtr spec);
 
-    /// `rested` from the loop, once: with 0 when nothing will end in the shard any more, or has a share again
-    /// (others serve it); at the deadline with how many still wait in it. True: it is so already, and
-    /// `rested` is not called.
-    [[nodiscard]] bool is_at_rest_or(Shard shard, MonotonicTime deadline,
-                                     std::function<void(std::uint32_t)> rested);
+    /// Told of a shard in which nothing is queued and nothing will end any more; again, until it is not
+    /// watched.
+    using AtRest = std::function<void(Shard)>;
+    /// Looks at these and no others. Those that were not watched before have lost their share just now.
+    void watch_rest(std::vector<Shard> const& shards, AtRest at_rest);
+    /// How many connections wait in the shard, of all addresses; udp: bytes.
+    [[nodiscard]] std::uint32_t queued_in(Shard shard) const;
 
     [[nodiscard]] std::vector<ShardGroup> const& groups() const { return groups_; }
     template <class Visit>
@@ -63,15 +71,16 @@ public:
     }
 
 private:
-    struct Waiting {
+    struct Watched {
         Shard shard;
-        MonotonicTime deadline;
-        std::function<void(std::uint32_t)> rested;
         std::vector<RestWatch> watches; ///< one of each group
+        [[nodiscard]] bool is_at_rest(std::vector<ShardGroup> const& groups) const;
     };
     [[nodiscard]] static Shares fitted(Shares const& shares, ShardGroup const& group);
     void guard(ShardGroup const& group);
     void unguard(ShardGroup const& group);
+    void grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots);
+    void shrink(ShardGroup& group, std::uint16_t slots);
     void look();
 
     Shared& shared_;
@@ -80,10 +89,23 @@ private:
     std::vector<ShardGroup> groups_;
     std::vector<ListenerIdentity> fresh_;
     Shares shares_;
-    std::map<Shard, MonotonicTime> steered_away_; ///< when it lost its share; until it is seen at rest
-    std::vector<Waiting> waiting_;
+    std::uint16_t slots_ = 0; ///< that hold() was told; 0: not yet
+    std::vector<Watched> watched_;
+    AtRest at_rest_;
     Duration pause_{};
     EventSource timer_;
+    /// As SocketCustody's, for all groups together.
+    struct Mending {
+        UnitSpecPtr spec;
+        MonotonicTime paid_until; ///< each mending costs a while of it
+        MonotonicTime retry_at;
+        Duration retry = first_mending_retry;
+        int told_code = 0; ///< of the failure that was told last
+        EventSource timer;
+    };
+    [[nodiscard]] bool mend(ShardGroup& group);
+    void mend_at(MonotonicTime time);
+    Mending mending_;
 };
 
 } // namespace holdfast

@@ -95,6 +95,12 @@ Outcome SocketCustody::bind_shards(UnitSpec const& spec, SocketSpec const& socke
     return shards_->bind(socket, address, pool_size(spec.service));
 }
 
+void SocketCustody::change_shards(std::function<void()> const& change) {
+    stop_sources();
+    change();
+    watch_held();
+}
+
 void SocketCustody::end_retrying() {
     failed_.clear();
     retrying_.reset();

@@ -84,6 +84,8 @@ public:
     /// Null where no `reuse_port` socket is held.
     [[nodiscard]] ShardCustody* shards() { return shards_.get(); }
     [[nodiscard]] ShardCustody const* shards() const { return shards_.get(); }
+    /// Does what opens or closes shards, with no watch on any.
+    void change_shards(std::function<void()> const& change);
 
     /// Told of a listener that had to be made anew: whoever shares the old one has no clients any more.
     using Renewed = std::function<void(Listener const&)>;

@@ -3,6 +3,7 @@
 // worker that does it again and again, or a mending that fails, is met at a pace that costs nothing.
 #include "socket/retire.h"
 #include "supervisor/hangup_watch.h"
+#include "supervisor/mending.h"
 #include "supervisor/socket_custody.h"
 
 #include <algorithm>
@@ -11,16 +12,7 @@
 
 namespace holdfast {
 
-using namespace std::chrono_literals;
-
 namespace {
-
-/// This often in a row a listener is mended at once (a rollout of many workers, each shutting it down as it
-/// goes), and then once per period.
-constexpr int mended_at_once = 8;
-constexpr Duration mending_period = 1s;
-constexpr Duration first_mending_retry = 100ms;
-constexpr Duration longest_mending_retry = 30s;
 
 int backlog_of(UnitSpec const& spec, Listener const& listener) {
     for (auto const& socket : spec.sockets)
@@ -54,7 +46,7 @@ void SocketCustody::hear_hangup(int fd, Renewed renewed) {
     if (!is_held) {
         stop_sources();
         if (shards_) // or it was on its way out
-            shards_->mend(*spec_);
+            shards_->mend(spec_);
         return watch_held();
     }
     auto& hurt = hurt_of(fd);
@@ -94,7 +86,7 @@ void SocketCustody::mend(Renewed const& renewed) {
     for (auto& held : held_)
         mend(held, renewed);
     if (shards_)
-        shards_->mend(*spec_);
+        shards_->mend(spec_);
     watch_held();
     if (mending_)
         arm_mending();

@@ -30,6 +30,14 @@ std::string until_text(Report const& report) {
                         : "a while";
 }
 
+/// "2 connections still wait in shard 1 of bank blue".
+std::string waiting_text(SocketCustody const& sockets, Shard shard) {
+    auto const* const shards = sockets.shards();
+    auto const queued = shards != nullptr ? shards->queued_in(shard) : 0;
+    return std::to_string(queued) + (queued == 1 ? " connection still waits" : " connections still wait") +
+           " in shard " + std::to_string(shard.slot) + " of bank " + std::string{to_name(shard.bank)};
+}
+
 /// What a happening means for the unit's last trouble, as `status` shows it.
 enum class Trouble { Keeps, Begins, Ends };
 
@@ -63,6 +71,9 @@ constexpr std::array meanings{
     Meaning{Happening::RolloutStopped, Weight::Warning, Trouble::Keeps, Verdict::Stopped},
     Meaning{Happening::DrainDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
     Meaning{Happening::StartDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::RestDeadlinePassed, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::ShardLent, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::ShardGivenUp, Weight::Warning, Trouble::Keeps, {}},
     Meaning{Happening::Resizing, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::Resized, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::ResizeFailed, Weight::Failure, Trouble::Begins, {}},
@@ -184,6 +195,15 @@ std::string UnitRunner::sentence(Report const& report) const {
         return text(report.worker) + " did not end in time and is killed";
     case Happening::StartDeadlinePassed:
         return text(report.worker) + " was not ready in time";
+    case Happening::RestDeadlinePassed:
+        return waiting_text(sockets_, *report.shard) + "; " + text(report.worker) +
+               " has had half of its time for them and is told to go";
+    case Happening::ShardLent:
+        return waiting_text(sockets_, *report.shard) + " and nobody serves it: " + text(report.worker) +
+               " is started for them";
+    case Happening::ShardGivenUp:
+        return waiting_text(sockets_, *report.shard) +
+               "; they are served by the next generation of that bank, if any";
     case Happening::Resizing:
         return "is to have " + count_text();
     case Happening::Resized:

@@ -59,11 +59,14 @@ UnitRunner::~UnitRunner() {
 // ---- wishes ----
 
 bool UnitRunner::hold_sockets() {
-    return sockets_.hold(wanted_, [this] {
+    bool const is_held = sockets_.hold(wanted_, [this] {
         shared_.loop.set_owner(number_);
+        note_shards();
         if (std::exchange(starts_when_held_, false))
             happen(StartWished{});
     });
+    note_shards();
+    return is_held;
 }
 
 void UnitRunner::start_when_held() {
@@ -140,8 +143,6 @@ void UnitRunner::settle() {
     is_settling_posted_ = false;
     auto const phase_before = phase_of(state_);
     auto const rules = policy();
-    if (auto* const shards = sockets_.shards())
-        shards->grow(*wanted_, rules.workers);
     // What enacting adds is taken in the same turn, in its order.
     while (underway_ && !underway_->facts.empty())
         for (auto const& fact : std::exchange(underway_->facts, {})) {

@@ -111,13 +111,13 @@ private:
     void push_fresh(std::vector<int> const& known);
     /// A listener is another socket now: who can get it while it lives gets it, of the others it is said.
     void tell_renewed(Listener const& listener);
-    /// Gives up the listeners that the wanted spec does not list. While they are still emptied, workers that
-    /// are to go serve on.
+    /// Gives up listeners that the wanted spec does not list. Until they are, who is to go serves on.
     void retire_unlisted(bool is_served);
     void drain(lifecycle::WorkerId id);
     void tell_to_go(lifecycle::WorkerId id);
     void send_postponed_drains();
-    [[nodiscard]] bool is_shard_at_rest(RunningWorker const& worker);
+    void note_shards();
+    void hear_rest(Shard shard);
     /// A scale that changed nothing that runs.
     void answer_scale_at_rest();
     /// Up, also by the wishes that are not taken yet.

@@ -53,6 +53,8 @@ TEST_CASE(
     story.comes_up(WorkerId{4});
     CHECK(story.all<Steer>() == std::vector{Steer{equally({{0, Bank::Blue}, {1, Bank::Blue}})}});
     CHECK(std::holds_alternative<Steer>(story.orders.front()));
+    CHECK_FALSE(story.told_to_go(WorkerId{1}));
+    story.tell(ShardAtRest{{0, Bank::Green}});
     CHECK(story.told_to_go(WorkerId{1}));
 }
 

@@ -30,6 +30,9 @@ std::vector<Fact> every_fact() {
                             ProbePassed{worker},
                             ProbeFailed{worker},
                             WatchdogMissed{worker},
+                            ShardsHeld{8},
+                            ShardAtRest{{1023, Bank::Blue}},
+                            ShardAtRest{{0, Bank::Green}},
                             TimeExtended{worker, 1500ms},
                             TimeExtended{worker, forever}};
     for (auto const& row : enum_table(Strategy{}))

@@ -142,7 +142,7 @@ std::string one_worker_per_slot(Scene const& scene) {
     for (auto const& process : scene.after.processes) {
         // who is sent away though it did nothing wrong has its slot no more; it may not be born yet
         bool const is_sent_away =
-            (process.told && !process.late) || process.unhealthy ||
+            ((process.told || process.excused) && !process.late) || process.unhealthy || process.lent ||
             (process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining);
         if (!is_sent_away && !taken.insert({process.generation, process.slot}).second)
             return name(process.id) + " has the slot of another";
@@ -180,7 +180,8 @@ std::string leaving_has_a_deadline(Scene const& scene) {
         auto const number = static_cast<std::uint32_t>(process.id);
         if (process.is_leaving() && !process.killed) {
             auto const* const timer = scene.after.find({TimerKind::StopDeadline, number});
-            auto const latest = process.leaving_since + std::max(policy.timeout_stop, policy.drain_timeout);
+            auto const latest = process.leaving_since + std::max(policy.timeout_stop, policy.drain_timeout) +
+                                (process.lent ? policy.timeout_start : Duration{0});
             if (timer == nullptr)
                 return name(process.id) + " may leave for ever";
             if (!process.extended && timer->at > latest)
@@ -212,12 +213,14 @@ std::string no_timer_outlives_its_owner(Scene const& scene) {
         switch (timer.key.kind) {
         case TimerKind::StartDeadline:
         case TimerKind::StopDeadline:
+        case TimerKind::RestDeadline:
             if (scene.after.find(WorkerId{timer.key.of}) == nullptr)
                 return key + " is of a dead worker";
             break;
         case TimerKind::RestartDelay:
         case TimerKind::StartLimit:
         case TimerKind::Probation:
+        case TimerKind::ShardDeadline:
             if (std::holds_alternative<StopWished>(scene.fact) || (!scene.history.up && !scene.is_wish()))
                 return key + " is of a stopped unit";
             break;
@@ -230,6 +233,9 @@ std::string levels_follow_the_state(Scene const& scene) {
     auto const levels = lifecycle::wanted(scene.state);
     if (levels.watching != scene.after.watching)
         return "the watch";
+    if (levels.shares != scene.after.shares || levels.slots != scene.after.slots ||
+        levels.restless != scene.after.watched)
+        return "the shards";
     return levels.timers != scene.after.timers ? "the timers" : "";
 }
 

@@ -24,6 +24,7 @@ struct Scope {
     bool resizes = false;
     Duration probation{0};
     bool is_probed = false;
+    bool is_sharded = false;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -44,6 +45,7 @@ Policy policy_of(Scope const& scope) {
             .start_limit_burst = 2,
             .start_limit_interval = 10s,
             .probation = scope.probation,
+            .is_sharded = scope.is_sharded,
             .max_generations = 2};
 }
 
@@ -76,7 +78,13 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"one probed worker", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
               Strategy::Overlap, false, 2s, true},
         Scope{"two rolling workers on probation", 2, ServiceType::Notify, Activation::Eager,
-              RestartWhen::OnFailure, 6, Strategy::Rolling, false, 2s});
+              RestartWhen::OnFailure, 6, Strategy::Rolling, false, 2s},
+        Scope{"one sharded worker", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 8,
+              Strategy::Overlap, false, 0s, false, true},
+        Scope{"one or two sharded workers", 1, ServiceType::Simple, Activation::Eager, RestartWhen::OnFailure,
+              6, Strategy::Rolling, true, 0s, false, true},
+        Scope{"one sharded worker, then on probation", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 2s, false, true});
     auto const depth = scope.depth + deeper();
     auto const result = explore({.wanted = policy_of(scope), .resizes = scope.resizes}, depth);
     std::cout << "  " << scope.what << ": depth " << depth << ", " << result.states << " states, "

@@ -27,6 +27,10 @@ std::vector<TraceLine> possible_lines(World const& world) {
     }
     if (world.wanted.probation > Duration{0})
         add(UndoWished{});
+    if (world.wanted.is_sharded && world.state.last_generation == no_generation)
+        add(ShardsHeld{2});
+    for (auto const shard : world.kernel.watched)
+        add(ShardAtRest{shard});
     add(TrafficArrived{});
     for (auto const& process : world.kernel.processes) {
         auto const id = process.id;
@@ -99,7 +103,8 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(worker.id);
         print.add(worker.generation);
         print.add(static_cast<std::uint64_t>(worker.slot) << 32 | std::uint64_t{worker.tries} << 8 |
-                  std::uint64_t{worker.missed_watchdog} << 24 |
+                  std::uint64_t{worker.missed_watchdog} << 24 | std::uint64_t{worker.sent} << 25 |
+                  std::uint64_t{worker.is_lent} << 26 | static_cast<std::uint64_t>(worker.bank) << 27 |
                   static_cast<std::uint64_t>(worker.phase) << 5 | std::uint64_t{worker.dismissed} << 4 |
                   std::uint64_t{worker.shown} << 3 | std::uint64_t{worker.was_ready} << 2 |
                   std::uint64_t{worker.forked} << 1 | std::uint64_t{worker.told});
@@ -129,6 +134,14 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(start.at, long_ago);
     }
     print.add(std::uint64_t{state.resize_owed});
+    for (auto const& [shard, weight] : state.shares)
+        print.add(std::uint64_t{shard.slot} << 1 | static_cast<std::uint64_t>(shard.bank));
+    for (auto const& restless : state.restless) {
+        print.add(std::uint64_t{restless.shard.slot} << 16 |
+                  static_cast<std::uint64_t>(restless.shard.bank) << 9 |
+                  std::uint64_t{restless.is_stranded} << 8 | restless.lent);
+        print.add(restless.at);
+    }
     if (state.rollout) {
         print.add(state.rollout->id);
         print.add(static_cast<std::uint64_t>(state.rollout->strategy) << 8 |
@@ -143,7 +156,10 @@ void add_processes(Fingerprint& print, Kernel const& kernel) {
                   std::uint64_t{process.ready} << 4 | std::uint64_t{process.stopping} << 3 |
                   std::uint64_t{process.told} << 2 | std::uint64_t{process.killed} << 1 |
                   std::uint64_t{process.extended} | std::uint64_t{process.signed_on} << 12 |
-                  std::uint64_t{process.unhealthy} << 13);
+                  std::uint64_t{process.unhealthy} << 13 | std::uint64_t{process.lent} << 14 |
+                  std::uint64_t{process.excused} << 15);
+    for (auto const& [shard, since] : kernel.dirty)
+        print.add(std::uint64_t{shard.slot} << 1 | static_cast<std::uint64_t>(shard.bank));
 }
 
 void add_history(Fingerprint& print, History const& history) {

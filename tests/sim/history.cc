@@ -23,6 +23,8 @@ bool is_automatic(Scene const& scene, Spawn const& spawn) {
     if (scene.is_wish() || std::holds_alternative<PolicyChanged>(scene.fact) ||
         scene.reports(Happening::RollingBack))
         return false;
+    if (spawn.lent)
+        return false;
     auto const* const slot = scene.history.find(spawn.generation, spawn.slot);
     return slot != nullptr && slot->last != WorkerId{};
 }
@@ -81,6 +83,9 @@ Answers answered_by(Happening happening) {
     case Happening::Resizing:
     case Happening::DrainDeadlinePassed:
     case Happening::StartDeadlinePassed:
+    case Happening::RestDeadlinePassed:
+    case Happening::ShardLent:
+    case Happening::ShardGivenUp:
     case Happening::Stopping:
     case Happening::Finished:
         return Answers::Nobody;
@@ -153,6 +158,8 @@ void remember_wish(Scene const& scene, History& history) {
     if (!scene.is_wish())
         return;
     history.up = !std::holds_alternative<StopWished>(scene.fact);
+    if (!history.up)
+        history.last_stopped = history.last_worker;
     history.automatic_starts.clear();
     for (auto& generation : history.generations)
         for (auto& slot : generation.slots)
@@ -189,7 +196,7 @@ void remember_spawn(Scene const& scene, History& history, Spawn const& spawn) {
         history.generations.push_back(
             {.id = spawn.generation, .policy = scene.wanted, .slots = {}, .took_over_from = {}});
     for (auto& generation : history.generations) {
-        if (generation.id != spawn.generation)
+        if (generation.id != spawn.generation || spawn.lent)
             continue;
         auto const number = static_cast<std::size_t>(spawn.slot);
         generation.slots.resize(std::max(generation.slots.size(), number + 1));

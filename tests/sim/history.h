@@ -44,6 +44,7 @@ struct History {
     MonotonicTime probation_ends{};
     GenerationId last_spawned{}; ///< the newest generation that had a worker
     WorkerId last_worker{};
+    WorkerId last_stopped{}; ///< a stop was for it and all before
     std::vector<Waiter> waiters;
     std::vector<GenerationMemory> generations;    ///< those with a process or a timer, oldest first
     std::vector<AutomaticStart> automatic_starts; ///< since the last wish

@@ -73,11 +73,17 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                                        .probed = policy.is_probed,
                                        .settle_time = policy.settle_time,
                                        .ordered_at = now});
+                  auto& born = processes.back();
+                  born.lent = it.lent.has_value();
+                  auto const bank = bank_of(static_cast<std::uint32_t>(it.generation));
+                  if (policy.is_sharded)
+                      born.shard = Shard{static_cast<std::uint16_t>(it.slot), it.lent.value_or(bank)};
               },
               [&](Drain const& it) {
                   if (auto* const told = process(it.worker)) {
+                      if (!told->excused)
+                          told->leaving_since = now;
                       told->told = true;
-                      told->leaving_since = now;
                   }
               },
               [&](Kill const& it) {
@@ -87,8 +93,24 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                   }
               },
               [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
-              [&](Steer const&) {},
+              [&](Steer const& it) {
+                  for (auto const& [shard, weight] : shares)
+                      if (!it.shares.contains(shard))
+                          dirty.emplace(shard, now);
+                  shares = it.shares;
+                  std::erase_if(dirty, [&](auto const& row) { return shares.contains(row.first); });
+              },
+              [&](HoldShards const& it) {
+                  slots = it.slots;
+                  std::erase_if(dirty, [&](auto const& row) { return row.first.slot >= slots; });
+              },
+              [&](WatchRest const& it) { watched = it.shards; },
               [&](Arm const& it) {
+                  if (auto* const excused = process(WorkerId{it.timer.of});
+                      it.timer.kind == TimerKind::RestDeadline && excused != nullptr && !excused->excused) {
+                      excused->excused = true;
+                      excused->leaving_since = now;
+                  }
                   auto const place = place_of(timers, it.timer);
                   if (place != timers.end() && place->key == it.timer)
                       place->at = it.at;
@@ -99,6 +121,8 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                   std::erase_if(timers, [&](ArmedTimer const& timer) { return timer.key == it.timer; });
               },
               [&](Report const& it) {
+                  if (it.happening == Happening::ShardGivenUp)
+                      dirty.erase(*it.shard);
                   if (it.happening == Happening::WorkerStuck)
                       std::erase_if(processes, [&](Process const& stuck) { return stuck.id == it.worker; });
               }},
@@ -121,6 +145,10 @@ bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
     }
     if (std::holds_alternative<TrafficArrived>(fact))
         return watching;
+    if (auto const* const rest = std::get_if<ShardAtRest>(&fact))
+        return std::ranges::find(watched, rest->shard) != watched.end();
+    if (std::holds_alternative<ShardsHeld>(fact))
+        return shares.empty();
     if (auto const* const expired = std::get_if<TimerExpired>(&fact))
         if (auto const* const timer = find(expired->timer))
             return timer->at <= now;
@@ -141,6 +169,8 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
                 get_ready(process, now);
         }
     }
+    if (auto const* const rest = std::get_if<ShardAtRest>(&fact))
+        dirty.erase(rest->shard);
     auto const id = worker_of(fact);
     auto* const process = id ? const_cast<Process*>(find(*id)) : nullptr;
     if (process == nullptr)
@@ -148,18 +178,18 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
     auto const die = [&] { std::erase_if(processes, [&](Process const& it) { return it.id == *id; }); };
     std::visit(Cases{[&](Forked const&) {
                          process->stage = Stage::Forked;
-                         if (process->type == ServiceType::Simple)
+                         if (process->type == ServiceType::Simple && !process->lent)
                              begin_to_run(*process, now, settles);
                      },
                      [&](Executed const&) {
                          process->stage = Stage::Executed;
-                         if (process->type == ServiceType::Exec)
+                         if (process->type == ServiceType::Exec && !process->lent)
                              begin_to_run(*process, now, settles);
                      },
                      [&](SpawnFailed const&) { die(); }, [&](Exited const&) { die(); },
                      [&](ReadySaid const&) {
                          // one that was told to go is not believed any more
-                         if (process->type == ServiceType::Notify && !process->told)
+                         if (process->type == ServiceType::Notify && !process->told && !process->lent)
                              begin_to_run(*process, now, false);
                      },
                      [&](ProbePassed const&) {

@@ -6,6 +6,7 @@
 #include "lifecycle/levels.h"
 #include "lifecycle/order.h"
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct Process {
     bool signed_on = false; ///< probed: the sign of its type has come
     bool unhealthy = false; ///< it was ready, and its probes failed
     bool killed = false;
+    bool lent = false;            ///< it is to serve a shard until that is at rest, and no more
+    bool excused = false;         ///< it is to go, and is told when its shard is at rest
+    std::optional<Shard> shard{}; ///< from which it accepts
     MonotonicTime killed_at{};
     MonotonicTime unhealthy_since{};
     bool extended = false;                        ///< it asked for more time
@@ -40,13 +44,19 @@ struct Process {
     MonotonicTime leaving_since{}; ///< told, or said so itself
     /// It does its work and nobody said that it should not.
     [[nodiscard]] bool serves() const { return ready && !is_leaving(); }
-    [[nodiscard]] bool is_leaving() const { return stopping || told || killed; }
+    [[nodiscard]] bool is_leaving() const { return stopping || told || killed || excused; }
+    /// It accepts from its shard, or will.
+    [[nodiscard]] bool attends(Shard it) const { return shard == it && !told && !killed; }
 };
 
 struct Kernel {
     std::vector<Process> processes; ///< in order of their ids
     std::vector<ArmedTimer> timers; ///< in order of their keys
     bool watching = false;
+    Shares shares;                        ///< by which new clients land in shards
+    std::uint16_t slots = 0;              ///< that have shards
+    std::vector<Shard> watched;           ///< until they are at rest
+    std::map<Shard, MonotonicTime> dirty; ///< somebody waits in them since they were steered away from
 
     void enact(Order const& order, Policy const& policy, MonotonicTime now);
     /// May `fact` come from here now? Wishes may always, and so may late facts about the dead.

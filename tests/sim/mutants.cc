@@ -187,6 +187,40 @@ Orders probation_lasts_for_ever(UnitState& state, Policy const& policy, Fact con
     forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::Probation; });
     return orders;
 }
+
+// ---- shards ----
+
+Orders nobody_is_steered_away(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_orders<Steer>(orders, [&](Steer const&) { return state.last_generation > GenerationId{1}; });
+    return orders;
+}
+Orders shards_are_closed_at_once(UnitState& state, Policy const& policy, Fact const& fact,
+                                 MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    std::uint16_t slots = 0;
+    for (auto const& [shard, weight] : state.shares)
+        slots = std::max(slots, static_cast<std::uint16_t>(shard.slot + 1));
+    if (!state.restless.empty() && state.restless.back().shard.slot >= slots)
+        orders.emplace_back(HoldShards{slots});
+    return orders;
+}
+Orders everything_is_at_rest(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& worker : state.workers)
+        if (worker.phase == WorkerPhase::Draining && worker.sent && !worker.told) {
+            worker.told = true;
+            orders.emplace_back(Drain{worker.id});
+        }
+    return orders;
+}
+Orders nothing_is_lent(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto const* const expired = std::get_if<TimerExpired>(&fact);
+    if (expired != nullptr && expired->timer.kind == TimerKind::ShardDeadline)
+        return {};
+    return step(state, policy, fact, now);
+}
+
 // ---- limits ----
 
 Orders generations_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact,
@@ -351,6 +385,10 @@ constexpr std::array all_mutants{
     Mutant{"a roll-back is done at once", "rollback-ends-well", a_roll_back_is_done_at_once},
     Mutant{"the old go when it is rolled back", "rollback-ends-well", the_old_go_when_it_is_rolled_back},
     Mutant{"probation lasts for ever", "parked-is-resolved", probation_lasts_for_ever},
+    Mutant{"nobody is steered away", "shares-are-served", nobody_is_steered_away},
+    Mutant{"shards are closed at once", "closed-at-rest", shards_are_closed_at_once},
+    Mutant{"everything is at rest", "last-of-a-shard-stays", everything_is_at_rest},
+    Mutant{"nothing is lent", "stranded-are-served", nothing_is_lent},
     Mutant{"a resize says nothing", "wishes-are-answered-once", a_resize_says_nothing},
     Mutant{"generations are not counted", "generations-are-capped", generations_are_not_counted},
     Mutant{"replace overlaps", "replace-is-alone", replace_overlaps},

@@ -84,13 +84,14 @@ std::string pool_keeps_its_size(Scene const& scene) {
         alive += process.is_leaving() || is_told_later ? 0U : 1U;
         auto const* const then = scene.between.find(process.id);
         bool const was_well = before != nullptr && before->serves() && then->serves() && !process.unhealthy;
-        lost += was_well && process.told ? 1U : 0U;
+        lost += was_well && process.is_leaving() ? 1U : 0U;
     }
     if (!may_press && lost != 0 && ready < floor)
         return "only " + std::to_string(ready) + " are left ready";
     bool opens = false;
     scene.for_each<Spawn>([&](Spawn const& spawn) {
-        opens = opens || (spawn.generation == proposed(scene).generation && !is_automatic(scene, spawn));
+        opens = opens || (!spawn.lent && spawn.generation == proposed(scene).generation &&
+                          !is_automatic(scene, spawn));
     });
     auto const was_alive = std::ranges::count_if(
         scene.between.processes, [](Process const& process) { return !process.is_leaving(); });
@@ -167,8 +168,10 @@ std::string stop_wins(Scene const& scene) {
         return {};
     std::string wrong;
     scene.for_each<Spawn>([&](Spawn const& spawn) { wrong = name(spawn.worker) + " is started"; });
+    bool const ended_by_itself = !std::holds_alternative<StopWished>(scene.fact); // or all were told then
     for (auto const& process : scene.after.processes)
-        if (process.stage != Stage::Ordered && !process.told && !process.killed)
+        if (process.stage != Stage::Ordered && !process.told && !process.killed &&
+            !(ended_by_itself && process.excused))
             wrong = name(process.id) + " was not told";
     if (scene.after.watching)
         wrong = "the listeners are watched";
@@ -200,7 +203,7 @@ std::string reports_are_true(Scene const& scene) {
         if (is_pool && !all_serve(scene, scene.after, report.generation))
             complain("not all of it are ready");
         for (auto const& process : scene.after.processes)
-            if (is_pool && process.generation == report.generation &&
+            if (is_pool && process.generation == report.generation && !process.lent &&
                 process.slot >= slots_of(scene, report.generation))
                 complain(name(process.id) + " is too many");
         if (report.happening == Happening::RolledBack &&

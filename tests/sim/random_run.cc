@@ -85,6 +85,7 @@ private:
             .probation = one_of<Duration>({0s, 0s, 2s, 20s}),
             .max_surge = static_cast<std::uint16_t>(upto(3)),
             .max_unavailable = static_cast<std::uint16_t>(one_of({0, 0, 1, 2})),
+            .is_sharded = one_in(2),
             .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
     }
 
@@ -135,6 +136,11 @@ private:
                 may.push_back(*fact);
         if (world_.kernel.watching && one_in(3))
             may.emplace_back(TrafficArrived{});
+        for (auto const shard : world_.kernel.watched) // few come to rest where nobody is
+            if (one_in(is_attended(shard) ? 2 : 20))
+                may.emplace_back(ShardAtRest{shard});
+        if (world_.wanted.is_sharded && world_.state.last_generation == no_generation && one_in(2))
+            may.emplace_back(ShardsHeld{static_cast<std::uint16_t>(1 + upto(4))});
         auto const* const timer = world_.kernel.earliest_timer();
         if (!may.empty() && (timer == nullptr || !one_in(6)))
             return {soon(), may[upto(static_cast<unsigned>(may.size()))]};
@@ -142,6 +148,12 @@ private:
             return {std::max(world_.now, timer->at) + Duration{one_in(3) ? upto(2000000) : 0},
                     Fact{TimerExpired{timer->key}}};
         return {world_.now + Duration{upto(40000000)}, wish()};
+    }
+
+    bool is_attended(Shard shard) const {
+        return std::ranges::any_of(world_.kernel.processes, [&](Process const& process) {
+            return process.stage == Stage::Executed && process.attends(shard);
+        });
     }
 
     /// A moment from now that no timer comes before; now and then one has to wait.
@@ -227,6 +239,9 @@ private:
         }
         if (process.killed)
             return Exited{id, ExitKind::UncleanSignal};
+        if ((process.lent || process.excused) && !process.told)
+            return one_in(temper == Temper::Good ? 50 : 6) ? std::optional<Fact>{Exited{id, bad_end()}}
+                                                           : std::nullopt;
         if (process.is_leaving())
             return next_of_leaving(process, temper);
         return process.ready ? next_of_ready(process, temper) : next_of_starting(process, temper);

@@ -75,8 +75,12 @@ std::optional<Fact> good_next(Process const& process) {
     case Stage::Executed:
         break;
     }
-    if (process.is_leaving())
+    if (process.lent && !process.told && !process.killed)
+        return std::nullopt;
+    if (process.is_leaving() && (!process.excused || process.told || process.killed))
         return Exited{process.id, process.killed ? ExitKind::UncleanSignal : ExitKind::Clean};
+    if (process.is_leaving())
+        return std::nullopt;
     if (!process.ready && process.signed_on && !process.late)
         return ProbePassed{process.id};
     if (!process.ready && !process.settles_since)
@@ -103,7 +107,19 @@ std::optional<Fact> immortal_next(Process const& process) {
     return process.killed ? std::nullopt : stubborn_next(process);
 }
 
+/// Who is in a shard serves all who wait there.
+std::optional<Fact> next_rest(Kernel const& kernel) {
+    for (auto const shard : kernel.watched)
+        if (std::ranges::any_of(kernel.processes, [&](Process const& process) {
+                return process.stage == Stage::Executed && process.attends(shard);
+            }))
+            return ShardAtRest{shard};
+    return std::nullopt;
+}
+
 std::optional<TraceLine> next_line(World const& world, std::optional<Fact> (*next)(Process const&)) {
+    if (auto const rest = next_rest(world.kernel); rest && next == good_next)
+        return TraceLine{world.now, *rest};
     for (auto const& process : world.kernel.processes)
         if (auto const fact = next(process))
             return TraceLine{world.now, *fact};
@@ -128,6 +144,8 @@ Complaints come_to_rest(World& world) {
                 return world.heard(
                     {{"rest-is-what-was-wished",
                       world.history.up ? "up, but nothing serves" : "down, but something serves"}});
+            if (world.history.up && !world.kernel.dirty.empty())
+                return world.heard({{"stranded-are-served", "all is quiet, and somebody waits in a shard"}});
             if (!is_settled(world.history))
                 return world.heard({{"wishes-are-answered-once", "all is quiet and somebody still waits"}});
             return {};

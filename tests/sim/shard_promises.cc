@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The invariants that are promises to the clients of sharded units: they land where somebody serves, and who
+// has landed is served.
+#include "sim/invariants.h"
+
+#include <algorithm>
+#include <array>
+
+namespace holdfast::sim {
+
+namespace {
+
+std::string shard_name(Shard shard) {
+    return "shard " + std::to_string(shard.slot) + std::string{to_name(shard.bank)};
+}
+
+std::string shares_are_served(Scene const& scene) {
+    auto const& kernel = scene.after;
+    auto const serves = [](Process const& process) { return process.serves() && process.shard; };
+    bool const somebody_could = std::ranges::any_of(kernel.processes, serves);
+    if (kernel.shares.empty())
+        return somebody_could ? "nothing is steered, though somebody serves" : "";
+    if (!is_whole(kernel.shares))
+        return "the weights do not add up";
+    for (auto const& [shard, weight] : kernel.shares) {
+        if (shard.slot >= kernel.slots)
+            return shard_name(shard) + " has a share and is not there";
+        bool const is_served = std::ranges::any_of(kernel.processes, [&, it = shard](Process const& process) {
+            return serves(process) && process.shard == it;
+        });
+        if (somebody_could && !is_served)
+            return shard_name(shard) + " has a share, and nobody serves it";
+    }
+    return {};
+}
+
+std::string shards_are_closed_at_rest(Scene const& scene) {
+    std::string wrong;
+    auto dirty = scene.between.dirty; // and what this step has steered away from
+    for (auto const& [shard, weight] : scene.between.shares)
+        if (!scene.after.shares.contains(shard))
+            dirty.emplace(shard, scene.now);
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.happening != Happening::ShardGivenUp)
+            return;
+        auto const found = dirty.find(*report.shard);
+        if (found == dirty.end() || scene.now - found->second < scene.wanted.drain_timeout)
+            wrong = shard_name(*report.shard) + " is given up too soon";
+        else
+            dirty.erase(found);
+    });
+    scene.for_each<HoldShards>([&](HoldShards const& order) {
+        for (auto const& [shard, since] : dirty)
+            if (shard.slot >= order.slots && !scene.after.shares.contains(shard))
+                wrong = shard_name(shard) + " is closed, and somebody waits in it";
+        for (auto const& process : scene.after.processes)
+            if (process.shard && process.shard->slot >= order.slots)
+                wrong = shard_name(*process.shard) + " is closed under " + name(process.id);
+    });
+    return wrong;
+}
+
+/// Half of the time that it has to go is for those in the queue.
+std::string last_of_a_shard_stays(Scene const& scene) {
+    if (std::holds_alternative<StopWished>(scene.fact))
+        return {};
+    std::string wrong;
+    scene.for_each<Drain>([&](Drain const& drain) {
+        auto const* const process = scene.between.find(drain.worker);
+        bool const is_stopped = drain.worker <= scene.history.last_stopped;
+        if (process == nullptr || process->stopping || is_stopped || !process->shard ||
+            !scene.after.dirty.contains(*process->shard))
+            return;
+        auto const least = std::min(scene.wanted.drain_timeout, scene.wanted.timeout_stop) / 2;
+        bool const is_late = process->excused && scene.now - process->leaving_since >= least;
+        bool const is_followed = std::ranges::any_of(
+            scene.after.processes, [&](Process const& other) { return other.attends(*process->shard); });
+        if (!is_late && !is_followed)
+            wrong = name(drain.worker) + " goes, and somebody waits in " + shard_name(*process->shard);
+    });
+    return wrong;
+}
+
+/// The rest of it is seen where a world comes to rest.
+std::string stranded_are_served(Scene const& scene) {
+    std::string wrong;
+    scene.for_each<Spawn>([&](Spawn const& spawn) {
+        if (!spawn.lent)
+            return;
+        Shard const shard{static_cast<std::uint16_t>(spawn.slot), *spawn.lent};
+        if (!scene.between.dirty.contains(shard))
+            wrong = shard_name(shard) + " is lent, and nobody waits in it";
+        for (auto const& process : scene.between.processes)
+            if (process.attends(shard) && process.id != worker_of(scene.fact) &&
+                scene.after.find(process.id) != nullptr)
+                wrong = shard_name(shard) + " is lent, and " + name(process.id) + " is in it";
+    });
+    return wrong;
+}
+
+constexpr std::array all_shard_promises{
+    Invariant{"shares-are-served",
+              "Weights sum to the whole and give nothing to a shard nobody serves, while somebody could.",
+              shares_are_served},
+    Invariant{"closed-at-rest",
+              "A shard is never closed while something is queued or shaking hands, deadline apart.",
+              shards_are_closed_at_rest},
+    Invariant{"last-of-a-shard-stays",
+              "The last worker of a shard does not go while something is queued in it, deadline apart.",
+              last_of_a_shard_stays},
+    Invariant{"stranded-are-served",
+              "Whoever waits in a shard that nobody is in gets a worker, or is given up at a deadline.",
+              stranded_are_served},
+};
+
+} // namespace
+
+std::span<Invariant const> shard_promises() {
+    return all_shard_promises;
+}
+
+} // namespace holdfast::sim

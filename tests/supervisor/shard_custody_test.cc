@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shards of a unit: bound, handed out, steered, grown, looked at until they are at rest, closed, and
+// mended.
+#include "harness.h"
+#include "supervisor/socket_custody.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+using namespace holdfast;
+using namespace holdfast::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Shard green(std::uint16_t slot) {
+    return {slot, Bank::Green};
+}
+constexpr Shard blue(std::uint16_t slot) {
+    return {slot, Bank::Blue};
+}
+Shares all_to(Shard shard) {
+    return {{shard, whole}};
+}
+
+/// A unit of two workers with one sharded socket, held.
+struct Sharded : OneUnit {
+    Sharded() {
+        hung_up = [this](int fd) {
+            ++told_of;
+            sockets.hear_hangup(fd, {});
+        };
+        REQUIRE(sockets.hold(spec, {}));
+    }
+    [[nodiscard]] ShardCustody& shards() { return *sockets.shards(); }
+    [[nodiscard]] Listener const& listener(Shard shard) {
+        return ShardCustody::listener(*shards().find({"a", spec->sockets.front().listen.front()}), shard);
+    }
+    [[nodiscard]] std::uint16_t port() { return listener(green(0)).port; }
+    /// So many clients, each answered by the shard that it landed in: nobody accepts, so they stay queued.
+    std::vector<UniqueFd> clients(int count) {
+        std::vector<UniqueFd> connected;
+        for (int i = 0; i < count; ++i) {
+            connected.push_back(connect_to(port()));
+            REQUIRE(connected.back().is_open());
+        }
+        return connected;
+    }
+    bool serve_one(Shard shard) {
+        return UniqueFd{::accept4(listener(shard).fd.raw(), nullptr, nullptr, SOCK_CLOEXEC)}.is_open();
+    }
+    void watch(std::vector<Shard> const& watched) {
+        shards().watch_rest(watched, [this](Shard shard) { rested.insert(shard); });
+    }
+    [[nodiscard]] std::vector<Event> told(std::string const& kind) const {
+        std::vector<Event> found;
+        for (auto const& event : shared.events.recent())
+            if (event.kind == kind)
+                found.push_back(event);
+        return found;
+    }
+
+    UnitSpecPtr spec =
+        unit_of("web", tcp_socket("a", 0) + "reuse_port = true\n" + service(runs, "workers = 2\n"));
+    SocketCustody sockets{shared, 1, spec};
+    std::set<Shard> rested;
+    int told_of = 0;
+};
+
+UniqueFd share(Listener const& listener) {
+    return UniqueFd{::fcntl(listener.fd.raw(), F_DUPFD_CLOEXEC, 0)};
+}
+
+} // namespace
+
+TEST_CASE("a sharded socket is bound once for each slot in both banks, and each worker is handed its own",
+          "[supervisor]") {
+    Sharded unit;
+    CHECK(unit.shards().slots() == 2);
+    std::set<int> handed;
+    for (Shard const shard : {green(0), green(1), blue(0), blue(1)}) {
+        auto const listeners = unit.sockets.hand_out(*unit.spec, shard);
+        REQUIRE(listeners.size() == 1);
+        CHECK(listeners.front().port == unit.port());
+        handed.insert(listeners.front().listener.fd.raw());
+    }
+    CHECK(handed.size() == 4);
+}
+
+TEST_CASE("clients land where they are steered", "[supervisor]") {
+    Sharded unit;
+    unit.shards().steer(all_to(blue(1)));
+    auto const clients = unit.clients(5);
+    CHECK(unit.shards().queued_in(blue(1)) == 5);
+    CHECK(unit.shards().queued_in(green(0)) + unit.shards().queued_in(green(1)) == 0);
+}
+
+TEST_CASE("a shard is at rest when all who waited in it are served, and not before", "[supervisor]") {
+    Sharded unit;
+    unit.shards().steer(all_to(green(0)));
+    auto const clients = unit.clients(2);
+    unit.shards().steer(all_to(blue(0)));
+    unit.watch({green(0), green(1)});
+    REQUIRE(unit.until([&] { return unit.rested.contains(green(1)); }));
+    CHECK_FALSE(unit.rested.contains(green(0)));
+    REQUIRE(unit.serve_one(green(0)));
+    REQUIRE(unit.serve_one(green(0)));
+    REQUIRE(unit.until([&] { return unit.rested.contains(green(0)); }));
+}
+
+TEST_CASE("shards of further slots are bound beside those in use, and those too many are closed",
+          "[supervisor]") {
+    Sharded unit;
+    unit.shards().steer(all_to(green(0)));
+    auto const clients = unit.clients(3);
+    unit.shards().hold(*unit.spec, 4);
+    CHECK(unit.shards().slots() == 4);
+    unit.shards().steer(all_to(blue(3)));
+    auto const more = unit.clients(2);
+    CHECK(unit.shards().queued_in(blue(3)) == 2);
+    unit.shards().steer(all_to(blue(0)));
+    REQUIRE(unit.serve_one(blue(3)));
+    REQUIRE(unit.serve_one(blue(3)));
+    unit.shards().hold(*unit.spec, 1);
+    CHECK(unit.shards().slots() == 1);
+    CHECK(unit.shards().queued_in(green(0)) == 3);
+    CHECK(unit.told("shards-closed").back().weight == Weight::Normal);
+    auto const last = unit.clients(2);
+    CHECK(unit.shards().queued_in(blue(0)) == 2);
+}
+
+TEST_CASE("a shard that is closed with somebody in it is told of", "[supervisor]") {
+    Sharded unit;
+    unit.shards().steer(all_to(green(1)));
+    auto const clients = unit.clients(2);
+    unit.shards().steer(all_to(green(0)));
+    unit.shards().hold(*unit.spec, 1);
+    REQUIRE(unit.told("shards-closed").size() == 1);
+    CHECK(unit.told("shards-closed").front().weight == Weight::Warning);
+    CHECK(unit.told("shards-closed").front().text.find("2 connections") != std::string::npos);
+}
+
+TEST_CASE("a shard that a worker shuts down listens again, and its clients land in it as before",
+          "[supervisor]") {
+    Sharded unit;
+    unit.shards().steer(all_to(green(1)));
+    REQUIRE(::shutdown(share(unit.listener(green(1))).raw(), SHUT_RDWR) == 0);
+    REQUIRE(unit.until([&] { return unit.told("socket-mended").size() == 1; }));
+    auto const clients = unit.clients(3);
+    CHECK(unit.shards().queued_in(green(1)) == 3);
+}
+
+TEST_CASE("a shard that is shut down again and again is mended at a pace", "[supervisor]") {
+    Sharded unit;
+    int shut_down = 0;
+    REQUIRE(unit.until([&] {
+        if (unit.told("socket-mended").size() == static_cast<std::size_t>(shut_down) &&
+            shut_down <= mended_at_once + 1) {
+            ::shutdown(share(unit.listener(green(1))).raw(), SHUT_RDWR);
+            ++shut_down;
+        }
+        return unit.told_of > mended_at_once + 1;
+    }));
+    auto const before = MonotonicTime::now();
+    auto const times_told = unit.told_of;
+    REQUIRE(
+        unit.until([&] { return unit.told("socket-mended").size() == static_cast<std::size_t>(shut_down); }));
+    CHECK(MonotonicTime::now() - before > mending_period / 4); // it had to wait for its turn,
+    CHECK(unit.told_of == times_told);                         // and nothing rang meanwhile
+}
