@@ -22,7 +22,9 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Events:
         return show_events(session);
     case Verb::Rollout:
-        return line.action == RolloutAction::Undo ? change_units(session) : show_rollouts(session);
+        return line.action == RolloutAction::Status || line.action == RolloutAction::History
+                   ? show_rollouts(session)
+                   : change_units(session);
     case Verb::Report:
         return show_report(session);
     case Verb::Timeline:

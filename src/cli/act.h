@@ -9,7 +9,8 @@ namespace holdfast::cli {
 [[nodiscard]] ExitStatus act(CommandLine const& line);
 
 class Session;
-[[nodiscard]] ExitStatus change_units(Session& session); ///< start, stop, restart, scale, rollout undo
+[[nodiscard]] ExitStatus
+change_units(Session& session); ///< start, stop, restart, scale, rollout undo, pause and resume
 [[nodiscard]] ExitStatus apply(Session& session);
 [[nodiscard]] ExitStatus shut_down(Session& session);
 [[nodiscard]] ExitStatus show_status(Session& session);

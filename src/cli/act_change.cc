@@ -12,14 +12,17 @@ using nlohmann::json;
 
 namespace {
 
-std::string_view method_of(Verb verb) {
-    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Scale ||
-           verb == Verb::Rollout);
-    return verb == Verb::Start     ? "Start"
-           : verb == Verb::Stop    ? "Stop"
-           : verb == Verb::Scale   ? "Scale"
-           : verb == Verb::Rollout ? "UndoRollout"
-                                   : "Restart";
+std::string_view method_of(CommandLine const& line) {
+    auto const verb = line.verb;
+    if (verb == Verb::Rollout)
+        return line.action == RolloutAction::Pause    ? "PauseRollout"
+               : line.action == RolloutAction::Resume ? "ResumeRollout"
+                                                      : "UndoRollout";
+    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Scale);
+    return verb == Verb::Start   ? "Start"
+           : verb == Verb::Stop  ? "Stop"
+           : verb == Verb::Scale ? "Scale"
+                                 : "Restart";
 }
 
 /// Shows each step; says stop after the first one when nobody wants to wait.
@@ -43,7 +46,7 @@ ExitStatus change_unit(Session& session, std::string const& unit) {
         parameters["strategy"] = *line.strategy;
     if (line.workers)
         parameters["workers"] = *line.workers;
-    auto const result = session.ask_more(method_of(line.verb), parameters, shower(session));
+    auto const result = session.ask_more(method_of(line), parameters, shower(session));
     if (!result)
         return session.status();
     if (result->empty()) // --no-wait: it has begun

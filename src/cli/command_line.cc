@@ -96,10 +96,7 @@ void add_operands(CLI::App& verb, VerbRow const& row, CommandLine& line) {
         verb.add_option("unit", line.operands)->expected(2)->required()->type_name("UNIT N");
         return;
     case Operands::ActionAndOne:
-        verb.add_option("unit", line.operands)
-            ->expected(2)
-            ->required()
-            ->type_name("status|history|undo UNIT");
+        verb.add_option("unit", line.operands)->expected(2)->required()->type_name("ACTION UNIT");
         return;
     case Operands::MaybeOne:
         verb.add_option("unit", line.operands)->expected(0, 1)->type_name(what);
@@ -177,9 +174,6 @@ std::optional<PrintAndExit> take_action(CommandLine& line) {
     auto const action = from_name<RolloutAction>(word);
     if (!action)
         return usage("rollout: `" + word + "` is not one of status, history, pause, resume, undo");
-    if (!is_supported(*action))
-        return PrintAndExit{"holdfast: holdfast rollout " + word + " is not supported yet\n",
-                            ExitStatus::Failed};
     line.action = *action;
     line.operands.erase(line.operands.begin());
     return std::nullopt;

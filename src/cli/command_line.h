@@ -14,15 +14,12 @@
 
 namespace holdfast::cli {
 
-/// What `rollout` is to do; pause and resume are known, and refused.
+/// What `rollout` is to do.
 enum class RolloutAction { Status, History, Pause, Resume, Undo };
 constexpr auto enum_table(RolloutAction) {
     return std::array{EnumName{RolloutAction::Status, "status"}, EnumName{RolloutAction::History, "history"},
                       EnumName{RolloutAction::Pause, "pause"}, EnumName{RolloutAction::Resume, "resume"},
                       EnumName{RolloutAction::Undo, "undo"}};
-}
-constexpr bool is_supported(RolloutAction action) {
-    return action != RolloutAction::Pause && action != RolloutAction::Resume;
 }
 
 struct CommandLine {

@@ -84,10 +84,14 @@ std::string render_rollout(json const& report, Screen const& screen) {
     std::string const verdict = text_of(report, "verdict");
     std::string const previous = digits_of(report, "previous_generation");
     std::string const when = times(report);
-    std::string text =
-        "  generation " + digits_of(report, "generation") + (previous.empty() ? "" : " after " + previous) +
-        ", " + harmless(text_of(report, "strategy")) + ": " +
-        paint(harmless(verdict), verdict_colour(verdict), screen) + (when.empty() ? "" : ", " + when) + "\n";
+    std::string const stage = text_of(report, "stage");
+    bool const paused = flag_of(report, "paused").value_or(false);
+    std::string text = "  generation " + digits_of(report, "generation") +
+                       (previous.empty() ? "" : " after " + previous) + ", " +
+                       harmless(text_of(report, "strategy")) + ": " +
+                       paint(harmless(verdict), verdict_colour(verdict), screen) +
+                       (stage.empty() ? "" : " (" + harmless(stage) + (paused ? ", paused)" : ")")) +
+                       (when.empty() ? "" : ", " + when) + "\n";
     text += listeners_table(report, screen);
     auto const counter = [&](char const* name) {
         return std::to_string(number_of(report, name).value_or(0));

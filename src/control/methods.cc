@@ -23,6 +23,8 @@ constexpr ControlMethod table[] = {
     {"Restart", Access::Change, restart},
     {"Scale", Access::Change, scale},
     {"UndoRollout", Access::Change, the_unit},
+    {"PauseRollout", Access::Change, the_unit},
+    {"ResumeRollout", Access::Change, the_unit},
     {"Status", Access::Look, maybe_unit},
     {"List", Access::Look, {}},
     {"Sockets", Access::Look, maybe_unit},

@@ -32,6 +32,17 @@ struct UndoWished {
     bool operator==(UndoWished const&) const = default;
 };
 
+/// The rollout that comes, waits for room or is on probation stays as it is: it opens and takes no further
+/// slot, does not take over, and its probation does not run out. What fails rolls back all the same. Where
+/// there is nothing older, nothing happens.
+struct PauseRolloutWished {
+    bool operator==(PauseRolloutWished const&) const = default;
+};
+/// It goes on, with what was left of its probation.
+struct ResumeRolloutWished {
+    bool operator==(ResumeRolloutWished const&) const = default;
+};
+
 /// The wanted policy has changed in what only says how workers are treated, or how many there are: what
 /// serves or comes takes it over. Another number of workers is a resize, and answered (see order.h).
 struct PolicyChanged {
@@ -146,9 +157,10 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PolicyChanged, TrafficArrived,
-                          Forked, Executed, SpawnFailed, ReadySaid, StoppingSaid, ProbePassed, ProbeFailed,
-                          WatchdogMissed, TimeExtended, Exited, TimerExpired, ShardsHeld, ShardAtRest>;
+using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished,
+                          ResumeRolloutWished, PolicyChanged, TrafficArrived, Forked, Executed, SpawnFailed,
+                          ReadySaid, StoppingSaid, ProbePassed, ProbeFailed, WatchdogMissed, TimeExtended,
+                          Exited, TimerExpired, ShardsHeld, ShardAtRest>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

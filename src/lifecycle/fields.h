@@ -19,6 +19,8 @@ constexpr std::string_view name_of(StartWished const&) { return "start"; }
 constexpr std::string_view name_of(StopWished const&) { return "stop"; }
 constexpr std::string_view name_of(RestartWished const&) { return "restart"; }
 constexpr std::string_view name_of(UndoWished const&) { return "undo"; }
+constexpr std::string_view name_of(PauseRolloutWished const&) { return "pause-rollout"; }
+constexpr std::string_view name_of(ResumeRolloutWished const&) { return "resume-rollout"; }
 constexpr std::string_view name_of(PolicyChanged const&) { return "policy-changed"; }
 constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
 constexpr std::string_view name_of(Forked const&) { return "forked"; }
@@ -49,13 +51,10 @@ constexpr std::string_view name_of(Policy const&) { return "policy"; }
 
 /// A const T (for writing) or a T (for reading).
 template <class A, class T> concept Of = std::same_as<std::remove_const_t<A>, T>;
+template <class A> concept Bare = std::is_empty_v<A>; // without fields
 
-void describe(auto&, Of<StartWished> auto&) {}
-void describe(auto&, Of<StopWished> auto&) {}
+void describe(auto&, Bare auto&) {}
 void describe(auto& field, Of<RestartWished> auto& it) { field("strategy", it.strategy); }
-void describe(auto&, Of<UndoWished> auto&) {}
-void describe(auto&, Of<PolicyChanged> auto&) {}
-void describe(auto&, Of<TrafficArrived> auto&) {}
 void describe(auto& field, Of<Forked> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Executed> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<SpawnFailed> auto& it) { field("worker", it.worker); }
@@ -76,8 +75,6 @@ void describe(auto& field, Of<Spawn> auto& it) {
 }
 void describe(auto& field, Of<Drain> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Kill> auto& it) { field("worker", it.worker); }
-void describe(auto&, Of<Watch> auto&) {}
-void describe(auto&, Of<Unwatch> auto&) {}
 void describe(auto& field, Of<Steer> auto& it) { field("shares", it.shares); }
 void describe(auto& field, Of<HoldShards> auto& it) { field("slots", it.slots); }
 void describe(auto& field, Of<WatchRest> auto& it) { field("shards", it.shards); }

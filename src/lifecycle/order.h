@@ -91,18 +91,20 @@ enum class Happening : std::uint8_t {
     WorkerUnhealthy, ///< the probes of `worker` failed: it is to be replaced
     WorkerReady,     ///< a worker became ready
     WorkerGone,      ///< a worker that was told to go, or said that it goes, is gone; `exit`
-    WorkerStuck,   ///< `worker` does not end even by SIGKILL; it is given up: from here on it counts as gone
-    BackingOff,    ///< next try at `until`; without a generation: a lazy unit listens again then
-    StartLimitHit, ///< too many starts: paused until `until`, recovers by itself
-    RolloutBegan,  ///< `generation` is the incoming one
-    RolloutWaits,  ///< too many generations alive: `generation` begins when a drain has ended
-    TookOver,      ///< all of `generation` is ready and serves; the old one drains from here, or is parked
-                   ///< `until` its probation is over
-    Proved,        ///< its probation is over: the old one drains from here
-    RolloutDone,   ///< ... and the old one is gone
-    RollingBack,   ///< it failed, and the old one, which had given something up for it, comes back; `cause`
-    RolledBack,    ///< the old one is all that it was again; RolloutFailed follows at once
-    RolloutFailed, ///< it did not come up; `cause`; an old one that was ready stays; else it is tried again
+    WorkerStuck,    ///< `worker` does not end even by SIGKILL; it is given up: from here on it counts as gone
+    BackingOff,     ///< next try at `until`; without a generation: a lazy unit listens again then
+    StartLimitHit,  ///< too many starts: paused until `until`, recovers by itself
+    RolloutBegan,   ///< `generation` is the incoming one
+    RolloutWaits,   ///< too many generations alive: `generation` begins when a drain has ended
+    TookOver,       ///< all of `generation` is ready and serves; the old one drains from here, or is parked
+                    ///< `until` its probation is over
+    Proved,         ///< its probation is over: the old one drains from here
+    RolloutDone,    ///< ... and the old one is gone
+    RolloutPaused,  ///< `generation` comes no further until it is resumed
+    RolloutResumed, ///< ... and goes on; its probation is over at `until`
+    RollingBack,    ///< it failed, and the old one, which had given something up for it, comes back; `cause`
+    RolledBack,     ///< the old one is all that it was again; RolloutFailed follows at once
+    RolloutFailed,  ///< it did not come up; `cause`; an old one that was ready stays; else it is tried again
     RolloutSuperseded,   ///< another restart took its place before it took over
     RolloutStopped,      ///< a stop came first
     DrainDeadlinePassed, ///< `worker` is killed
@@ -163,6 +165,8 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::TookOver, "took-over"},
                       EnumName{Happening::Proved, "proved"},
                       EnumName{Happening::RolloutDone, "rollout-done"},
+                      EnumName{Happening::RolloutPaused, "rollout-paused"},
+                      EnumName{Happening::RolloutResumed, "rollout-resumed"},
                       EnumName{Happening::RollingBack, "rolling-back"},
                       EnumName{Happening::RolledBack, "rolled-back"},
                       EnumName{Happening::RolloutFailed, "rollout-failed"},

@@ -92,7 +92,8 @@ void UnitStep::cede(Slot slot, GenerationId to, bool ready, Pool& pool) {
 /// slots are opened as the limits allow. Slots in which nothing is ready come first: they cost nobody.
 void UnitStep::roll() {
     auto* const incoming = find(Role::Incoming);
-    if (incoming == nullptr || !state_.rollout || state_.rollout->strategy != Strategy::Rolling)
+    if (incoming == nullptr || !state_.rollout || state_.rollout->strategy != Strategy::Rolling ||
+        state_.rollout->is_paused)
         return;
     auto const id = incoming->id;
     auto const slots = slots_of(incoming->policy);
@@ -232,6 +233,7 @@ void UnitStep::roll_back(Generation& generation, Report const& why) {
 void UnitStep::fall_back(Generation& generation, Report const& why) {
     auto& rollout = *state_.rollout;
     rollout.stage = RolloutStage::RollingBack;
+    rollout.is_paused = false;
     rollout.cause = why.cause;
     rollout.exit = why.exit;
     rollout.failed = why.worker;

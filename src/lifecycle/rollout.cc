@@ -36,6 +36,10 @@ void UnitStep::settle() {
 }
 
 bool UnitStep::may_begin(NextGeneration const& next) const {
+    bool const is_served =
+        std::ranges::find(state_.generations, Role::Serving, &Generation::role) != state_.generations.end();
+    if (next.is_paused && is_served)
+        return false;
     switch (next.strategy) {
     case Strategy::Overlap:
     case Strategy::Rolling:
@@ -46,6 +50,10 @@ bool UnitStep::may_begin(NextGeneration const& next) const {
         return state_.workers.empty();
     }
     return false;
+}
+
+bool UnitStep::may_take_over(Generation const& incoming) const {
+    return all_ready(incoming) && !(state_.rollout && state_.rollout->is_paused);
 }
 
 bool UnitStep::is_coming(GenerationId rollout) const {
@@ -187,7 +195,7 @@ void UnitStep::stop_rollouts() {
 /// has come up.
 void UnitStep::arrive() {
     auto* generation = find(Role::Incoming);
-    if (generation == nullptr || !all_ready(*generation))
+    if (generation == nullptr || !may_take_over(*generation))
         generation = find(Role::Serving);
     if (generation == nullptr || !all_ready(*generation))
         return;
@@ -285,7 +293,7 @@ void UnitStep::take_the_seat() {
 
 /// Nobody comes to take the slots of what was withdrawn: the serving generation takes its own back.
 void UnitStep::make_way() {
-    if (find(Role::Withdrawn) == nullptr)
+    if (find(Role::Withdrawn) == nullptr || (state_.rollout && state_.rollout->is_paused))
         return;
     if (find(Role::Serving) != nullptr && find(Role::Incoming) == nullptr)
         recover();

@@ -49,4 +49,13 @@ GenerationId rollout_to_undo(UnitState const& state) {
     return can_go_back ? state.rollout->id : no_generation;
 }
 
+GenerationId rollout_to_pause(UnitState const& state) {
+    bool const goes_back = state.rollout && state.rollout->stage == RolloutStage::RollingBack;
+    return goes_back ? no_generation : rollout_to_undo(state);
+}
+
+bool is_paused(UnitState const& state) {
+    return (state.next && state.next->is_paused) || (state.rollout && state.rollout->is_paused);
+}
+
 } // namespace holdfast::lifecycle

@@ -100,6 +100,7 @@ struct NextGeneration {
     bool is_rollout = false; ///< a restart asked for it, so it has an answer to give
     bool announced = false;  ///< RolloutBegan was reported
     bool is_urgent = false;  ///< what was withdrawn makes way, though the serving one is not whole
+    bool is_paused = false;  ///< it does not begin as long as another one serves
     bool operator==(NextGeneration const&) const = default;
 };
 
@@ -108,16 +109,23 @@ enum class RolloutStage : std::uint8_t {
     Probation,   ///< it serves, and the one before it is parked
     RollingBack, ///< it failed, and the serving generation fills what it had given up
 };
+constexpr auto enum_table(RolloutStage) {
+    return std::array{EnumName{RolloutStage::Coming, "coming"},
+                      EnumName{RolloutStage::Probation, "probation"},
+                      EnumName{RolloutStage::RollingBack, "rolling-back"}};
+}
 
 /// The rollout that is under way: from its beginning to its answer, or until what it replaced only drains.
 struct Rollout {
     GenerationId id = no_generation;
     Strategy strategy{};
     RolloutStage stage = RolloutStage::Coming;
+    bool is_paused = false;
     Cause cause{}; ///< why it is rolled back, and who failed
     std::optional<ExitKind> exit{};
     WorkerId failed{};
-    MonotonicTime until = MonotonicTime::never(); ///< of its probation
+    MonotonicTime until = MonotonicTime::never(); ///< of its probation; never while it is paused
+    Duration left = forever;                      ///< paused: of what it waits for
     bool operator==(Rollout const&) const = default;
 };
 
@@ -172,5 +180,9 @@ constexpr auto enum_table(UnitPhase) {
 /// The rollout that an undo ends: it comes, waits for room, is on probation, or goes back already. None where
 /// there is nothing older to go back to.
 [[nodiscard]] GenerationId rollout_to_undo(UnitState const& state);
+/// The rollout that may be paused: any of these, but one that goes back.
+[[nodiscard]] GenerationId rollout_to_pause(UnitState const& state);
+/// ... and is.
+[[nodiscard]] bool is_paused(UnitState const& state);
 
 } // namespace holdfast::lifecycle

@@ -21,6 +21,8 @@ public:
     void on(StopWished const&);
     void on(RestartWished const&);
     void on(UndoWished const&);
+    void on(PauseRolloutWished const&);
+    void on(ResumeRolloutWished const&);
     void on(PolicyChanged const&);
 
     // step.cc: what a fact means
@@ -87,6 +89,7 @@ private:
     void begin_next();
     void finish();
     [[nodiscard]] bool may_begin(NextGeneration const& next) const;
+    [[nodiscard]] bool may_take_over(Generation const& incoming) const;
     [[nodiscard]] bool is_coming(GenerationId rollout) const;
     [[nodiscard]] bool is_draining_for(GenerationId rollout) const;
 

@@ -97,6 +97,39 @@ void UnitStep::on(UndoWished const&) {
         roll_back(the(id), {.generation = id, .cause = Cause::Undone});
 }
 
+void UnitStep::on(PauseRolloutWished const&) {
+    auto const id = rollout_to_pause(state_);
+    if (id == no_generation || is_paused(state_))
+        return;
+    if (state_.next)
+        state_.next->is_paused = true;
+    else {
+        auto& rollout = *state_.rollout;
+        rollout.is_paused = true;
+        auto const until = std::exchange(rollout.until, MonotonicTime::never());
+        rollout.left = until == MonotonicTime::never() ? forever : std::max(Duration{0}, until - now_);
+    }
+    report({.happening = Happening::RolloutPaused, .generation = id});
+}
+
+void UnitStep::on(ResumeRolloutWished const&) {
+    if (!is_paused(state_))
+        return;
+    Report what{.happening = Happening::RolloutResumed};
+    if (state_.next) {
+        state_.next->is_paused = false;
+        what.generation = state_.next->id;
+    } else {
+        auto& rollout = *state_.rollout;
+        rollout.is_paused = false;
+        rollout.until = now_ + std::exchange(rollout.left, forever);
+        what.generation = rollout.id;
+        if (rollout.until != MonotonicTime::never())
+            what.until = rollout.until;
+    }
+    report(what);
+}
+
 /// What a generation was made of stays: its text, how it shows that it is ready and what starts it.
 void UnitStep::on(PolicyChanged const&) {
     for (auto& generation : state_.generations) {

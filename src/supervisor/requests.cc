@@ -91,8 +91,11 @@ void Requests::handle(ControlRequest request) {
     if (request.method == "Restart")
         return restart(std::move(request));
     if (request.method == "UndoRollout")
-        return wish(std::move(request),
-                    [](UnitRunner& unit, WishAnswer answer) { unit.undo(std::move(answer)); });
+        return change_rollout(std::move(request), RolloutWish::Undo);
+    if (request.method == "PauseRollout")
+        return change_rollout(std::move(request), RolloutWish::Pause);
+    if (request.method == "ResumeRollout")
+        return change_rollout(std::move(request), RolloutWish::Resume);
     if (request.method == "Scale")
         return scale(std::move(request));
     if (request.method == "Apply")
@@ -135,6 +138,12 @@ void Requests::restart(ControlRequest request) {
     }
     wish(std::move(request),
          [strategy](UnitRunner& unit, WishAnswer answer) { unit.restart(strategy, std::move(answer)); });
+}
+
+void Requests::change_rollout(ControlRequest request, RolloutWish rollout_wish) {
+    wish(std::move(request), [rollout_wish](UnitRunner& unit, WishAnswer answer) {
+        unit.change_rollout(rollout_wish, std::move(answer));
+    });
 }
 
 void Requests::scale(ControlRequest request) {

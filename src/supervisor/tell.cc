@@ -64,6 +64,8 @@ constexpr std::array meanings{
     Meaning{Happening::TookOver, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::Proved, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutDone, Weight::Normal, Trouble::Keeps, Verdict::Done},
+    Meaning{Happening::RolloutPaused, Weight::Warning, Trouble::Keeps, {}},
+    Meaning{Happening::RolloutResumed, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RollingBack, Weight::Warning, Trouble::Begins, {}},
     Meaning{Happening::RolledBack, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutFailed, Weight::Failure, Trouble::Begins, Verdict::Failed},
@@ -181,6 +183,11 @@ std::string UnitRunner::sentence(Report const& report) const {
         return text(report.generation) + " has held its probation";
     case Happening::RolloutDone:
         return "rollout of " + text(report.generation) + " is done";
+    case Happening::RolloutPaused:
+        return "rollout of " + text(report.generation) + " is paused";
+    case Happening::RolloutResumed:
+        return "rollout of " + text(report.generation) + " goes on" +
+               (report.until ? ", and waits for " + until_text(report) : "");
     case Happening::RollingBack:
         return text(report.generation) + " is rolled back: " + reason(report);
     case Happening::RolledBack:

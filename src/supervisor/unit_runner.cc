@@ -150,8 +150,7 @@ void UnitRunner::settle() {
             trace_.add(fact, now);
             if (auto const* const restart = std::get_if<RestartWished>(&fact))
                 strategy_of_next_ = restart->strategy.value_or(rules.strategy);
-            if (std::holds_alternative<UndoWished>(fact))
-                take_undo();
+            take_rollout_wish(fact);
             for (auto const& order : step(state_, rules, fact, now))
                 enact(order);
             if (underway_)
@@ -285,7 +284,16 @@ void UnitRunner::mark_broken(std::string_view what) {
 // ---- looking ----
 
 std::vector<RolloutReport> UnitRunner::rollouts_under_way() const {
-    return underway_ ? underway_->rollouts.so_far() : std::vector<RolloutReport>{};
+    if (!underway_)
+        return {};
+    auto reports = underway_->rollouts.so_far();
+    for (auto& report : reports) {
+        bool const waits = state_.next && state_.next->id == GenerationId{report.generation};
+        bool const comes = state_.rollout && state_.rollout->id == GenerationId{report.generation};
+        report.stage = waits ? "waiting" : comes ? to_name(state_.rollout->stage) : "draining";
+        report.is_paused = (waits && state_.next->is_paused) || (comes && state_.rollout->is_paused);
+    }
+    return reports;
 }
 
 RunningWorker* UnitRunner::find(WorkerId id) {

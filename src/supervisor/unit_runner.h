@@ -59,8 +59,7 @@ public:
     /// From now on so many workers, 1 to most_workers; until a change brings another number. `answer` when
     /// all of them are ready and those that are too many are gone, or one did not come up.
     void scale(std::uint16_t workers, WishAnswer answer);
-    /// Rolls the rollout that is under way back; where none is, back to the release before this one.
-    void undo(WishAnswer answer);
+    void change_rollout(RolloutWish wish, WishAnswer answer);
     /// The first half of change(): binds what `spec` lists and is not held or coming. Where something runs, a
     /// socket that cannot be bound refuses the change with nothing changed.
     [[nodiscard]] Result<std::vector<Listener>> prepare(UnitSpec const& spec, Arrivals const& arrivals);
@@ -123,7 +122,8 @@ private:
     /// Up, also by the wishes that are not taken yet.
     [[nodiscard]] bool is_wanted_up() const;
 
-    // undo.cc
+    // rollout_wishes.cc
+    void take_rollout_wish(lifecycle::Fact const& fact);
     void take_undo();
     void go_back();
     [[nodiscard]] Release const* release_before();
@@ -171,7 +171,7 @@ private:
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
 
     /// What somebody waits for; a restart only until its rollout has begun.
-    enum class WishKind { Start, Stop, Restart, Scale, Undo };
+    enum class WishKind { Start, Stop, Restart, Scale, Undo, Pause, Resume };
     struct Waiting {
         WishKind kind;
         WishAnswer answer;

@@ -24,6 +24,8 @@ json of(RolloutReport const& report) {
             {"generation", report.generation},
             {"previous_generation", optional(report.previous_generation)},
             {"reason", optional(report.reason)},
+            {"stage", optional(report.stage)},
+            {"paused", report.is_paused},
             {"began", time_text(report.began)},
             {"lasted_usec", report.lasted.count()},
             {"ready_usec", optional(report.ready_after)},

@@ -34,6 +34,9 @@ constexpr auto enum_table(Verdict) {
                       EnumName{Verdict::Stopped, "stopped"}};
 }
 
+/// What may be wished of the rollout that is under way.
+enum class RolloutWish { Undo, Pause, Resume };
+
 struct RolloutReport {
     std::string unit;
     Verdict verdict{};
@@ -41,6 +44,8 @@ struct RolloutReport {
     std::uint32_t generation = 0;
     std::optional<std::uint32_t> previous_generation;
     std::string reason;
+    std::string stage; ///< under way: how far it is
+    bool is_paused = false;
     std::chrono::system_clock::time_point began;
     Duration lasted{}; ///< until its end, or (under way) until now
     std::optional<Duration> ready_after;

@@ -20,6 +20,8 @@ std::vector<Fact> every_fact() {
                             StopWished{},
                             RestartWished{},
                             UndoWished{},
+                            PauseRolloutWished{},
+                            ResumeRolloutWished{},
                             PolicyChanged{},
                             TrafficArrived{},
                             Forked{worker},

@@ -25,6 +25,7 @@ struct Scope {
     Duration probation{0};
     bool is_probed = false;
     bool is_sharded = false;
+    bool pauses = false;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -84,9 +85,14 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"one or two sharded workers", 1, ServiceType::Simple, Activation::Eager, RestartWhen::OnFailure,
               6, Strategy::Rolling, true, 0s, false, true},
         Scope{"one sharded worker, then on probation", 1, ServiceType::Notify, Activation::Eager,
-              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 2s, false, true});
+              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 2s, false, true},
+        Scope{"one worker, paused", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
+              Strategy::Overlap, false, 2s, false, false, true},
+        Scope{"two rolling workers, paused", 2, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 6, Strategy::Rolling, false, 0s, false, false, true});
     auto const depth = scope.depth + deeper();
-    auto const result = explore({.wanted = policy_of(scope), .resizes = scope.resizes}, depth);
+    auto const result =
+        explore({.wanted = policy_of(scope), .resizes = scope.resizes, .pauses = scope.pauses}, depth);
     std::cout << "  " << scope.what << ": depth " << depth << ", " << result.states << " states, "
               << result.steps << " steps\n";
     INFO(describe(result.trace, result.complaints, policy_of(scope)));

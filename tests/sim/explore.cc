@@ -31,6 +31,10 @@ std::vector<TraceLine> possible_lines(World const& world) {
         add(ShardsHeld{2});
     for (auto const shard : world.kernel.watched)
         add(ShardAtRest{shard});
+    if (world.pauses) {
+        add(PauseRolloutWished{});
+        add(ResumeRolloutWished{});
+    }
     add(TrafficArrived{});
     for (auto const& process : world.kernel.processes) {
         auto const id = process.id;
@@ -119,8 +123,8 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     if (state.next) {
         print.add(state.next->id);
         print.add(static_cast<std::uint64_t>(state.next->strategy) << 2 |
-                  std::uint64_t{state.next->is_urgent} << 7 | std::uint64_t{state.next->is_rollout} << 1 |
-                  std::uint64_t{state.next->announced});
+                  std::uint64_t{state.next->is_urgent} << 7 | std::uint64_t{state.next->is_paused} << 8 |
+                  std::uint64_t{state.next->is_rollout} << 1 | std::uint64_t{state.next->announced});
     }
     for (auto const& refill : state.refills) {
         print.add(refill.generation);
@@ -147,6 +151,8 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(static_cast<std::uint64_t>(state.rollout->strategy) << 8 |
                   static_cast<std::uint64_t>(state.rollout->stage));
         print.add(state.rollout->until);
+        print.add(static_cast<std::uint64_t>(state.rollout->left.count()) << 1 |
+                  std::uint64_t{state.rollout->is_paused});
     }
 }
 

@@ -78,6 +78,8 @@ Answers answered_by(Happening happening) {
     case Happening::RolloutWaits:
     case Happening::TookOver:
     case Happening::Proved:
+    case Happening::RolloutPaused:
+    case Happening::RolloutResumed:
     case Happening::RollingBack:
     case Happening::RolledBack:
     case Happening::Resizing:
@@ -265,6 +267,13 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
             history.on_probation = {};
             history.parked.clear();
         }
+        if (report.happening == Happening::RolloutPaused)
+            history.paused = report.generation;
+        else if (report.happening == Happening::RolloutResumed ||
+                 (is_resolved && report.generation == history.paused))
+            history.paused = {};
+        if (report.happening == Happening::RolloutResumed && report.generation == history.on_probation)
+            history.probation_ends = report.until.value_or(MonotonicTime::never());
         if (report.happening == Happening::RollingBack)
             history.rolled_back = report.generation;
         else if (answered_by(report.happening) == Answers::Restarts &&

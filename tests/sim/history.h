@@ -42,6 +42,7 @@ struct History {
     GenerationId on_probation{};  ///< the one that took over with a probation, or 0
     std::vector<WorkerId> parked; ///< who served before it
     MonotonicTime probation_ends{};
+    GenerationId paused{};       ///< the one whose rollout is paused, or 0
     GenerationId last_spawned{}; ///< the newest generation that had a worker
     WorkerId last_worker{};
     WorkerId last_stopped{}; ///< a stop was for it and all before

@@ -187,6 +187,13 @@ Orders probation_lasts_for_ever(UnitState& state, Policy const& policy, Fact con
     forget_orders<Arm>(orders, [](Arm const& arm) { return arm.timer.kind == TimerKind::Probation; });
     return orders;
 }
+Orders a_pause_is_forgotten(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    if (state.rollout)
+        state.rollout->is_paused = false;
+    if (state.next)
+        state.next->is_paused = false;
+    return step(state, policy, fact, now);
+}
 
 // ---- shards ----
 
@@ -368,6 +375,7 @@ Orders a_back_off_is_lost(UnitState& state, Policy const& policy, Fact const& fa
 constexpr std::array all_mutants{
     Mutant{"the old one goes when the rollout begins", "last-ready-stays",
            old_one_goes_when_the_rollout_begins},
+    Mutant{"a pause is forgotten", "paused-rollouts-stay", a_pause_is_forgotten},
     Mutant{"all incoming go when one fails", "last-ready-stays", all_incoming_go_when_one_fails},
     Mutant{"stop is ignored", "stop-wins", stop_is_ignored},
     Mutant{"the unborn are not stopped", "stop-wins", unborn_are_not_stopped},

@@ -152,6 +152,9 @@ std::string parked_is_resolved(Scene const& scene) {
     });
     if (on_probation == GenerationId{} || is_back)
         return {};
+    bool const is_held = scene.history.paused == on_probation && !is_over;
+    if (scene.reports(Happening::RolloutPaused) || scene.reports(Happening::RolloutResumed) || is_held)
+        return {}; // paused-rollouts-stay
     auto const* const timer = scene.after.find({TimerKind::Probation, 0});
     if (timer != nullptr && !is_over)
         return timer->at > ends ? "its probation lasts too long" : "";
@@ -159,6 +162,41 @@ std::string parked_is_resolved(Scene const& scene) {
         if (auto const* const process = scene.after.find(id); process != nullptr && process->serves())
             return name(id) + " is parked for ever";
     return scene.now < ends && !is_over ? "its probation is over too soon" : "";
+}
+
+/// As long as an older generation serves: what nobody wished does not bring a paused rollout further.
+std::string paused_rollouts_stay(Scene const& scene) {
+    auto const paused = scene.history.paused;
+    bool const is_moved = scene.is_wish() || std::holds_alternative<PolicyChanged>(scene.fact) ||
+                          std::holds_alternative<UndoWished>(scene.fact) ||
+                          scene.reports(Happening::RolloutResumed) || scene.reports(Happening::RollingBack) ||
+                          scene.reports(Happening::RolloutFailed);
+    bool const is_served = std::ranges::any_of(scene.between.processes, [&](Process const& process) {
+        return process.generation < paused && process.serves();
+    });
+    if (paused == GenerationId{} || is_moved || !is_served)
+        return {};
+    // while it waits for room, what was superseded before it may go back
+    bool const has_begun = scene.history.find(paused) != nullptr;
+    std::string wrong;
+    scene.for_each<Spawn>([&](Spawn const& spawn) {
+        auto const* const slot = scene.history.find(spawn.generation, spawn.slot);
+        if (spawn.generation == paused && (slot == nullptr || slot->last == WorkerId{}))
+            wrong = "it opens slot " + std::to_string(static_cast<unsigned>(spawn.slot));
+    });
+    scene.for_each<Drain>([&](Drain const& drain) {
+        auto const* const process = scene.before.find(drain.worker);
+        if (has_begun && worker_of(scene.fact) != drain.worker && // it failed itself
+            process != nullptr && process->generation < paused && process->serves() && !process->unhealthy &&
+            process->slot < slots_of(scene, process->generation))
+            wrong = name(drain.worker) + " is told to go";
+    });
+    scene.for_each<Report>([&](Report const& report) {
+        bool const goes_on = report.happening == Happening::TookOver || report.happening == Happening::Proved;
+        if (goes_on && report.generation == paused)
+            wrong = to_string(Order{report});
+    });
+    return wrong;
 }
 
 std::string stop_wins(Scene const& scene) {
@@ -269,6 +307,9 @@ constexpr std::array all_promises{
     Invariant{"parked-is-resolved",
               "A parked generation has a deadline; then it drains, if it does not serve again before.",
               parked_is_resolved},
+    Invariant{"paused-rollouts-stay",
+              "A paused rollout opens and takes no slot, does not take over and does not end its probation.",
+              paused_rollouts_stay},
     Invariant{
         "stop-wins",
         "From a stop on nothing is started or watched, and every worker is told to go as soon as it exists.",

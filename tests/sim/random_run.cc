@@ -164,7 +164,7 @@ private:
     }
 
     Fact wish() {
-        switch (upto(12)) {
+        switch (upto(15)) {
         case 0:
             return StopWished{};
         case 1:
@@ -181,6 +181,11 @@ private:
             return PolicyChanged{};
         case 8:
             return UndoWished{};
+        case 9:
+            return PauseRolloutWished{};
+        case 10:
+        case 11:
+            return ResumeRolloutWished{};
         default:
             return RestartWished{};
         }

@@ -135,6 +135,8 @@ bool is_settled(History const& history) {
 }
 
 Complaints come_to_rest(World& world) {
+    if (auto complaints = world.deliver({world.now, Fact{ResumeRolloutWished{}}}); !complaints.empty())
+        return complaints;
     for (int i = 0; i < long_enough; ++i) {
         auto const line = next_line(world, good_next);
         if (!line) {
@@ -161,6 +163,8 @@ Complaints outlast_stubborn_workers(World const& world) {
         if (is_settled(world.history))
             return {};
         auto hung = world;
+        if (auto complaints = hung.deliver({hung.now, Fact{ResumeRolloutWished{}}}); !complaints.empty())
+            return complaints;
         for (int i = 0; i < 5 * long_enough && !is_settled(hung.history); ++i) {
             auto const line = next_line(hung, next);
             if (!line)

@@ -24,6 +24,7 @@ struct World {
     MonotonicTime now{std::chrono::hours{1}};
     Step step = lifecycle::step;
     bool resizes = false;    ///< exploring: there are one or two workers, by turns
+    bool pauses = false;     ///< for explore(): rollouts are paused and resumed too
     std::string_view only{}; ///< if not empty: complaints of other invariants are not heard
 
     /// Time moves to `line.at` (never back) and the fact is told, or the wanted spec changes. Nothing happens

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way back that the operator wishes: a rollout that is under way is undone by the core; one that has
-// ended, by a rollout of what ran before it.
+// What the operator wishes of a rollout. One that is under way is undone by the core; one that has ended, by
+// a rollout of what ran before it.
 #include "supervisor/unit_runner.h"
 
 #include <iterator>
@@ -9,12 +9,44 @@ namespace holdfast {
 
 using namespace lifecycle;
 
-void UnitRunner::undo(WishAnswer answer) {
+void UnitRunner::change_rollout(RolloutWish wish, WishAnswer answer) {
     shared_.loop.set_owner(number_);
     if (is_broken_ || is_leaving_)
         return answer({false, is_broken_ ? trouble_ : "it is being removed", std::nullopt});
-    underway().waiting.push_back({WishKind::Undo, std::move(answer)});
-    happen(UndoWished{});
+    auto const wait = [&](WishKind kind, Fact const& fact) {
+        underway().waiting.push_back({kind, std::move(answer)});
+        happen(fact);
+    };
+    switch (wish) {
+    case RolloutWish::Undo:
+        return wait(WishKind::Undo, UndoWished{});
+    case RolloutWish::Pause:
+        return wait(WishKind::Pause, PauseRolloutWished{});
+    case RolloutWish::Resume:
+        return wait(WishKind::Resume, ResumeRolloutWished{});
+    }
+}
+
+/// What a wish will mean is known before the core takes it.
+void UnitRunner::take_rollout_wish(Fact const& fact) {
+    auto const answer_all = [&](WishKind kind, WishResult const& result) {
+        for (auto& answer : take_waiting(kind))
+            shared_.loop.post([answer = std::move(answer), result] { answer(result); });
+    };
+    auto const name = [](GenerationId id) {
+        return "the rollout of generation " + std::to_string(static_cast<std::uint32_t>(id));
+    };
+    if (std::holds_alternative<UndoWished>(fact))
+        take_undo();
+    else if (std::holds_alternative<PauseRolloutWished>(fact)) {
+        auto const id = rollout_to_pause(state_);
+        answer_all(WishKind::Pause,
+                   id == no_generation ? WishResult{false, "no rollout is under way that could be paused", {}}
+                                       : WishResult{true, name(id) + " is paused", {}});
+    } else if (std::holds_alternative<ResumeRolloutWished>(fact))
+        answer_all(WishKind::Resume, is_paused(state_)
+                                         ? WishResult{true, name(rollout_to_pause(state_)) + " goes on", {}}
+                                         : WishResult{false, "no rollout is paused", {}});
 }
 
 /// The undo is taken in this moment: whoever waits for it waits for the end of the rollout that it undoes. If
