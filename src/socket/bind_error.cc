@@ -6,6 +6,7 @@
 #include "socket/proc_file.h"
 
 #include <cerrno>
+#include <map>
 
 #include <unistd.h>
 
@@ -13,30 +14,42 @@ namespace holdfast {
 
 namespace {
 
-/// Walking /proc is slow. A thousand addresses in use at once must not stop the loop, so the time spent on it
-/// is rationed; without a ration left the advice names the command that tells.
-class WalkRation {
+/// Walking sock_diag and /proc is slow: tens of milliseconds on a large host. A thousand addresses in use at
+/// once must not stop the loop, so the time spent on it is rationed, and what was found is good for as long
+/// as a ration; without one left the advice names the command that tells.
+class HolderSearch {
 public:
-    bool has_left() {
+    /// Who holds `address`; empty if nobody can be seen, or it would take too long.
+    std::vector<SocketHolder> operator()(ListenAddress const& address) {
         auto const now = MonotonicTime::now();
         if (now - since_ > period) {
             since_ = now;
             spent_ = Duration{0};
+            found_.clear();
         }
-        return spent_ < allowed;
+        auto const key = to_string(address);
+        if (auto const known = found_.find(key); known != found_.end())
+            return known->second;
+        if (spent_ >= allowed)
+            return {};
+        auto holders = find_holders(address);
+        spent_ = spent_ + (MonotonicTime::now() - now);
+        if (!holders.empty())
+            found_.emplace(key, holders);
+        return holders;
     }
-    void spend(Duration duration) { spent_ = spent_ + duration; }
 
 private:
     static constexpr Duration period = std::chrono::seconds{10};
     static constexpr Duration allowed = std::chrono::milliseconds{200};
     MonotonicTime since_;
     Duration spent_{0};
+    std::map<std::string, std::vector<SocketHolder>> found_;
 };
 
-WalkRation& walk_ration() {
-    static WalkRation ration;
-    return ration;
+HolderSearch& holder_search() {
+    static HolderSearch search;
+    return search;
 }
 
 std::string how_to_look(ListenAddress const& address) {
@@ -52,13 +65,7 @@ std::string how_to_look(ListenAddress const& address) {
 }
 
 std::string in_use_advice(ListenAddress const& address) {
-    auto& ration = walk_ration();
-    std::vector<SocketHolder> holders;
-    if (ration.has_left()) {
-        auto const start = MonotonicTime::now();
-        holders = find_holders(address);
-        ration.spend(MonotonicTime::now() - start);
-    }
+    auto const holders = holder_search()(address);
     if (holders.empty())
         return "see who holds it with: " + how_to_look(address);
     std::string const what = address.is_unix() ? "it" : "port " + std::to_string(address.port);
@@ -150,7 +157,7 @@ std::string advice_for(int code, ListenAddress const& address) {
 } // namespace
 
 void renew_walk_ration() {
-    walk_ration() = {};
+    holder_search() = {};
 }
 
 Error explain_bind_failure(int code, std::string_view step, SocketSpec const& socket,
