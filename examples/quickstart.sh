@@ -105,7 +105,8 @@ loads=()
 load new
 load keep --keep-alive
 for i in $(seq $restarts); do
-    sleep "$(python3 -c "print($seconds * 0.7 / $restarts)")"
+    # Each takes its second of probation.
+    sleep "$(python3 -c "print(max(0.1, $seconds * 0.85 / $restarts - 1.2))")"
     echo "  ${bold}holdfast restart web$plain   ($i of $restarts)"
     if ! holdfast restart web >"$work/restart.log" 2>&1; then
         cat "$work/restart.log" "$work/holdfastd.log" >&2

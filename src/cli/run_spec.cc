@@ -71,6 +71,8 @@ Result<UnitSpecPtr> make_run_spec(RunOptions const& options) {
     if (!type || type == ServiceType::Simple)
         return not_supported_yet("--ready " + options.ready);
     service.type = *type;
+    // Who changes a file and looks at the result wants the new program's answers alone, at once.
+    spec->rollout.probation = {};
     if (!options.handoff.empty()) {
         auto const kind = from_name<HandoffKind>(options.handoff);
         if (!kind)

@@ -41,7 +41,7 @@ constexpr std::array rollout_rows{
           "The shares of new connections that a canary gets, one after the other."),
     later(Section::Rollout, "hold", "duration", "How long each step is held."),
     setting<&RolloutSpec::probation, Time<Allow::Zero>>(
-        Section::Rollout, "probation", "0s",
+        Section::Rollout, "probation", "5s",
         "How long the old generation stays at hand after the new one has taken over."),
     later(Section::Rollout, "max_generations", "number", "How many generations may be alive at once."),
 };

@@ -96,7 +96,7 @@ struct RolloutSpec {
     Strategy strategy = Strategy::Overlap;
     std::uint16_t max_surge = 1;
     std::uint16_t max_unavailable = 0; ///< not both 0
-    Duration probation{0};
+    Duration probation = std::chrono::seconds{5};
     std::optional<Duration> drain_timeout; ///< default: timeout_stop
     bool operator==(RolloutSpec const&) const = default;
 };

@@ -159,6 +159,7 @@ type = "notify"
 exec_start = [%s]
 %s
 [rollout]
+probation = "0s"
 drain_timeout = "10s"
 """ % (name, listen, command, service)
 

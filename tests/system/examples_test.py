@@ -14,6 +14,7 @@ class Examples(Story):
         with open(os.path.join(EXAMPLES, folder, (name or folder) + ".toml")) as file:
             text = file.read()
         text = re.sub(r'listen = "127\.0\.0\.1:\d+"', 'listen = "127.0.0.1:0"', text)
+        text = re.sub(r"probation = .*\n", "", text).replace("[rollout]\n", '[rollout]\nprobation = "50ms"\n')
         text = text.replace("/usr/share/holdfast/examples/webserver/holdfast-webserver", program("holdfast-webserver"))
         return text.replace("/usr/share/holdfast/examples", EXAMPLES).replace('"/usr/bin/python3"', '"%s"' % PYTHON)
 

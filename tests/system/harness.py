@@ -49,6 +49,8 @@ def toml(value):
 def unit_text(sockets=(), service=None, **tables):
     """A unit file: sockets as a list of dicts, service and other tables (rollout, unit, share) as dicts."""
     lines = []
+    # Most stories are not about probation, and would wait for it.
+    tables["rollout"] = {"probation": "0s", **tables.get("rollout", {})}
     for name, table in tables.items():
         lines += ["[%s]" % name] + ["%s = %s" % (k, toml(v)) for k, v in table.items()]
     for table in sockets:
