@@ -38,6 +38,8 @@ class Abuse(Story):
     def while_restarting(self, act, least, seconds=2):
         """A restart under load, again and again, while `act` floods; holdfastd has as few descriptors afterwards."""
         daemon = self.daemon({"web": web()})
+        # From here on the program of the release before is held, which `rollout undo` would start.
+        self.assert_says(daemon.run("restart", "web"), 0)
         before = daemon.descriptors()
         flood = Flood(lambda i: act(daemon, i), least)
         load = self.load(daemon.port("web"), seconds=seconds, rate=200)

@@ -64,16 +64,23 @@ class PinnedProgram(Story):
         names = [os.readlink("/proc/%d/fd/%s" % (fresh, fd)) for fd in os.listdir("/proc/%d/fd" % fresh)]
         self.assertFalse([name for name in names if self.path in name], names)
 
-    def test_a_good_release_replaces_the_pinned_one_and_its_file_is_let_go(self):
+    def test_the_file_of_a_release_is_held_until_nothing_can_go_back_to_it(self):
         daemon = self.deployed(workers=1)
-        old = os.stat(self.path).st_ino
-        shutil.copy(program("holdfast-webserver"), self.path + ".new")
-        os.replace(self.path + ".new", self.path)
-        self.assert_says(daemon.run("restart", "web"), 0)
-        held = {os.stat("/proc/%d/fd/%s" % (daemon.pid, fd)).st_ino
-                for fd in os.listdir("/proc/%d/fd" % daemon.pid) if os.path.exists("/proc/%d/fd/%s" % (daemon.pid, fd))}
-        self.assertNotIn(old, held)
-        self.assertIn(os.stat(self.path).st_ino, held)
+        releases = [os.stat(self.path).st_ino]
+        for held in ([0, 1], [1, 2], [2, 3]):
+            # Another file, which is kept, so that no two have the same number.
+            shutil.copy(program("holdfast-webserver"), self.path + ".new")
+            os.link(self.path + ".new", "%s.%d" % (self.path, len(releases)))
+            os.replace(self.path + ".new", self.path)
+            releases.append(os.stat(self.path).st_ino)
+            self.assert_says(daemon.run("restart", "web"), 0)
+            # The one that runs, and the one before, which `rollout undo` would start.
+            self.assertEqual([i for i, inode in enumerate(releases) if inode in self.held_by(daemon)], held)
+
+    def held_by(self, daemon):
+        folder = "/proc/%d/fd" % daemon.pid
+        return {os.stat(os.path.join(folder, fd)).st_ino for fd in os.listdir(folder)
+                if os.path.exists(os.path.join(folder, fd))}
 
 
 if __name__ == "__main__":
