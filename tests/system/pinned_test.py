@@ -66,21 +66,25 @@ class PinnedProgram(Story):
 
     def test_the_file_of_a_release_is_held_until_nothing_can_go_back_to_it(self):
         daemon = self.deployed(workers=1)
-        releases = [os.stat(self.path).st_ino]
+        releases = [self.keep()]
         for held in ([0, 1], [1, 2], [2, 3]):
-            # Another file, which is kept, so that no two have the same number.
             shutil.copy(program("holdfast-webserver"), self.path + ".new")
-            os.link(self.path + ".new", "%s.%d" % (self.path, len(releases)))
             os.replace(self.path + ".new", self.path)
-            releases.append(os.stat(self.path).st_ino)
+            releases.append(self.keep())
             self.assert_says(daemon.run("restart", "web"), 0)
             # The one that runs, and the one before, which `rollout undo` would start.
-            self.assertEqual([i for i, inode in enumerate(releases) if inode in self.held_by(daemon)], held)
+            self.assertEqual([i for i, file in enumerate(releases) if file in self.held_by(daemon)], held)
+
+    def keep(self):
+        """The identity of the file at the path, which has another name from now on, so that no later one gets its number."""
+        node = os.stat(self.path)
+        os.link(self.path, "%s.%d" % (self.path, node.st_ino))
+        return node.st_dev, node.st_ino
 
     def held_by(self, daemon):
         folder = "/proc/%d/fd" % daemon.pid
-        return {os.stat(os.path.join(folder, fd)).st_ino for fd in os.listdir(folder)
-                if os.path.exists(os.path.join(folder, fd))}
+        nodes = [os.stat(os.path.join(folder, fd)) for fd in os.listdir(folder) if os.path.exists(os.path.join(folder, fd))]
+        return {(node.st_dev, node.st_ino) for node in nodes}
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Report(Story):
         self.assertEqual(daemon.run("apply").status, 1)
         self.assert_says(daemon.run("rollout", "status", "web"), 1, "failed", "exit code 1")
         self.assert_says(daemon.run("rollout", "history", "web"), 0, "failed")
-        self.assert_says(daemon.run("rollout", "pause", "web"), 1, "not supported yet")
+        self.assert_says(daemon.run("rollout", "pause", "web"), 1, "no rollout is under way")
         self.assert_says(daemon.run("rollout", "frobnicate", "web"), 2)
 
     def test_the_lanes_of_old_and_new_workers_are_there_and_as_the_interface_says(self):
