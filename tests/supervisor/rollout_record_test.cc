@@ -143,7 +143,7 @@ TEST_CASE("a wait is one of one shard, and drops are those of all", "[supervisor
         records.sample(sockets);
         last = MonotonicTime::now();
     }
-    auto const& listener = records.so_far().front().listeners.front();
+    auto const listener = records.so_far().front().listeners.front();
     REQUIRE(listener.longest_wait);
     // From the look before to the look after: two turns of six.
     CHECK(*listener.longest_wait < last - begun);
