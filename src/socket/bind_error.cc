@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/bind_error.h"
 
+#include "base/proc_file.h"
 #include "base/time.h"
 #include "socket/inspect.h"
-#include "socket/proc_file.h"
 
 #include <cerrno>
 #include <map>
@@ -156,7 +156,7 @@ std::string advice_for(int code, ListenAddress const& address) {
 
 } // namespace
 
-void renew_walk_ration() {
+void forget_holders() {
     holder_search() = {};
 }
 

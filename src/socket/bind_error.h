@@ -18,6 +18,6 @@ namespace holdfast {
 
 /// As if nobody had been looked for yet: at most 200 ms in 10 s are spent on finding who holds an address.
 /// For tests, which look for many.
-void renew_walk_ration();
+void forget_holders();
 
 } // namespace holdfast

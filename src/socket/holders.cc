@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // find_holders() of socket/inspect.h: an address → sockets of the kernel's list → processes of /proc.
+#include "base/proc_file.h"
 #include "base/scope_exit.h"
 #include "base/time.h"
 #include "socket/inspect.h"
 #include "socket/kernel_address.h"
 #include "socket/path_node.h"
-#include "socket/proc_file.h"
 #include "socket/sock_diag.h"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/inspect.h"
 
+#include "base/proc_file.h"
 #include "base/text.h"
-#include "socket/proc_file.h"
 #include "socket/sock_diag.h"
 
 #include <algorithm>

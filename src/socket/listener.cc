@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/listener.h"
 
+#include "base/proc_file.h"
 #include "base/scope_exit.h"
 #include "socket/bind_error.h"
 #include "socket/kernel_address.h"
 #include "socket/path_node.h"
-#include "socket/proc_file.h"
 #include "socket/side_by_side.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/core_file.h"
 
-#include "base/fd.h"
+#include "base/proc_file.h"
 #include "base/text.h"
 
 #include <algorithm>
@@ -18,14 +18,6 @@ namespace {
 
 constexpr std::size_t longest_command = 15; // TASK_COMM_LEN without its end
 
-/// The beginning of a small file of /proc; empty where it cannot be read.
-std::string read_start(char const* path) {
-    UniqueFd const file{::open(path, O_RDONLY | O_CLOEXEC)};
-    std::array<char, 4096> buffer{};
-    auto const size = file.is_open() ? ::read(file.raw(), buffer.data(), buffer.size()) : -1;
-    return size > 0 ? std::string(buffer.data(), static_cast<std::size_t>(size)) : std::string{};
-}
-
 /// A name may not lead out of its folder: the kernel writes "!" for "/".
 std::string as_name(std::string text) {
     std::replace(text.begin(), text.end(), '/', '!');
@@ -40,8 +32,8 @@ std::string host_name() {
 } // namespace
 
 bool is_dumping_core(pid_t pid) {
-    auto const status = read_start(("/proc/" + std::to_string(pid) + "/status").c_str());
-    return status.find("\nCoreDumping:\t1\n") != std::string::npos;
+    auto const status = read_proc_file(("/proc/" + std::to_string(pid) + "/status").c_str());
+    return status && status->find("\nCoreDumping:\t1\n") != std::string::npos;
 }
 
 std::optional<std::string> core_path(std::string_view pattern, bool uses_pid, DumpedProcess const& process) {
@@ -83,10 +75,9 @@ std::optional<std::string> core_path(std::string_view pattern, bool uses_pid, Du
 }
 
 std::optional<CoreFile> find_core_file(DumpedProcess const& process) {
-    auto const pattern = read_start("/proc/sys/kernel/core_pattern");
-    auto const uses_pid = read_start("/proc/sys/kernel/core_uses_pid");
+    auto const pattern = read_proc_file("/proc/sys/kernel/core_pattern").value_or("");
     auto const path = core_path(std::string_view{pattern}.substr(0, pattern.find('\n')),
-                                uses_pid.starts_with('1'), process);
+                                read_proc_number("/proc/sys/kernel/core_uses_pid") == 1, process);
     if (!path)
         return std::nullopt;
     struct statx file {};

@@ -20,16 +20,6 @@ Policy sharded(std::uint16_t workers) {
     return policy;
 }
 
-/// All of the first generation are ready; a new chapter begins.
-Story served(Policy const& policy) {
-    Story story{policy};
-    story.tell(StartWished{});
-    for (auto const worker : std::vector{story.spawned})
-        story.comes_up(worker);
-    story.new_chapter();
-    return story;
-}
-
 /// One worker, and another generation of it has just taken over.
 Story taken_over() {
     auto story = served(sharded(1));

@@ -25,16 +25,6 @@ Shares equally(std::vector<Shard> const& shards) {
     return share_equally(sorted);
 }
 
-/// All of the first generation are ready; a new chapter begins.
-Story served(Policy const& policy) {
-    Story story{policy};
-    story.tell(StartWished{});
-    for (auto const worker : std::vector{story.spawned})
-        story.comes_up(worker);
-    story.new_chapter();
-    return story;
-}
-
 } // namespace
 
 TEST_CASE("the ready workers of a sharded unit share equally, in the bank of their generation",

@@ -111,4 +111,14 @@ public:
     bool watching = false;
 };
 
+/// All of the first generation are ready; a new chapter begins.
+inline Story served(Policy const& policy) {
+    Story story{policy};
+    story.tell(StartWished{});
+    for (auto const worker : std::vector{story.spawned})
+        story.comes_up(worker);
+    story.new_chapter();
+    return story;
+}
+
 } // namespace holdfast::lifecycle

@@ -39,7 +39,7 @@ constexpr char const* port_start = "/proc/sys/net/ipv4/ip_unprivileged_port_star
 } // namespace
 
 TEST_CASE("a port in use by ourselves says so", "[socket]") {
-    renew_walk_ration();
+    forget_holders();
     auto const holder = bind_one(spec_of(tcp("127.0.0.1")));
     auto const error = bind_error(spec_of(tcp("127.0.0.1", holder.port), "http"));
     CHECK(error.code == EADDRINUSE);
@@ -48,7 +48,7 @@ TEST_CASE("a port in use by ourselves says so", "[socket]") {
 }
 
 TEST_CASE("a port in use by another process names that process and its pid", "[socket]") {
-    renew_walk_ration();
+    forget_holders();
     auto const holder = bind_one(spec_of(tcp("127.0.0.1")));
     auto const answer = in_child([&]() -> std::string { return outcome_of(holder.bound()); });
     CHECK(answer == "EADDRINUSE: port " + std::to_string(holder.port) + " is held by " + own_command() +
@@ -57,7 +57,7 @@ TEST_CASE("a port in use by another process names that process and its pid", "[s
 }
 
 TEST_CASE("a port in use by a process that we may not look into says whose it is", "[socket]") {
-    renew_walk_ration();
+    forget_holders();
     if (::geteuid() != 0) {
         WARN("skipped: only root can be another user");
         return;

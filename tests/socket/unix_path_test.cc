@@ -174,7 +174,7 @@ TEST_CASE("the path of a killed supervisor is replaced by the next", "[socket]")
 }
 
 TEST_CASE("a path that a live process listens on is refused and goes on serving", "[socket]") {
-    renew_walk_ration();
+    forget_holders();
     TempFolder const folder;
     auto const live = bind_one(spec_of(unix_at(folder / "web.sock")));
     auto const error = bind_error(spec_of(unix_at(folder / "web.sock"), "second"));
@@ -185,7 +185,7 @@ TEST_CASE("a path that a live process listens on is refused and goes on serving"
 }
 
 TEST_CASE("a live path names the process that holds it", "[socket]") {
-    renew_walk_ration();
+    forget_holders();
     TempFolder const folder;
     auto const live = bind_one(spec_of(unix_at(folder / "web.sock")));
     auto const answer = in_child([&]() -> std::string {

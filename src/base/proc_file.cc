@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "socket/proc_file.h"
+#include "base/proc_file.h"
 
 #include "base/fd.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small files of /proc, whole. The kernel makes them while they are read, so reading does not wait for a
-// disk. Used within this folder.
+// disk.
 #pragma once
 
 #include <cstdint>
