@@ -4,6 +4,7 @@
 #include "lifecycle/unit_step.h"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 namespace holdfast::lifecycle {
@@ -27,7 +28,17 @@ bool stays(Worker const& worker) {
     return worker.phase == WorkerPhase::Starting || worker.phase == WorkerPhase::Ready;
 }
 
+bool is_well(Worker const& worker) {
+    return worker.phase == WorkerPhase::Ready && !worker.dismissed;
+}
+
 } // namespace
+
+bool UnitStep::has_well(GenerationId generation) const {
+    return std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+        return worker.generation == generation && is_well(worker);
+    });
+}
 
 /// What all generations that have not been told to go have together, or one `alone`, and what they are to
 /// keep.
@@ -47,7 +58,8 @@ UnitStep::Pool UnitStep::pool(Policy const& policy, GenerationId alone) const {
         for (auto const& worker : state_.workers)
             if (worker.generation == generation.id && stays(worker)) {
                 ++pool.alive;
-                pool.ready += worker.phase == WorkerPhase::Ready ? 1U : 0U;
+                if (worker.phase == WorkerPhase::Ready)
+                    ++(is_well(worker) ? pool.ready : pool.unwell);
             }
         pool.alive += static_cast<unsigned>(std::ranges::count(
             state_.refills, generation.id, [](Refill const& refill) { return refill.generation; }));
@@ -56,6 +68,17 @@ UnitStep::Pool UnitStep::pool(Policy const& policy, GenerationId alone) const {
     pool.floor = least > policy.max_unavailable ? least - policy.max_unavailable : 1U;
     pool.ceiling = std::max(most + policy.max_surge, pool.floor + 1U);
     return pool;
+}
+
+/// Takes it out of what is counted, if the others can do without it.
+bool UnitStep::can_spare(Worker const& worker, Pool& pool) {
+    if (worker.phase == WorkerPhase::Ready) {
+        if (is_well(worker) ? pool.ready <= pool.floor : pool.ready + pool.unwell <= 1)
+            return false;
+        --(is_well(worker) ? pool.ready : pool.unwell);
+    }
+    --pool.alive;
+    return true;
 }
 
 /// It did nothing wrong, but its slot is another's now, or nobody's.
@@ -71,10 +94,8 @@ void UnitStep::cede(Slot slot, GenerationId to, bool ready, Pool& pool) {
         auto& generation = the(worker.generation);
         bool const is_meant = worker.generation != to && worker.slot == slot && is_in_pool(generation.role) &&
                               stays(worker) && (worker.phase == WorkerPhase::Ready) == ready;
-        if (!is_meant || (ready && pool.ready <= pool.floor))
+        if (!is_meant || !can_spare(worker, pool))
             continue;
-        pool.ready -= ready ? 1U : 0U;
-        --pool.alive;
         generation.is_thinned = true;
         dismiss(worker);
     }
@@ -144,12 +165,18 @@ void UnitStep::trim() {
     }
 }
 
-/// What was withdrawn goes as the serving generation, with the incoming one if there is one, can spare it.
+/// What was withdrawn goes as the serving generation, with the incoming one if there is one, can spare it:
+/// what failed last goes first.
 void UnitStep::release_withdrawn() {
-    auto const* const serving = find(Role::Serving);
+    auto const* serving = find(Role::Serving);
     if (serving == nullptr)
         return;
-    for (auto& generation : state_.generations) {
+    bool const is_pressed = state_.next && (state_.next->is_urgent || !is_recovering(*serving));
+    if (is_pressed) {
+        keep_what_is_ready();
+        serving = find(Role::Serving);
+    }
+    for (auto& generation : state_.generations | std::views::reverse) {
         if (generation.role != Role::Withdrawn)
             continue;
         std::vector<WorkerId> mine;
@@ -157,7 +184,7 @@ void UnitStep::release_withdrawn() {
             if (worker.generation == generation.id && stays(worker))
                 mine.push_back(worker.id);
         auto policy = serving->policy;
-        if (state_.next && (state_.next->is_urgent || !is_recovering(*serving)))
+        if (is_pressed)
             policy.max_unavailable = slots_of(policy); // only the last ready one is too many to lose
         let_go(std::move(mine), policy);
         if (!has_ready(generation.id))
@@ -190,11 +217,8 @@ void UnitStep::let_go(std::vector<WorkerId> candidates, Policy const& policy, Ge
     auto count = pool(policy, alone);
     for (auto const id : candidates) {
         auto& worker = *find(id);
-        bool const is_ready = worker.phase == WorkerPhase::Ready;
-        if (is_ready && count.ready <= count.floor)
-            continue;
-        count.ready -= is_ready ? 1U : 0U;
-        dismiss(worker);
+        if (can_spare(worker, count))
+            dismiss(worker);
     }
 }
 
@@ -299,14 +323,18 @@ void UnitStep::end_roll_back(bool is_restored) {
     if (is_restored)
         report({.happening = Happening::RolledBack, .generation = rollout.id});
     fail_rollout(why);
-    keep_what_is_ready();
+    if (!is_restored)
+        keep_what_is_ready();
 }
 
-/// A generation that was withdrawn serves on where the serving one has nothing ready and does not come up.
+/// A generation that was withdrawn serves on where the serving one has nothing ready, or nothing that is
+/// well, and does not come up.
 void UnitStep::keep_what_is_ready() {
-    if (auto const* const serving = find(Role::Serving); serving == nullptr || has_ready(serving->id))
+    auto const* const serving = find(Role::Serving);
+    if (serving == nullptr || has_well(serving->id))
         return;
-    if (auto* const better = find_ready(Role::Withdrawn))
+    auto* const better = find_ready(Role::Withdrawn);
+    if (better != nullptr && (has_well(better->id) || !has_ready(serving->id)))
         promote(*better, no_generation);
 }
 

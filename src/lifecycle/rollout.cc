@@ -277,18 +277,24 @@ void UnitStep::drop_gone() {
     }
 }
 
-/// When the serving generation has ended by itself, the incoming one has nobody left to wait for; or what
-/// serves though it was withdrawn goes on.
+/// When the serving generation has ended by itself, what serves though it was withdrawn goes on, and the
+/// incoming one comes against that; or it has nobody left to wait for.
 void UnitStep::take_the_seat() {
     if (find(Role::Serving) != nullptr)
         return;
-    auto* next = find(Role::Incoming);
-    if (next == nullptr)
-        next = find_ready(Role::Withdrawn);
-    if (next == nullptr)
-        return retire_withdrawn(no_generation);
-    next->role = Role::Serving;
-    promise_empty_slots(*next);
+    auto* const incoming = find(Role::Incoming);
+    if (auto* const kept = find_ready(Role::Withdrawn)) {
+        ++changes_;
+        kept->role = Role::Serving;
+        kept->is_thinned = incoming != nullptr; // its empty slots are filled if that one fails
+        if (incoming == nullptr)
+            promise_empty_slots(*kept);
+    } else if (incoming != nullptr) {
+        ++changes_;
+        incoming->role = Role::Serving;
+        promise_empty_slots(*incoming);
+    } else
+        retire_withdrawn(no_generation);
 }
 
 /// Nobody comes to take the slots of what was withdrawn: the serving generation takes its own back.

@@ -55,7 +55,8 @@ private:
     enum class Promised : std::uint8_t { Stays, IsTried };
     /// Workers of all generations that have not been told to go, together.
     struct Pool {
-        unsigned ready = 0;
+        unsigned ready = 0;   ///< and well
+        unsigned unwell = 0;  ///< ready: they serve until another one does, and are not counted on
         unsigned alive = 0;   ///< ready, starting or promised
         unsigned floor = 1;   ///< so many ready ones we leave
         unsigned ceiling = 1; ///< so many alive ones we make
@@ -95,6 +96,8 @@ private:
 
     // rolling.cc: slots pass from one generation to another, and back
     [[nodiscard]] Pool pool(Policy const& policy, GenerationId alone = no_generation) const;
+    [[nodiscard]] bool has_well(GenerationId generation) const;
+    static bool can_spare(Worker const& worker, Pool& pool);
     void dismiss(Worker& worker);
     void cede(Slot slot, GenerationId to, bool ready, Pool& pool);
     void roll();

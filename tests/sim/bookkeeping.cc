@@ -278,6 +278,7 @@ std::string state_is_well_formed(Scene const& scene) {
     }
     for (auto const& generation : state.generations)
         if (generation.role != Role::Parked &&
+            !(generation.role == Role::Incoming && lifecycle::is_paused(state)) &&
             !(generation.is_thinned && generation.role == Role::Serving && count(Role::Incoming) != 0) &&
             std::ranges::find(state.workers, generation.id, &Worker::generation) == state.workers.end() &&
             std::ranges::find(state.refills, generation.id, &Refill::generation) == state.refills.end())

@@ -179,8 +179,9 @@ void remember_death(Scene const& scene, History& history) {
             slot.ended_ready = gone->ready;
             bool was_leaving = false; // it may have been told before it was born
             scene.for_each<Report>([&](Report const& report) {
-                was_leaving =
-                    was_leaving || (report.happening == Happening::WorkerGone && report.worker == gone->id);
+                was_leaving = was_leaving ||
+                              (report.worker == gone->id && (report.happening == Happening::WorkerGone ||
+                                                             report.happening == Happening::WorkerStuck));
             });
             slot.sent_away = (was_leaving && !gone->late && !gone->stopping) || gone->unhealthy;
             slot.ended_at = scene.now;

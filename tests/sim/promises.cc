@@ -23,14 +23,14 @@ std::string last_ready_stays(Scene const& scene) {
         if (!earlier->serves() || !process.serves() || (then != nullptr && then->serves()))
             continue;
         auto const is_coming = [&](GenerationId id) { // somebody waits for its rollout, and goes on to
-            bool has_failed = false;
+            bool has_ended = false;
             scene.for_each<Report>([&](Report const& report) {
-                has_failed =
-                    has_failed || (report.happening == Happening::RolloutFailed && report.generation == id);
+                has_ended = has_ended ||
+                            (answered_by(report.happening) == Answers::Restarts && report.generation == id);
             });
             auto const* const memory = scene.history.find(id);
             bool const took_over = memory != nullptr && memory->took_over;
-            return !has_failed && !took_over &&
+            return !has_ended && !took_over &&
                    std::ranges::any_of(scene.history.waiters, [&](Waiter const& waiter) {
                        return waiter.kind == Waiter::Kind::Restart && waiter.acknowledged == id;
                    });
@@ -81,7 +81,8 @@ std::string pool_keeps_its_size(Scene const& scene) {
         bool const is_told_later =
             process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining;
         ready += process.serves() ? 1U : 0U;
-        alive += process.is_leaving() || is_told_later ? 0U : 1U;
+        bool const is_followed = process.unhealthy; // its follower starts beside it
+        alive += process.is_leaving() || is_told_later || is_followed ? 0U : 1U;
         auto const* const then = scene.between.find(process.id);
         bool const was_well = before != nullptr && before->serves() && then->serves() && !process.unhealthy;
         lost += was_well && process.is_leaving() ? 1U : 0U;
@@ -93,8 +94,9 @@ std::string pool_keeps_its_size(Scene const& scene) {
         opens = opens || (!spawn.lent && spawn.generation == proposed(scene).generation &&
                           !is_automatic(scene, spawn));
     });
-    auto const was_alive = std::ranges::count_if(
-        scene.between.processes, [](Process const& process) { return !process.is_leaving(); });
+    auto const was_alive = std::ranges::count_if(scene.between.processes, [](Process const& process) {
+        return !process.is_leaving() && !process.unhealthy;
+    });
     return opens && alive > ceiling && alive > was_alive ? std::to_string(alive) + " are alive" : "";
 }
 
@@ -116,15 +118,21 @@ std::string rollback_ends_well(Scene const& scene) {
             (report.generation == scene.history.rolled_back || scene.reports(Happening::RollingBack));
         if (!is_its_end || scene.reports(Happening::RolledBack))
             return;
+        auto const serves = [&](GenerationId id) {
+            return std::ranges::any_of(scene.after.processes, [&](Process const& other) {
+                return other.generation == id && other.serves();
+            });
+        };
         bool is_any_left = false;
-        bool is_at_fault = false;
-        for (auto const& process : scene.before.processes) {
+        bool is_at_fault = scene.reports(Happening::WorkerStuck); // it may be the last that was to come up
+        for (auto const& process : scene.before.processes) { // what was superseded in between may serve on
             bool const is_old = process.generation < report.generation;
             auto const* const then = scene.after.find(process.id);
             is_any_left = is_any_left || (is_old && then != nullptr && then->serves());
             is_at_fault = is_at_fault ||
                           (is_old && worker == process.id &&
-                           (!process.ready || std::holds_alternative<SpawnFailed>(scene.fact))) ||
+                           (!process.ready || process.late || !serves(process.generation) ||
+                            std::holds_alternative<SpawnFailed>(scene.fact))) ||
                           (then != nullptr && then->late && !process.late);
         }
         if (is_any_left && !is_at_fault)
@@ -176,19 +184,25 @@ std::string paused_rollouts_stay(Scene const& scene) {
     });
     if (paused == GenerationId{} || is_moved || !is_served)
         return {};
-    // while it waits for room, what was superseded before it may go back
+    // while it waits for room, what was superseded before it may go back; and what another one is whole
+    // without may go
+    auto const is_spare = [&](GenerationId id) {
+        return std::ranges::any_of(scene.history.generations, [&](GenerationMemory const& other) {
+            return other.id != id && other.id < paused && all_serve(scene, scene.after, other.id);
+        });
+    };
     bool const has_begun = scene.history.find(paused) != nullptr;
     std::string wrong;
     scene.for_each<Spawn>([&](Spawn const& spawn) {
         auto const* const slot = scene.history.find(spawn.generation, spawn.slot);
-        if (spawn.generation == paused && (slot == nullptr || slot->last == WorkerId{}))
+        if (!spawn.lent && spawn.generation == paused && (slot == nullptr || slot->last == WorkerId{}))
             wrong = "it opens slot " + std::to_string(static_cast<unsigned>(spawn.slot));
     });
     scene.for_each<Drain>([&](Drain const& drain) {
         auto const* const process = scene.before.find(drain.worker);
         if (has_begun && worker_of(scene.fact) != drain.worker && // it failed itself
             process != nullptr && process->generation < paused && process->serves() && !process->unhealthy &&
-            process->slot < slots_of(scene, process->generation))
+            process->slot < slots_of(scene, process->generation) && !is_spare(process->generation))
             wrong = name(drain.worker) + " is told to go";
     });
     scene.for_each<Report>([&](Report const& report) {
@@ -235,7 +249,9 @@ std::string reports_are_true(Scene const& scene) {
         auto const complain = [&](std::string const& why) { wrong = to_string(Order{report}) + ": " + why; };
         bool const says_ready = report.happening == Happening::TookOver ||
                                 (report.happening == Happening::Started && !scene.after.watching);
-        if (says_ready && !all_serve(scene, scene.after, report.generation))
+        // what is said at its word may be followed by the next rollout in the same step
+        auto const& then = std::holds_alternative<RestartWished>(scene.fact) ? scene.between : scene.after;
+        if (says_ready && !all_serve(scene, then, report.generation))
             complain("not all of it are ready");
         bool const is_pool = report.happening == Happening::Resized && !scene.after.watching;
         if (is_pool && !all_serve(scene, scene.after, report.generation))
