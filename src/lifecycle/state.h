@@ -3,6 +3,7 @@
 // saved by the supervisor. Changed by step() only.
 #pragma once
 
+#include "base/rare.h"
 #include "lifecycle/order.h"
 
 #include <cstdint>
@@ -156,7 +157,7 @@ struct UnitState {
     GenerationId last_generation = no_generation;
     WorkerId last_worker{};
     std::optional<NextGeneration> next;
-    std::optional<Rollout> rollout;
+    Rare<Rollout> rollout;
     std::vector<Generation> generations; ///< oldest first; one is dropped when its last worker is gone
     std::vector<Worker> workers;         ///< alive or being started and not given up, in order of their ids
     std::vector<Refill> refills;

@@ -138,11 +138,8 @@ void UnitRunner::tell_renewed(Listener const& listener) {
 void UnitRunner::retire_unlisted(bool is_served) {
     // Half of the time that the old workers have is for the clients in the queue, the rest for what they
     // hold.
-    sockets_.retire_unlisted(
-        *wanted_, is_served, wanted_->drain_timeout() / 2, [shared = &shared_, number = number_] {
-            if (auto const unit = shared->units.find(number); unit != shared->units.end())
-                unit->second->send_postponed_drains();
-        });
+    sockets_.retire_unlisted(*wanted_, is_served, wanted_->drain_timeout() / 2,
+                             later(&UnitRunner::send_postponed_drains));
 }
 
 void UnitRunner::drain(WorkerId id) {

@@ -57,10 +57,7 @@ void UnitRunner::take_undo() {
         std::move(waiting.begin(), waiting.end(), std::back_inserter(record->undoers));
         return;
     }
-    shared_.loop.post([shared = &shared_, number = number_] {
-        if (auto const found = shared->units.find(number); found != shared->units.end())
-            found->second->go_back();
-    });
+    shared_.loop.post(later(&UnitRunner::go_back));
 }
 
 void UnitRunner::go_back() {

@@ -131,11 +131,14 @@ void UnitRunner::happen(Fact fact) {
     underway().facts.push_back(fact);
     if (std::exchange(is_settling_posted_, true))
         return;
-    shared_.loop.post([shared = &shared_, number = number_] {
-        // By number, never by pointer: the unit may be gone by then.
+    shared_.loop.post(later(&UnitRunner::settle));
+}
+
+std::function<void()> UnitRunner::later(void (UnitRunner::*what)()) const {
+    return [shared = &shared_, number = number_, what] {
         if (auto const found = shared->units.find(number); found != shared->units.end())
-            found->second->settle();
-    });
+            (found->second->*what)();
+    };
 }
 
 void UnitRunner::settle() {

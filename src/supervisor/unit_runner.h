@@ -12,9 +12,10 @@
 #include "supervisor/sampler.h"
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
-#include "supervisor/wish.h"
+#include "supervisor/unit_parts.h"
 #include "worker/process.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -102,6 +103,8 @@ private:
 
     void happen(lifecycle::Fact fact);
     void settle();
+    /// Does `what` when it is called. It finds the unit by its number: the unit may be gone by then.
+    [[nodiscard]] std::function<void()> later(void (UnitRunner::*what)()) const;
 
     // a changed or removed spec (change.cc)
     void change_at_rest(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived, WishAnswer answer);
@@ -170,13 +173,6 @@ private:
     void finish_rollout(lifecycle::Report const& report, Verdict verdict, std::string const& told);
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
 
-    /// What somebody waits for; a restart only until its rollout has begun.
-    enum class WishKind { Start, Stop, Restart, Scale, Undo, Pause, Resume };
-    struct Waiting {
-        WishKind kind;
-        WishAnswer answer;
-        std::shared_ptr<PinnedProgram const> program{}; ///< of a restart that goes back
-    };
     [[nodiscard]] std::vector<WishAnswer> take_waiting(WishKind kind);
     /// Why nothing can be wished of the unit that would start it; empty when it can.
     [[nodiscard]] std::string reason_to_refuse() const;
@@ -188,16 +184,6 @@ private:
     [[nodiscard]] UnitSpecPtr const& spec_of(lifecycle::SpecId id) const;
     void drop_unused_specs();
 
-    struct KnownSpec {
-        lifecycle::SpecId id;
-        UnitSpecPtr spec;
-    };
-    /// How a worker ended, in words, for the reports that its end leads to.
-    struct Ending {
-        lifecycle::WorkerId worker;
-        pid_t pid;
-        std::string text;
-    };
     /// What a unit has only while something is under way: there are many units, and most rest.
     struct Underway {
         std::vector<lifecycle::Fact> facts; ///< not yet taken by step()
@@ -229,12 +215,8 @@ private:
     UnitSpecPtr wanted_;
     lifecycle::UnitState state_;
     std::vector<KnownSpec> older_specs_; ///< those that a generation still uses
-    struct Pin {
-        lifecycle::GenerationId generation;
-        std::shared_ptr<PinnedProgram const> program;
-    };
-    std::vector<Pin> pins_;           ///< of the generations that are there
-    std::unique_ptr<Release> former_; ///< that an undo goes back to; null: there was no rollout
+    std::vector<Pin> pins_;              ///< of the generations that are there
+    std::unique_ptr<Release> former_;    ///< that an undo goes back to; null: there was no rollout
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<std::unique_ptr<RunningWorker>> dumping_; ///< replaced already; their cores are being written

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// How one value of a "word field=value field=value" line is written and read back. Which fields there are is
+// said in fields.h.
+#pragma once
+
+#include "base/shares.h"
+#include "base/time.h"
+
+#include <charconv>
+#include <concepts>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace holdfast::lifecycle::text {
+
+template <class E>
+concept Named = std::is_enum_v<E> && requires(E value) {
+    enum_table(value);
+};
+template <class E>
+concept Number = std::unsigned_integral<E> ||(std::is_enum_v<E> && !Named<E>);
+
+/// Appends " name=value". An absent optional is left out. Times and durations are exact: microseconds.
+class Writer {
+public:
+    explicit Writer(std::string& out) : out_{out} {}
+    template <class T>
+    void operator()(std::string_view name, T const& value) {
+        if constexpr (requires { value.has_value(); }) {
+            if (value)
+                (*this)(name, *value);
+        } else {
+            out_.append(1, ' ').append(name).append(1, '=');
+            write(value);
+        }
+    }
+
+private:
+    void write(Named auto value) { out_ += to_name(value); }
+    template <Number T>
+    void write(T value) {
+        out_ += std::to_string(static_cast<std::uint64_t>(value));
+    }
+    void write(Duration value) {
+        out_ += value == forever ? "infinity" : std::to_string(value.count()) + "us";
+    }
+    /// "0blue:65536,1green:…", or nothing.
+    void write(Shares const& shares) {
+        std::string_view between;
+        for (auto const& [shard, weight] : shares) {
+            out_ += std::exchange(between, ",");
+            write(shard);
+            out_ += ":" + std::to_string(weight);
+        }
+    }
+    void write(Shard shard) {
+        out_ += std::to_string(shard.slot);
+        out_ += to_name(shard.bank);
+    }
+    void write(std::vector<Shard> const& shards) {
+        std::string_view between;
+        for (auto const shard : shards) {
+            out_ += std::exchange(between, ",");
+            write(shard);
+        }
+    }
+    void write(MonotonicTime value) { write(value.since_boot()); }
+    std::string& out_;
+};
+
+/// Takes " name=value" off the front of a line; once something is missing or malformed, is_good() is false.
+class Reader {
+public:
+    explicit Reader(std::string_view line) : rest_{line} {}
+    template <class T>
+    void operator()(std::string_view name, T& value) {
+        constexpr bool is_optional = requires {
+            value.has_value();
+        };
+        if (!good_ || !take_name(name)) {
+            good_ = good_ && is_optional;
+            return;
+        }
+        auto const word = rest_.substr(0, rest_.find(' '));
+        rest_.remove_prefix(word.size());
+        if constexpr (is_optional)
+            good_ = read(word, value.emplace());
+        else
+            good_ = read(word, value);
+    }
+    /// Everything was there, and nothing else.
+    [[nodiscard]] bool is_done() const { return good_ && rest_.empty(); }
+
+private:
+    bool take_name(std::string_view name) {
+        auto rest = rest_;
+        if (!rest.starts_with(' '))
+            return false;
+        rest.remove_prefix(1);
+        if (!rest.starts_with(name) || !rest.substr(name.size()).starts_with('='))
+            return false;
+        rest_ = rest.substr(name.size() + 1);
+        return true;
+    }
+    template <Named T>
+    static bool read(std::string_view word, T& value) {
+        auto const named = from_name<T>(word);
+        value = named.value_or(T{});
+        return named.has_value();
+    }
+    template <std::integral T>
+    static bool read(std::string_view word, T& value) {
+        auto const [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value);
+        return problem == std::errc{} && end == word.data() + word.size();
+    }
+    template <Number T>
+    requires std::is_enum_v<T>
+    static bool read(std::string_view word, T& value) {
+        std::underlying_type_t<T> number{};
+        bool const good = read(word, number);
+        value = T{number};
+        return good;
+    }
+    static bool read(std::string_view word, bool& value) {
+        value = word == "1";
+        return value || word == "0";
+    }
+    static bool read(std::string_view word, Duration& value) {
+        if (word == "infinity") {
+            value = forever;
+            return true;
+        }
+        Duration::rep count = 0;
+        bool const good = word.ends_with("us") && read(word.substr(0, word.size() - 2), count);
+        value = Duration{count};
+        return good;
+    }
+    std::string_view rest_;
+    bool good_ = true;
+};
+
+} // namespace holdfast::lifecycle::text

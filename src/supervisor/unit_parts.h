@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small values that a UnitRunner keeps lists of.
+#pragma once
+
+#include "lifecycle/policy.h"
+#include "supervisor/wish.h"
+#include "unit/spec.h"
+#include "worker/pinned_program.h"
+
+#include <memory>
+#include <string>
+
+#include <sys/types.h>
+
+namespace holdfast {
+
+/// What somebody waits for; a restart only until its rollout has begun.
+enum class WishKind { Start, Stop, Restart, Scale, Undo, Pause, Resume };
+struct Waiting {
+    WishKind kind;
+    WishAnswer answer;
+    std::shared_ptr<PinnedProgram const> program{}; ///< of a restart that goes back
+};
+
+/// A text of the unit that a generation still uses.
+struct KnownSpec {
+    lifecycle::SpecId id;
+    UnitSpecPtr spec;
+};
+
+/// The program that a generation was started with.
+struct Pin {
+    lifecycle::GenerationId generation;
+    std::shared_ptr<PinnedProgram const> program;
+};
+
+/// How a worker ended, in words, for the reports that its end leads to.
+struct Ending {
+    lifecycle::WorkerId worker;
+    pid_t pid;
+    std::string text;
+};
+
+} // namespace holdfast
