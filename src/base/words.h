@@ -45,9 +45,14 @@ constexpr auto enum_table(Strategy) {
                       EnumName{Strategy::InPlace, "in_place"}};
 }
 
+inline constexpr std::size_t most_canary_steps = 8;
+/// The percentages of new connections that a canary gets, one after the other, 1 to 99 and ascending; 0
+/// behind the last one.
+using CanarySteps = std::array<std::uint8_t, most_canary_steps>;
+
 /// Whether it can be asked for: the core knows more than the supervisor carries out yet.
 constexpr bool is_supported(Strategy strategy) {
-    return strategy == Strategy::Overlap || strategy == Strategy::Rolling || strategy == Strategy::Replace;
+    return strategy != Strategy::InPlace;
 }
 
 /// A convention by which a worker is given its sockets.

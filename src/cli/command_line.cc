@@ -64,7 +64,7 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     if (changes || which == Verb::Shutdown)
         verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
     if (which == Verb::Restart)
-        verb.add_option("--strategy", line.strategy, "For this once: overlap, rolling or replace")
+        verb.add_option("--strategy", line.strategy, "For this once: overlap, rolling, canary or replace")
             ->check(one_of_the_strategies())
             ->type_name("WORD");
     if (which == Verb::Report || which == Verb::Timeline)

@@ -85,12 +85,15 @@ std::string render_rollout(json const& report, Screen const& screen) {
     std::string const previous = digits_of(report, "previous_generation");
     std::string const when = times(report);
     std::string const stage = text_of(report, "stage");
+    std::string const share = digits_of(report, "share");
     bool const paused = flag_of(report, "paused").value_or(false);
     std::string text = "  generation " + digits_of(report, "generation") +
                        (previous.empty() ? "" : " after " + previous) + ", " +
                        harmless(text_of(report, "strategy")) + ": " +
                        paint(harmless(verdict), verdict_colour(verdict), screen) +
-                       (stage.empty() ? "" : " (" + harmless(stage) + (paused ? ", paused)" : ")")) +
+                       (stage.empty() ? ""
+                                      : " (" + harmless(stage) + (share.empty() ? "" : ", " + share + " %") +
+                                            (paused ? ", paused)" : ")")) +
                        (when.empty() ? "" : ", " + when) + "\n";
     text += listeners_table(report, screen);
     auto const counter = [&](char const* name) {

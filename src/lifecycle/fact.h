@@ -132,6 +132,7 @@ enum class TimerKind : std::uint8_t {
     StopDeadline,  ///< worker: told to go, or killed, and still there
     RestartDelay,  ///< slot: back-off is over
     StartLimit,    ///< unit: the pause of the start limit is over
+    Hold,          ///< unit: a step of a canary is over
     Probation,     ///< unit: what took over has proved itself
     RestDeadline,  ///< worker: it is told to go, though its shard is not at rest
     ShardDeadline, ///< shard: nobody is in it, and it is not at rest
@@ -141,6 +142,7 @@ constexpr auto enum_table(TimerKind) {
                       EnumName{TimerKind::StopDeadline, "stop-deadline"},
                       EnumName{TimerKind::RestartDelay, "restart-delay"},
                       EnumName{TimerKind::StartLimit, "start-limit"},
+                      EnumName{TimerKind::Hold, "hold"},
                       EnumName{TimerKind::Probation, "probation"},
                       EnumName{TimerKind::RestDeadline, "rest-deadline"},
                       EnumName{TimerKind::ShardDeadline, "shard-deadline"}};

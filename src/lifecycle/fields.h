@@ -82,7 +82,7 @@ void describe(auto& field, Of<Disarm> auto& it) { describe(field, it.timer); }
 void describe(auto& field, Of<Report> auto& it) {
     field("what", it.happening); field("worker", it.worker); field("generation", it.generation);
     field("cause", it.cause); field("exit", it.exit); field("until", it.until);
-    field("shard", it.shard);
+    field("shard", it.shard); field("share", it.share);
 }
 void describe(auto& field, Of<Policy> auto& it) {
     field("spec", it.spec); field("workers", it.workers); field("type", it.type);
@@ -92,10 +92,9 @@ void describe(auto& field, Of<Policy> auto& it) {
     field("drain-timeout", it.drain_timeout); field("restart-delay", it.restart_delay);
     field("restart-max-delay", it.restart_max_delay); field("restart-steps", it.restart_steps);
     field("start-limit-burst", it.start_limit_burst); field("start-limit-interval", it.start_limit_interval);
-    field("max-generations", it.max_generations);
-    field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
+    field("max-generations", it.max_generations); field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
     field("probation", it.probation); field("is-probed", it.is_probed);
-    field("is-sharded", it.is_sharded);
+    field("is-sharded", it.is_sharded); field("steps", it.steps); field("hold", it.hold);
 }
 // clang-format on
 

@@ -23,6 +23,22 @@ std::optional<TimerKind> timer_kind(WorkerPhase phase) {
     return std::nullopt;
 }
 
+/// The timer that a rollout's stage wants; it may still be never.
+std::optional<TimerKind> timer_kind(Rare<Rollout> const& rollout) {
+    if (!rollout)
+        return std::nullopt;
+    switch (rollout->stage) {
+    case RolloutStage::Canary:
+        return TimerKind::Hold;
+    case RolloutStage::Probation:
+        return TimerKind::Probation;
+    case RolloutStage::Coming:
+    case RolloutStage::RollingBack:
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
 TimerKey timer_of(Refill const& refill) {
@@ -65,9 +81,8 @@ Levels wanted(UnitState const& state) {
             levels.timers.push_back({timer_of(refill), refill.at});
     if (limit != MonotonicTime::never())
         levels.timers.push_back({{TimerKind::StartLimit, 0}, limit});
-    if (state.rollout && state.rollout->stage == RolloutStage::Probation &&
-        state.rollout->until != MonotonicTime::never())
-        levels.timers.push_back({{TimerKind::Probation, 0}, state.rollout->until});
+    if (auto const kind = timer_kind(state.rollout); kind && state.rollout->until != MonotonicTime::never())
+        levels.timers.push_back({{*kind, 0}, state.rollout->until});
     std::sort(levels.timers.begin(), levels.timers.end(),
               [](ArmedTimer const& a, ArmedTimer const& b) { return a.key < b.key; });
     return levels;

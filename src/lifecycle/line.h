@@ -5,7 +5,9 @@
 
 #include "base/shares.h"
 #include "base/time.h"
+#include "base/words.h"
 
+#include <algorithm>
 #include <charconv>
 #include <concepts>
 #include <string>
@@ -46,6 +48,10 @@ private:
     }
     void write(Duration value) {
         out_ += value == forever ? "infinity" : std::to_string(value.count()) + "us";
+    }
+    void write(CanarySteps const& steps) { // "5,25,50"
+        for (std::size_t i = 0; i < steps.size() && (i == 0 || steps[i] != 0); ++i)
+            out_ += (i == 0 ? "" : ",") + std::to_string(steps[i]);
     }
     /// "0blue:65536,1green:…", or nothing.
     void write(Shares const& shares) {
@@ -127,6 +133,18 @@ private:
     static bool read(std::string_view word, bool& value) {
         value = word == "1";
         return value || word == "0";
+    }
+    static bool read(std::string_view word, CanarySteps& value) {
+        value = {};
+        for (auto& step : value) {
+            auto const end = std::min(word.find(','), word.size());
+            if (!read(word.substr(0, end), step))
+                return false;
+            if (end == word.size())
+                return true;
+            word.remove_prefix(end + 1);
+        }
+        return false;
     }
     static bool read(std::string_view word, Duration& value) {
         if (word == "infinity") {

@@ -100,6 +100,7 @@ enum class Happening : std::uint8_t {
                     ///< `until` its probation is over
     Proved,         ///< its probation is over: the old one drains from here
     RolloutDone,    ///< ... and the old one is gone
+    CanaryStep,     ///< `generation` gets `share` percent of new connections `until` then
     RolloutPaused,  ///< `generation` comes no further until it is resumed
     RolloutResumed, ///< ... and goes on; its probation is over at `until`
     RollingBack,    ///< it failed, and the old one, which had given something up for it, comes back; `cause`
@@ -140,6 +141,7 @@ struct Report {
     std::optional<ExitKind> exit{};
     std::optional<MonotonicTime> until{};
     std::optional<Shard> shard{};
+    std::optional<std::uint8_t> share{};
     bool operator==(Report const&) const = default;
 };
 
@@ -165,6 +167,7 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::TookOver, "took-over"},
                       EnumName{Happening::Proved, "proved"},
                       EnumName{Happening::RolloutDone, "rollout-done"},
+                      EnumName{Happening::CanaryStep, "canary-step"},
                       EnumName{Happening::RolloutPaused, "rollout-paused"},
                       EnumName{Happening::RolloutResumed, "rollout-resumed"},
                       EnumName{Happening::RollingBack, "rolling-back"},

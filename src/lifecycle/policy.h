@@ -49,9 +49,11 @@ struct Policy {
     /// one more.
     std::uint16_t max_surge = 1;
     std::uint16_t max_unavailable = 0;
+    CanarySteps steps{5, 25, 50};
+    Duration hold = std::chrono::seconds{30}; ///< canary: how long each step lasts
     bool is_sharded = false; ///< each slot has a shard of its own in each bank (`reuse_port`)
     std::uint8_t max_generations =
-        4; ///< alive at once; a rollout beyond it waits for the oldest drain to end
+        3; ///< alive at once; a rollout beyond it waits for the oldest drain to end
 
     bool operator==(Policy const&) const = default;
 };
@@ -60,6 +62,15 @@ struct Policy {
 /// that is 0 long enough for the kernel to take a large process down.
 [[nodiscard]] constexpr Duration time_to_die(Policy const& policy) {
     return std::max<Duration>(policy.timeout_stop, std::chrono::seconds{5});
+}
+
+inline constexpr std::uint8_t all_percent = 100;
+/// The step after the one with this share: the first that is higher, or all.
+[[nodiscard]] constexpr std::uint8_t next_step(Policy const& policy, std::uint8_t share) {
+    for (auto const step : policy.steps)
+        if (step > share)
+            return step;
+    return all_percent;
 }
 
 } // namespace holdfast::lifecycle

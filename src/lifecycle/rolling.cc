@@ -271,7 +271,11 @@ void UnitStep::fall_back(Generation& generation, Report const& why) {
         parked->role = Role::Serving;
         parked->is_thinned = true;
     }
-    generation.role = Role::Withdrawn;
+    bool const is_canary = generation.role == Role::Incoming && rollout.strategy == Strategy::Canary;
+    if (is_canary && (has_ready(the(Role::Serving).id) || find_ready(Role::Withdrawn) != nullptr))
+        retire(generation, no_generation); // nothing was given up for it
+    else
+        generation.role = Role::Withdrawn;
     recover();
 }
 

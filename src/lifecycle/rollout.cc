@@ -21,6 +21,7 @@ void UnitStep::settle() {
     for (auto before = changes_ - 1; before != changes_;) {
         before = changes_;
         roll();
+        advance_canary();
         relieve();
         arrive();
         drop_gone();
@@ -53,7 +54,8 @@ bool UnitStep::may_begin(NextGeneration const& next) const {
 }
 
 bool UnitStep::may_take_over(Generation const& incoming) const {
-    return all_ready(incoming) && !(state_.rollout && state_.rollout->is_paused);
+    bool const is_held = state_.rollout && (state_.rollout->is_paused || state_.rollout->aim < all_percent);
+    return all_ready(incoming) && !is_held;
 }
 
 bool UnitStep::is_coming(GenerationId rollout) const {
@@ -77,8 +79,10 @@ void UnitStep::propose(NextGeneration const& next) {
 }
 
 void UnitStep::begin_next() {
-    if (!state_.next || !may_begin(*state_.next))
+    if (!state_.next)
         return;
+    if (!may_begin(*state_.next))
+        return hurry_the_oldest();
     auto const next = *state_.next;
     state_.next.reset();
     if (next.is_rollout && !next.announced)
@@ -87,9 +91,26 @@ void UnitStep::begin_next() {
     state_.generations.push_back({.id = next.id, .role = role, .policy = wanted_});
     if (next.is_rollout)
         state_.rollout = Rollout{.id = next.id, .strategy = next.strategy};
+    if (role == Role::Incoming && next.strategy == Strategy::Canary && state_.rollout) {
+        state_.rollout->aim = next_step(wanted_, 0);
+        return advance_canary();
+    }
     if (role == Role::Incoming && next.strategy == Strategy::Rolling)
         return roll();
     fill(state_.generations.back(), Promised::IsTried);
+}
+
+/// Somebody waits for room: what may drain for ever may do so no longer.
+void UnitStep::hurry_the_oldest() {
+    constexpr Duration at_most = std::chrono::seconds{30}; // where stopping may take for ever too
+    auto* const oldest = find(Role::Outgoing);
+    if (oldest == nullptr || state_.next->is_paused || state_.next->strategy == Strategy::Replace)
+        return;
+    auto const patience = oldest->policy.timeout_stop;
+    for (auto& worker : state_.workers)
+        if (worker.generation == oldest->id && worker.phase == WorkerPhase::Draining && worker.forked &&
+            worker.deadline == MonotonicTime::never())
+            worker.deadline = now_ + (patience == forever ? at_most : patience);
 }
 
 /// A newer restart takes the place of the rollout that is coming, if there is one, and inherits what that one
@@ -111,7 +132,9 @@ void UnitStep::supersede(GenerationId by) {
         retire(*parked, by);
     auto* const incoming = find(Role::Incoming);
     if (auto const* const serving = find(Role::Serving); serving == nullptr || has_ready(serving->id)) {
-        if (incoming != nullptr && is_leaned_on(superseded->strategy))
+        // Nothing was given up for a canary.
+        if (incoming != nullptr && superseded->strategy != Strategy::Canary &&
+            is_leaned_on(superseded->strategy))
             incoming->role = Role::Withdrawn;
     } else if (incoming != nullptr && has_ready(incoming->id))
         promote(*incoming, by);
@@ -201,7 +224,8 @@ void UnitStep::arrive() {
         return;
     auto const id = generation->id;
     bool const is_rollout =
-        state_.rollout && state_.rollout->id == id && state_.rollout->stage == RolloutStage::Coming;
+        state_.rollout && state_.rollout->id == id &&
+        (state_.rollout->stage == RolloutStage::Coming || state_.rollout->stage == RolloutStage::Canary);
     auto* const old = generation->role == Role::Incoming ? find(Role::Serving) : nullptr;
     bool const is_on_probation = is_rollout && old != nullptr && (has_ready(old->id) || old->is_thinned) &&
                                  generation->policy.probation > Duration{0};
@@ -292,6 +316,10 @@ void UnitStep::take_the_seat() {
     } else if (incoming != nullptr) {
         ++changes_;
         incoming->role = Role::Serving;
+        if (state_.rollout && state_.rollout->stage == RolloutStage::Canary) { // nobody is left to share with
+            state_.rollout->stage = RolloutStage::Coming;
+            state_.rollout->until = MonotonicTime::never();
+        }
         promise_empty_slots(*incoming);
     } else
         retire_withdrawn(no_generation);

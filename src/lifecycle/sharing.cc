@@ -2,6 +2,7 @@
 #include "lifecycle/sharing.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace holdfast::lifecycle {
 
@@ -56,15 +57,38 @@ Shard shard_of(Slot slot, GenerationId generation) {
     return {static_cast<std::uint16_t>(slot), bank_of(static_cast<std::uint32_t>(generation))};
 }
 
+std::uint16_t canary_slots(std::uint8_t percent, std::uint16_t slots, std::uint16_t old) {
+    if (percent >= all_percent)
+        return slots;
+    // |n / (n + old) - percent / 100|, times 100 (n + old)
+    auto const error = [&](int n) { return std::abs(all_percent * n - percent * (n + old)); };
+    int best = 1;
+    for (int n = 2; n <= slots; ++n)
+        if (error(n) * (best + old) < error(best) * (n + old))
+            best = n;
+    return static_cast<std::uint16_t>(best);
+}
+
 Shares shares_of(UnitState const& state) {
+    bool const is_canary = state.rollout && state.rollout->stage == RolloutStage::Canary;
+    std::vector<Shard> canary;
     std::vector<Shard> taking;
     std::vector<Shard> able;
     for (auto const& worker : state.workers) {
         if (!can_serve(state, worker))
             continue;
         able.push_back(shard_of(worker));
-        if (takes_part(state, *generation_of(state, worker)))
+        if (is_canary && worker.generation == state.rollout->id)
+            canary.push_back(shard_of(worker));
+        else if (takes_part(state, *generation_of(state, worker)))
             taking.push_back(shard_of(worker));
+    }
+    // One that was withdrawn may meet the canary in a shard: then it is the canary's.
+    std::erase_if(taking, [&](Shard shard) { return std::ranges::find(canary, shard) != canary.end(); });
+    if (!canary.empty() && !taking.empty()) {
+        std::ranges::sort(taking);
+        taking.erase(std::unique(taking.begin(), taking.end()), taking.end());
+        return share_with_canary(taking, canary, state.rollout->share);
     }
     auto& served = taking.empty() ? able : taking;
     if (served.empty())

@@ -38,6 +38,9 @@ namespace holdfast::lifecycle {
 /// has. Never for one that does not wait for that.
 [[nodiscard]] MonotonicTime rest_deadline(UnitState const& state, Worker const& worker);
 
+/// Of `slots` acceptors beside `old` ones, so many come nearest to `percent` of all of them; one at least.
+[[nodiscard]] std::uint16_t canary_slots(std::uint8_t percent, std::uint16_t slots, std::uint16_t old);
+
 /// The bank for a generation that is to come up: not that of the serving one while that can go on (with
 /// replace it goes first); else the one in which clients wait.
 [[nodiscard]] Bank bank_of_next(UnitState const& state, Strategy strategy);

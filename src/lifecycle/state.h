@@ -107,11 +107,12 @@ struct NextGeneration {
 
 enum class RolloutStage : std::uint8_t {
     Coming,      ///< its generation comes up
+    Canary,      ///< it has a part of the new connections
     Probation,   ///< it serves, and the one before it is parked
     RollingBack, ///< it failed, and the serving generation fills what it had given up
 };
 constexpr auto enum_table(RolloutStage) {
-    return std::array{EnumName{RolloutStage::Coming, "coming"},
+    return std::array{EnumName{RolloutStage::Coming, "coming"}, EnumName{RolloutStage::Canary, "canary"},
                       EnumName{RolloutStage::Probation, "probation"},
                       EnumName{RolloutStage::RollingBack, "rolling-back"}};
 }
@@ -122,11 +123,14 @@ struct Rollout {
     Strategy strategy{};
     RolloutStage stage = RolloutStage::Coming;
     bool is_paused = false;
-    Cause cause{}; ///< why it is rolled back, and who failed
+    std::uint8_t share = 0; ///< canary: percent of new connections that it was given last
+    std::uint8_t aim = 100; ///< ... that it is to get; as much as it has: it is held
+    Cause cause{};          ///< why it is rolled back, and who failed
     std::optional<ExitKind> exit{};
     WorkerId failed{};
-    MonotonicTime until = MonotonicTime::never(); ///< of its probation; never while it is paused
-    Duration left = forever;                      ///< paused: of what it waits for
+    MonotonicTime until =
+        MonotonicTime::never(); ///< of its probation, or of this step; never while it is paused
+    Duration left = forever;    ///< paused: of what it waits for
     bool operator==(Rollout const&) const = default;
 };
 

@@ -210,6 +210,8 @@ void UnitStep::on(TimerExpired const& fact) {
             try_now(refill);
         return;
     }
+    case TimerKind::Hold:
+        return end_hold();
     case TimerKind::Probation:
         return end_probation();
     case TimerKind::RestDeadline:

@@ -88,6 +88,7 @@ private:
     void answer_resize();
     void answer_stop();
     void begin_next();
+    void hurry_the_oldest();
     void finish();
     [[nodiscard]] bool may_begin(NextGeneration const& next) const;
     [[nodiscard]] bool may_take_over(Generation const& incoming) const;
@@ -115,6 +116,10 @@ private:
     void end_roll_back(bool is_restored);
     void keep_what_is_ready();
     [[nodiscard]] bool is_recovering(Generation const& generation) const;
+
+    // canary.cc
+    void advance_canary();
+    void end_hold();
 
     // shard_rest.cc
     void tell_the_leaving();

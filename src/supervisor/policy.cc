@@ -45,6 +45,9 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.max_surge = spec.rollout.max_surge;
     policy.max_unavailable = spec.rollout.max_unavailable;
     policy.probation = spec.rollout.probation;
+    policy.steps = spec.rollout.steps;
+    policy.hold = spec.rollout.hold;
+    policy.max_generations = static_cast<std::uint8_t>(spec.rollout.max_generations);
     policy.timeout_start = service.timeout_start;
     policy.settle_time = settle_time;
     policy.timeout_stop = service.timeout_stop;

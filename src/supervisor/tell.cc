@@ -64,6 +64,7 @@ constexpr std::array meanings{
     Meaning{Happening::TookOver, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::Proved, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutDone, Weight::Normal, Trouble::Keeps, Verdict::Done},
+    Meaning{Happening::CanaryStep, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutPaused, Weight::Warning, Trouble::Keeps, {}},
     Meaning{Happening::RolloutResumed, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RollingBack, Weight::Warning, Trouble::Begins, {}},
@@ -183,6 +184,9 @@ std::string UnitRunner::sentence(Report const& report) const {
         return text(report.generation) + " has held its probation";
     case Happening::RolloutDone:
         return "rollout of " + text(report.generation) + " is done";
+    case Happening::CanaryStep:
+        return text(report.generation) + " gets " + (sockets_.shards() == nullptr ? "about " : "") +
+               std::to_string(report.share.value_or(0)) + " % of new connections for " + until_text(report);
     case Happening::RolloutPaused:
         return "rollout of " + text(report.generation) + " is paused";
     case Happening::RolloutResumed:

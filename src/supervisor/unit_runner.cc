@@ -294,6 +294,8 @@ std::vector<RolloutReport> UnitRunner::rollouts_under_way() const {
         bool const waits = state_.next && state_.next->id == GenerationId{report.generation};
         bool const comes = state_.rollout && state_.rollout->id == GenerationId{report.generation};
         report.stage = waits ? "waiting" : comes ? to_name(state_.rollout->stage) : "draining";
+        if (comes && state_.rollout->stage == RolloutStage::Canary)
+            report.share = state_.rollout->share;
         report.is_paused = (waits && state_.next->is_paused) || (comes && state_.rollout->is_paused);
     }
     return reports;

@@ -25,6 +25,7 @@ json of(RolloutReport const& report) {
             {"previous_generation", optional(report.previous_generation)},
             {"reason", optional(report.reason)},
             {"stage", optional(report.stage)},
+            {"share", optional(report.share)},
             {"paused", report.is_paused},
             {"began", time_text(report.began)},
             {"lasted_usec", report.lasted.count()},

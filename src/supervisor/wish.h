@@ -44,7 +44,8 @@ struct RolloutReport {
     std::uint32_t generation = 0;
     std::optional<std::uint32_t> previous_generation;
     std::string reason;
-    std::string stage; ///< under way: how far it is
+    std::string stage;             ///< under way: how far it is
+    std::optional<unsigned> share; ///< canary: percent of new connections
     bool is_paused = false;
     std::chrono::system_clock::time_point began;
     Duration lasted{}; ///< until its end, or (under way) until now

@@ -253,6 +253,33 @@ void AbsolutePath::read(Reader in, Node const& node, std::string& into) {
     into = node.text;
 }
 
+void Percentages::read(Reader in, Node const& node, CanarySteps& into) {
+    if (!node.is(NodeKind::List))
+        return in.wrong_kind(node, "a list of percentages, [5, 25, 50]");
+    if (node.items.empty() || node.items.size() > most_canary_steps)
+        return in.error(node, "give 1 to " + std::to_string(most_canary_steps) + " steps");
+    CanarySteps steps{};
+    std::int64_t least = 1;
+    for (std::size_t i = 0; i < node.items.size(); ++i) {
+        auto const step = read_whole(in, node.items[i], 1, 99);
+        if (!step)
+            return;
+        if (*step < least)
+            return in.error(node.items[i], "each step must be higher than the one before");
+        steps[i] = static_cast<std::uint8_t>(*step);
+        least = *step + 1;
+    }
+    into = steps;
+}
+
+std::string Percentages::write(CanarySteps const& steps) {
+    std::string text;
+    for (auto const step : steps)
+        if (step != 0)
+            text += (text.empty() ? "" : ", ") + std::to_string(step);
+    return "[" + text + "]";
+}
+
 void Workers::read(Reader in, Node const& node, std::uint16_t& into) {
     if (node.is(NodeKind::Text) && node.text == "auto")
         into = workers_auto;

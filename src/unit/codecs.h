@@ -81,6 +81,13 @@ struct AbsolutePath {
     static std::string write(std::string const& path) { return Text::write(path); }
 };
 
+/// One to most_canary_steps whole numbers from 1 to 99, each higher than the one before.
+struct Percentages {
+    static constexpr std::string_view kind = "list of percentages";
+    static void read(Reader in, Node const& node, CanarySteps& into);
+    static std::string write(CanarySteps const& steps);
+};
+
 struct Workers {
     static constexpr std::string_view kind = "number or \"auto\"";
     static void read(Reader in, Node const& node, std::uint16_t& into);

@@ -7,7 +7,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> later_strategies{"canary", "in_place"};
+constexpr std::array<std::string_view, 1> later_strategies{"in_place"};
 
 constexpr auto strategy = setting<&RolloutSpec::strategy, Word<Strategy, later_strategies>>;
 
@@ -37,13 +37,16 @@ constexpr std::array rollout_rows{
     setting<&RolloutSpec::max_unavailable, Whole<0, most_workers>>(
         Section::Rollout, "max_unavailable", "0",
         "Rolling: how many workers of the pool may be missing meanwhile."),
-    later(Section::Rollout, "steps", "list of percentages",
-          "The shares of new connections that a canary gets, one after the other."),
-    later(Section::Rollout, "hold", "duration", "How long each step is held."),
+    setting<&RolloutSpec::steps, Percentages>(
+        Section::Rollout, "steps", "[5, 25, 50]",
+        "The percentages of new connections that a canary gets, one after the other."),
+    setting<&RolloutSpec::hold, Time<Allow::Zero>>(Section::Rollout, "hold", "30s",
+                                                   "Canary: how long each step is held."),
     setting<&RolloutSpec::probation, Time<Allow::Zero>>(
         Section::Rollout, "probation", "5s",
         "How long the old generation stays at hand after the new one has taken over."),
-    later(Section::Rollout, "max_generations", "number", "How many generations may be alive at once."),
+    setting<&RolloutSpec::max_generations, Whole<2, 16>>(Section::Rollout, "max_generations", "3",
+                                                         "How many generations may be alive at once."),
 };
 
 constexpr std::array health_rows{

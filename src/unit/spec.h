@@ -96,6 +96,9 @@ struct RolloutSpec {
     Strategy strategy = Strategy::Overlap;
     std::uint16_t max_surge = 1;
     std::uint16_t max_unavailable = 0; ///< not both 0
+    CanarySteps steps{5, 25, 50};
+    Duration hold = std::chrono::seconds{30};
+    std::uint16_t max_generations = 3;
     Duration probation = std::chrono::seconds{5};
     std::optional<Duration> drain_timeout; ///< default: timeout_stop
     bool operator==(RolloutSpec const&) const = default;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad releases under load, many times: one that crashes at boot, one that hangs, one that crashes two seconds after it was ready, one
 that falls ill (500 on /healthz) two seconds after it was ready, and one that was never well. What do clients lose, and how long after
-the fault does the old release have all traffic again?"""
+the fault does the old release have all traffic again? With --shards also at canary 5 %: what part of the connections reached the bad one?"""
+import math
 import os
 import statistics
 import subprocess
@@ -15,6 +16,7 @@ from witness import Witness, last_of  # noqa: E402
 
 WITHIN = 1000  # ms
 SERVES = 2.0   # seconds that a bad release serves before its fault
+CANARY, SLACK = 5, 2  # percent
 
 
 def add_options(parser):
@@ -34,13 +36,13 @@ class Service:
         self.daemon = Holdfastd(bench, {"web": self.unit("good")})
         self.daemon.wait_until_active(1)
 
-    def unit(self, release, *options, service=""):
+    def unit(self, release, *options, service="", rollout=""):
         lines = "workers = %d\n%s" % (self.bench.options.workers, service)
         text = web_unit(self.bench, "127.0.0.1:%d" % self.port, "--release", release, *options, service=lines)
         if self.bench.options.shards:
             text = text.replace("non_blocking = true", "non_blocking = true\nreuse_port = true")
         text = "".join(line for line in text.splitlines(True) if not line.startswith("probation"))
-        return text + 'probation = "60s"\n[health]\nhttp = "/healthz"\ninterval = "100ms"\nfailures = 1\n'
+        return text + rollout + 'probation = "60s"\n[health]\nhttp = "/healthz"\ninterval = "100ms"\nfailures = 1\n'
 
     def apply(self, text):
         with open(os.path.join(self.daemon.units, "web.toml"), "w", encoding="utf-8") as file:
@@ -95,12 +97,12 @@ def crash_later(service, since):
     return command, service.wait_event("worker-died", since)["monotonic_usec"] / 1e6
 
 
-def fall_ill(service, since):
+def fall_ill(service, since, serves_from="took-over", rollout=""):
     ill = os.path.join(service.daemon.folder, "ill")
     if os.path.exists(ill):
         os.unlink(ill)
-    command = service.apply(service.unit("bad", "--unhealthy-if", ill))
-    service.wait_event("took-over", since)
+    command = service.apply(service.unit("bad", "--unhealthy-if", ill, rollout=rollout))
+    service.wait_event(serves_from, since)
     time.sleep(service.bench.options.serves)
     fault = time.monotonic()
     with open(ill, "w", encoding="ascii"):
@@ -112,15 +114,34 @@ def never_well(service, _):
     return service.apply(service.unit("bad", "--unhealthy")), None
 
 
+def fall_ill_as_a_canary(service, since):
+    return fall_ill(service, since, "canary-step", 'strategy = "canary"\nsteps = [%d]\nhold = "60s"\n' % CANARY)
+
+
 # What it does, and what is in its report.
 CASES = {"crashes at boot": (crash_at_boot, "exit code 1"), "hangs": (hang, "was not ready within 2s"),
          "crashes when it serves": (crash_later, "exit code 70"), "answers 500 when it serves": (fall_ill, "answered 500"),
          "answers 500 from the start": (never_well, "answered 500")}
+ON_SHARDS = {"answers 500 as a canary": (fall_ill_as_a_canary, "answered 500")}
+
+
+def cases_of(options):
+    return {**CASES, **(ON_SHARDS if options.shards else {})}
+
+
+def reached(service, seen, since, fault):
+    """Of the requests from the first step of the canary to its fault: how many it answered, and how many there were."""
+    step = service.last_event("canary-step", since)
+    if step is None:
+        return 0, 0
+    window = [one for one in seen if step["monotonic_usec"] / 1e6 <= one.sent < fault]
+    return len([one for one in window if one.release == "bad"]), len(window)
 
 
 def run(service, case):
-    """One bad release: the load's result, ms until the old one had all traffic again, what the bad one answered, wrong outcomes."""
-    bad, words = CASES[case]
+    """One bad release: the load's result, ms until the old one had all traffic again, what the bad one answered, wrong outcomes, and
+    how much reached a canary."""
+    bad, words = cases_of(service.bench.options)[case]
     options = service.bench.options
     since = service.number()
     witness = Witness(service.port, interval=0.001)
@@ -140,7 +161,7 @@ def run(service, case):
                                       ("the command does not say why: " + said, words not in said),
                                       ("verdict " + report["verdict"], report["verdict"] != "failed"),
                                       ("the report does not say why: %s" % report["reason"], words not in (report["reason"] or ""))) if is_so]
-    return result, back, answered, wrong
+    return result, back, answered, wrong, reached(service, seen, since, fault)
 
 
 def main():
@@ -151,14 +172,14 @@ def main():
               (options.workers, "shards" if options.shards else "one listener", options.rate, options.rounds))
         print("%-28s %9s %7s %12s %14s %12s" % ("a release that", "requests", "failed", "by the bad", "back, median", "back, worst"))
         bench.results["cases"] = {}
-        for case in CASES:
+        for case in cases_of(options):
             with Service(bench) as service:
                 rounds = [run(service, case) for _ in range(options.rounds)]
             sent = sum(result["sent"] for result, *_ in rounds)
             failed = sum(result["failed"] for result, *_ in rounds)
             backs = [back for _, back, *_ in rounds if back is not None]
-            answered = sum(answered for _, _, answered, _ in rounds)
-            wrong = [what for *_, found in rounds for what in found]
+            answered = sum(answered for _, _, answered, *_ in rounds)
+            wrong = [what for *_, found, _ in rounds for what in found]
             print("%-28s %9d %7d %12d %14s %12s" %
                   (case, sent, failed, answered, "%.1f ms" % statistics.median(backs) if backs else "", "%.1f ms" % max(backs) if backs else ""),
                   flush=True)
@@ -169,6 +190,7 @@ def main():
             for what in wrong:
                 print("    " + what)
             judge(bench, case, failed, backs, answered, wrong)
+            judge_share(bench, case, [part for *_, part in rounds])
         return bench.finish()
 
 
@@ -182,6 +204,19 @@ def judge(bench, case, failed, backs, answered, wrong):
         bench.judge("all traffic is the old one's again after, worst: " + case, max(backs), WITHIN, " ms", always=True)
     elif bench.options.shards:  # where all accept from one listener, who does is not ours to say
         bench.judge("requests that the bad one answered: " + case, answered, 0, always=True)
+
+
+def judge_share(bench, case, parts):
+    """A canary gets its share and no more. So few requests as a short run makes may miss that by chance: five standard deviations."""
+    if case not in ON_SHARDS:
+        return
+    count, total = (sum(column) for column in zip(*parts))
+    bench.judge("windows without a request: " + case, len([1 for _, of in parts if not of]), 0, always=True)
+    percent = 100 * count / max(1, total)
+    print("    %.2f %% of %d connections reached it while it had %d %%" % (percent, total, CANARY))
+    bench.results["cases"][case]["percent"] = percent
+    slack = max(SLACK, 5 * math.sqrt(CANARY * (100 - CANARY) / max(1, total)))
+    bench.judge("percent of the connections that reached it: " + case, percent, CANARY + slack, " %", always=True)
 
 
 if __name__ == "__main__":

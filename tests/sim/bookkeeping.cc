@@ -219,6 +219,7 @@ std::string no_timer_outlives_its_owner(Scene const& scene) {
             break;
         case TimerKind::RestartDelay:
         case TimerKind::StartLimit:
+        case TimerKind::Hold:
         case TimerKind::Probation:
         case TimerKind::ShardDeadline:
             if (std::holds_alternative<StopWished>(scene.fact) || (!scene.history.up && !scene.is_wish()))

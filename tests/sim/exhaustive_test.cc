@@ -46,6 +46,8 @@ Policy policy_of(Scope const& scope) {
             .start_limit_burst = 2,
             .start_limit_interval = 10s,
             .probation = scope.probation,
+            .steps = {40},
+            .hold = 1s,
             .is_sharded = scope.is_sharded,
             .max_generations = 2};
 }
@@ -89,7 +91,13 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"one worker, paused", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 7,
               Strategy::Overlap, false, 2s, false, false, true},
         Scope{"two rolling workers, paused", 2, ServiceType::Notify, Activation::Eager,
-              RestartWhen::OnFailure, 6, Strategy::Rolling, false, 0s, false, false, true});
+              RestartWhen::OnFailure, 6, Strategy::Rolling, false, 0s, false, false, true},
+        Scope{"a canary of two workers", 2, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 6,
+              Strategy::Canary},
+        Scope{"a canary of two sharded workers", 2, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 5, Strategy::Canary, false, 0s, false, true},
+        Scope{"a canary of one worker, paused", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 7, Strategy::Canary, false, 0s, false, false, true});
     auto const depth = scope.depth + deeper();
     auto const result =
         explore({.wanted = policy_of(scope), .resizes = scope.resizes, .pauses = scope.pauses}, depth);

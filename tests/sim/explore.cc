@@ -19,13 +19,15 @@ std::vector<TraceLine> possible_lines(World const& world) {
     add(RestartWished{Strategy::Replace});
     if (world.wanted.strategy == Strategy::Rolling)
         add(RestartWished{Strategy::Rolling});
+    if (world.wanted.strategy == Strategy::Canary)
+        add(RestartWished{Strategy::Canary});
     if (world.resizes) {
         auto other = world.wanted;
         other.workers = static_cast<std::uint16_t>(3 - other.workers);
         lines.push_back({now, other});
         add(PolicyChanged{});
     }
-    if (world.wanted.probation > Duration{0})
+    if (world.wanted.probation > Duration{0} || world.wanted.strategy == Strategy::Canary)
         add(UndoWished{});
     if (world.wanted.is_sharded && world.state.last_generation == no_generation)
         add(ShardsHeld{2});
@@ -151,6 +153,7 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(static_cast<std::uint64_t>(state.rollout->strategy) << 8 |
                   static_cast<std::uint64_t>(state.rollout->stage));
         print.add(state.rollout->until);
+        print.add(std::uint64_t{state.rollout->share} << 8 | state.rollout->aim);
         print.add(static_cast<std::uint64_t>(state.rollout->left.count()) << 1 |
                   std::uint64_t{state.rollout->is_paused});
     }

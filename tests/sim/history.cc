@@ -78,6 +78,7 @@ Answers answered_by(Happening happening) {
     case Happening::RolloutWaits:
     case Happening::TookOver:
     case Happening::Proved:
+    case Happening::CanaryStep:
     case Happening::RolloutPaused:
     case Happening::RolloutResumed:
     case Happening::RollingBack:
@@ -267,6 +268,18 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
         if (is_resolved && report.generation == history.on_probation) {
             history.on_probation = {};
             history.parked.clear();
+        }
+        if (report.happening == Happening::RolloutBegan && report.generation == history.last_proposed &&
+            history.strategy == Strategy::Canary) {
+            history.canary = report.generation;
+            history.canary_share = 0;
+            history.canary_held = {};
+        } else if ((is_resolved || report.happening == Happening::TookOver) &&
+                   report.generation == history.canary)
+            history.canary = {};
+        if (report.happening == Happening::CanaryStep) {
+            history.canary_share = report.share.value_or(0);
+            history.canary_held = scene.now + scene.wanted.hold;
         }
         if (report.happening == Happening::RolloutPaused)
             history.paused = report.generation;

@@ -42,8 +42,11 @@ struct History {
     GenerationId on_probation{};  ///< the one that took over with a probation, or 0
     std::vector<WorkerId> parked; ///< who served before it
     MonotonicTime probation_ends{};
-    GenerationId paused{};       ///< the one whose rollout is paused, or 0
-    GenerationId last_spawned{}; ///< the newest generation that had a worker
+    GenerationId paused{};         ///< the one whose rollout is paused, or 0
+    GenerationId canary{};         ///< the one that comes as a canary, or 0
+    std::uint8_t canary_share = 0; ///< percent, of its last step
+    MonotonicTime canary_held{};   ///< until then, at least
+    GenerationId last_spawned{};   ///< the newest generation that had a worker
     WorkerId last_worker{};
     WorkerId last_stopped{}; ///< a stop was for it and all before
     std::vector<Waiter> waiters;

@@ -228,6 +228,27 @@ Orders nothing_is_lent(UnitState& state, Policy const& policy, Fact const& fact,
     return step(state, policy, fact, now);
 }
 
+Orders a_canary_has_no_steps(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.steps = {};
+    return step(state, lax, fact, now);
+}
+Orders a_step_is_not_held(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto lax = policy;
+    lax.hold = Duration{0};
+    return step(state, lax, fact, now);
+}
+Orders the_canary_gets_a_half(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& order : orders)
+        if (auto* const steer = std::get_if<Steer>(&order); steer != nullptr && steer->shares.size() > 1) {
+            std::vector<Shard> shards;
+            for (auto const& [shard, weight] : steer->shares)
+                shards.push_back(shard);
+            steer->shares = share_equally(shards);
+        }
+    return orders;
+}
 // ---- limits ----
 
 Orders generations_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact,
@@ -375,6 +396,9 @@ Orders a_back_off_is_lost(UnitState& state, Policy const& policy, Fact const& fa
 constexpr std::array all_mutants{
     Mutant{"the old one goes when the rollout begins", "last-ready-stays",
            old_one_goes_when_the_rollout_begins},
+    Mutant{"a canary has no steps", "canary-keeps-to-its-step", a_canary_has_no_steps},
+    Mutant{"a step is not held", "canary-keeps-to-its-step", a_step_is_not_held},
+    Mutant{"the canary gets a half", "canary-keeps-to-its-step", the_canary_gets_a_half},
     Mutant{"a pause is forgotten", "paused-rollouts-stay", a_pause_is_forgotten},
     Mutant{"all incoming go when one fails", "last-ready-stays", all_incoming_go_when_one_fails},
     Mutant{"stop is ignored", "stop-wins", stop_is_ignored},

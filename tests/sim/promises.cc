@@ -3,6 +3,7 @@
 #include "sim/invariants.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 namespace holdfast::sim {
@@ -206,9 +207,94 @@ std::string paused_rollouts_stay(Scene const& scene) {
             wrong = name(drain.worker) + " is told to go";
     });
     scene.for_each<Report>([&](Report const& report) {
-        bool const goes_on = report.happening == Happening::TookOver || report.happening == Happening::Proved;
+        bool const goes_on = report.happening == Happening::TookOver ||
+                             report.happening == Happening::CanaryStep ||
+                             report.happening == Happening::Proved;
         if (goes_on && report.generation == paused)
             wrong = to_string(Order{report});
+    });
+    return wrong;
+}
+
+/// So many of `slots` acceptors beside `old` ones come nearest to `percent`.
+unsigned nearest_slots(unsigned percent, unsigned slots, unsigned old) {
+    unsigned best = 1;
+    auto const error = [&](unsigned n) { return std::abs(double(n) / (n + old) - percent / 100.0); };
+    for (unsigned n = 2; n <= slots && percent < 100; ++n)
+        if (error(n) < error(best) - 1e-9)
+            best = n;
+    return percent < 100 ? best : slots;
+}
+
+/// As long as an older generation serves, a canary has no more workers, and no more of the shards, than its
+/// step allows; its steps go up one by one, each is held.
+std::string canary_keeps_to_its_step(Scene const& scene) {
+    auto canary = scene.history.canary;
+    auto share = scene.history.canary_share;
+    auto held = scene.history.canary_held;
+    auto const newest = proposed(scene);
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.happening == Happening::RolloutBegan && report.generation == newest.generation &&
+            newest.strategy == Strategy::Canary) {
+            canary = newest.generation;
+            share = 0;
+            held = {};
+        }
+    });
+    unsigned slots = 0;
+    unsigned old = 0;
+    for (auto const& generation : scene.state.generations) {
+        if (generation.id == canary)
+            slots = generation.policy.workers;
+        else if (generation.id < canary && generation.role == Role::Serving)
+            old = generation.policy.workers;
+    }
+    unsigned next = 100;
+    for (auto const step : scene.wanted.steps)
+        next = step > share ? std::min<unsigned>(next, step) : next;
+    bool const is_served = std::ranges::any_of(scene.between.processes, [&](Process const& process) {
+        return process.generation < canary && process.serves();
+    });
+    if (canary == GenerationId{} || !is_served)
+        return {};
+    std::string wrong;
+    scene.for_each<Report>([&](Report const& report) {
+        if (report.generation != canary)
+            return;
+        if (report.happening == Happening::CanaryStep && (report.share != next || scene.now < held))
+            wrong = to_string(Order{report}) + " comes too soon";
+        if (report.happening == Happening::TookOver && (next != 100 || scene.now < held))
+            wrong = "it takes over before its last step is over";
+        if (report.happening == Happening::CanaryStep)
+            share = report.share.value_or(0);
+    });
+    scene.for_each<Spawn>([&](Spawn const& spawn) {
+        auto const* const slot = scene.history.find(spawn.generation, spawn.slot);
+        bool const opens = spawn.generation == canary && (slot == nullptr || slot->last == WorkerId{});
+        if (opens && old != 0 &&
+            (scene.now < held || static_cast<unsigned>(spawn.slot) >= nearest_slots(next, slots, old)))
+            wrong = "it opens slot " + std::to_string(static_cast<unsigned>(spawn.slot)) + " too soon";
+    });
+    scene.for_each<Steer>([&](Steer const& steer) {
+        std::uint32_t weight = 0;
+        unsigned shards = 0;
+        std::set<Shard> old_shards; // one that was withdrawn half-way may share some of the canary's
+        std::set<Shard> its_shards;
+        for (auto const& process : scene.after.processes)
+            if (process.serves() && process.generation <= canary)
+                (process.generation < canary ? old_shards : its_shards)
+                    .insert({static_cast<std::uint16_t>(process.slot),
+                             bank_of(static_cast<std::uint32_t>(process.generation))});
+        bool const is_alone = std::ranges::includes(its_shards, old_shards);
+        for (auto const shard : its_shards)
+            if (!old_shards.contains(shard) && steer.shares.contains(shard)) {
+                weight += steer.shares.at(shard);
+                ++shards;
+            }
+        bool const took_over = scene.reports(Happening::TookOver);
+        if (!is_alone && !took_over && old != 0 && weight > whole * share / 100 + shards + 1)
+            wrong = "it gets " + std::to_string(weight * 100 / whole) + " % at the step of " +
+                    std::to_string(share) + " %";
     });
     return wrong;
 }
@@ -323,6 +409,11 @@ constexpr std::array all_promises{
     Invariant{"parked-is-resolved",
               "A parked generation has a deadline; then it drains, if it does not serve again before.",
               parked_is_resolved},
+    Invariant{
+        "canary-keeps-to-its-step",
+        "A canary has no more workers and no more weight than its step allows; its steps go up one by one "
+        "and are held.",
+        canary_keeps_to_its_step},
     Invariant{"paused-rollouts-stay",
               "A paused rollout opens and takes no slot, does not take over and does not end its probation.",
               paused_rollouts_stay},

@@ -62,31 +62,33 @@ private:
     }
 
     Policy some_policy() {
-        return {
-            .spec = SpecId{1},
-            .workers = static_cast<std::uint16_t>(1 + upto(4)),
-            .type =
-                one_of({ServiceType::Notify, ServiceType::Notify, ServiceType::Exec, ServiceType::Simple}),
-            .activation = one_of({Activation::Eager, Activation::Eager, Activation::Lazy}),
-            .restart = one_of({RestartWhen::OnFailure, RestartWhen::OnFailure, RestartWhen::Always,
-                               RestartWhen::No, RestartWhen::OnSuccess, RestartWhen::OnAbnormal,
-                               RestartWhen::OnWatchdog, RestartWhen::OnAbort}),
-            .strategy = one_of({Strategy::Overlap, Strategy::Rolling, Strategy::Rolling, Strategy::Replace}),
-            .is_probed = one_in(2),
-            .timeout_start = one_of<Duration>({1s, 90s}),
-            .settle_time = one_of<Duration>({0s, 250ms}),
-            .timeout_stop = one_of<Duration>({2s, 30s}),
-            .drain_timeout = one_of<Duration>({1s, 30s, 300s}),
-            .restart_delay = one_of<Duration>({100ms, 1s}),
-            .restart_max_delay = one_of<Duration>({100ms, 5s, 30s}),
-            .restart_steps = static_cast<std::uint16_t>(upto(9)),
-            .start_limit_burst = static_cast<std::uint16_t>(one_of({0, 1, 5, 20})),
-            .start_limit_interval = one_of<Duration>({10s, 60s}),
-            .probation = one_of<Duration>({0s, 0s, 2s, 20s}),
-            .max_surge = static_cast<std::uint16_t>(upto(3)),
-            .max_unavailable = static_cast<std::uint16_t>(one_of({0, 0, 1, 2})),
-            .is_sharded = one_in(2),
-            .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
+        return {.spec = SpecId{1},
+                .workers = static_cast<std::uint16_t>(1 + upto(4)),
+                .type = one_of(
+                    {ServiceType::Notify, ServiceType::Notify, ServiceType::Exec, ServiceType::Simple}),
+                .activation = one_of({Activation::Eager, Activation::Eager, Activation::Lazy}),
+                .restart = one_of({RestartWhen::OnFailure, RestartWhen::OnFailure, RestartWhen::Always,
+                                   RestartWhen::No, RestartWhen::OnSuccess, RestartWhen::OnAbnormal,
+                                   RestartWhen::OnWatchdog, RestartWhen::OnAbort}),
+                .strategy = one_of({Strategy::Overlap, Strategy::Rolling, Strategy::Rolling, Strategy::Canary,
+                                    Strategy::Canary, Strategy::Replace}),
+                .is_probed = one_in(2),
+                .timeout_start = one_of<Duration>({1s, 90s}),
+                .settle_time = one_of<Duration>({0s, 250ms}),
+                .timeout_stop = one_of<Duration>({2s, 30s}),
+                .drain_timeout = one_of<Duration>({1s, 30s, 300s}),
+                .restart_delay = one_of<Duration>({100ms, 1s}),
+                .restart_max_delay = one_of<Duration>({100ms, 5s, 30s}),
+                .restart_steps = static_cast<std::uint16_t>(upto(9)),
+                .start_limit_burst = static_cast<std::uint16_t>(one_of({0, 1, 5, 20})),
+                .start_limit_interval = one_of<Duration>({10s, 60s}),
+                .probation = one_of<Duration>({0s, 0s, 2s, 20s}),
+                .max_surge = static_cast<std::uint16_t>(upto(3)),
+                .max_unavailable = static_cast<std::uint16_t>(one_of({0, 0, 1, 2})),
+                .steps = one_of<CanarySteps>({{5, 25, 50}, {10}, {30, 60, 90}, {50}}),
+                .hold = one_of<Duration>({0s, 1s, 20s}),
+                .is_sharded = one_in(2),
+                .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
     }
 
     /// A new text of the unit. The limits stay, so that the invariants know which ones hold.
@@ -164,7 +166,7 @@ private:
     }
 
     Fact wish() {
-        switch (upto(15)) {
+        switch (upto(16)) {
         case 0:
             return StopWished{};
         case 1:
@@ -179,6 +181,8 @@ private:
             return RestartWished{Strategy::Rolling};
         case 7:
             return PolicyChanged{};
+        case 12:
+            return RestartWished{Strategy::Canary};
         case 8:
             return UndoWished{};
         case 9:

@@ -120,9 +120,9 @@ TEST_CASE("a unit that is not there, and one whose file is bad, are told apart",
 TEST_CASE("what is asked for and not built yet is said", "[supervisor]") {
     Controlled test;
     test.add("web", service(runs));
-    auto const answer = test.call("Restart", {{"unit", "web"}, {"strategy", "canary"}});
+    auto const answer = test.call("Restart", {{"unit", "web"}, {"strategy", "in_place"}});
     CHECK(answer.error == "NotSupportedYet");
-    CHECK(answer.parameters["what"] == "strategy canary");
+    CHECK(answer.parameters["what"] == "strategy in_place");
 }
 
 TEST_CASE("reports of rollouts can be asked for, as long as they are kept", "[supervisor]") {
