@@ -13,11 +13,12 @@ WORKERS = 4
 
 
 class Canary(Story):
-    def release(self, number, sharded=True, steps=(5, 50), hold="60s", listen="127.0.0.1:0", timeout="%ds" % (5 * FACTOR)):
+    def release(self, number, sharded=True, steps=(5, 50), hold="60s", listen="127.0.0.1:0", timeout="%ds" % (5 * FACTOR),
+                drain="%ds" % (10 * FACTOR)):
         """Release 2 answers 500 on /healthz as soon as there is a file `bad` in the folder."""
         socket = {"reuse_port": True, "non_blocking": True} if sharded else {}
         text = web(listen, ["--unhealthy-if", self.bad] if number == 2 else [], str(number), socket_more=socket,
-                   rollout={"strategy": "canary", "steps": list(steps), "hold": hold, "probation": "0s", "drain_timeout": "%ds" % (10 * FACTOR)},
+                   rollout={"strategy": "canary", "steps": list(steps), "hold": hold, "probation": "0s", "drain_timeout": drain},
                    workers=WORKERS)
         return text + '[health]\nhttp = "/healthz"\ninterval = "100ms"\nfailures = 1\ntimeout = "%s"\n' % timeout
 
@@ -103,7 +104,7 @@ class Canary(Story):
         self.assertLessEqual(len(self.fails(daemon, fault, "killed by SIGKILL")), 1, "what it held, and nothing that was queued")
 
     def test_one_that_hangs_in_a_later_step_gives_all_back(self):
-        daemon, apply = self.in_the_first_step(hold="200ms", steps=(5, 40), timeout="%dms" % (500 * FACTOR))
+        daemon, apply = self.in_the_first_step(hold="200ms", steps=(5, 40), timeout="%dms" % (500 * FACTOR), drain="500ms")
         self.assertEqual(daemon.wait_event("canary-step", where=lambda e: "40 %" in e["text"])["kind"], "canary-step")
         self.assert_says(daemon.run("rollout", "pause", "web"), 0)
         os.kill(self.ready(daemon, 2)[0], signal.SIGSTOP)
@@ -168,6 +169,21 @@ class Canary(Story):
         self.assert_clean(load.finish(), least=100)
         self.assertEqual(len({w["generation"] for w in daemon.workers("web")}), 1)
         self.assertEqual(self.share(daemon.port("web"), 50), 100)
+
+    def test_a_restart_beyond_max_generations_hurries_the_oldest(self):
+        rollout = {"probation": "0s", "max_generations": 2, "drain_timeout": "infinity"}
+        daemon = self.daemon({"web": web(arguments=["--ignore-term"], timeout_stop="500ms", rollout=rollout)})
+        self.assert_says(daemon.run("restart", "web", "--no-wait"), 0)
+        daemon.wait_event("took-over")
+        self.assertEqual({w["generation"] for w in daemon.workers("web")}, {1, 2}, "the first drains for as long as it likes")
+        load = self.load(daemon.port("web"), seconds=2.5)
+        self.assert_says(daemon.run("restart", "web", "--no-wait"), 0)
+        daemon.wait_event("rollout-waits")
+        went = daemon.wait_event("worker-gone", where=lambda e: "of generation 1" in e["text"])
+        began = daemon.wait_event("rollout-began", where=lambda e: "generation 3" in e["text"])
+        self.assertLess(went["number"], began["number"])
+        daemon.wait_event("took-over", where=lambda e: "generation 3" in e["text"])
+        self.assertEqual(load.finish()["failed"], 0)
 
 
 if __name__ == "__main__":
