@@ -49,7 +49,7 @@ void UnitRunner::enact(Order const& order) {
             [&](Unwatch const&) { sockets_.unwatch(); },
             [&](HoldShards const& what) {
                 if (auto* const shards = sockets_.shards())
-                    sockets_.change_shards([&] { shards->hold(*wanted_, what.slots); });
+                    sockets_.change_shards([&] { shards->hold(wanted_, what.slots); });
             },
             [&](Steer const& what) {
                 if (auto* const shards = sockets_.shards())
@@ -121,6 +121,8 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     workers_.push_back(std::make_unique<RunningWorker>(shared_.loop, static_cast<WorkerObserver&>(*this),
                                                        order, spec, std::move(launched).value()));
     auto& worker = *workers_.back();
+    if (auto* const shards = sockets_.shards())
+        shards->occupy(worker.shard);
     shared_.unit_of_leader[worker.process.leader()] = this;
     if (spec->health)
         add_prober(worker, std::move(for_probes));

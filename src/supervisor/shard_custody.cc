@@ -15,7 +15,7 @@ constexpr Duration first_look = 5ms; // at a queue that is being emptied; then l
 constexpr Duration longest_look = 200ms;
 
 /// Where its slot could not be made, it is another of the same bank.
-Shard place_in(ShardGroup const& group, Shard shard) {
+Shard own_or_another(ShardGroup const& group, Shard shard) {
     return {static_cast<std::uint16_t>(shard.slot % group.slots()), shard.bank};
 }
 
@@ -72,7 +72,22 @@ ShardGroup const* ShardCustody::find(ListenerIdentity const& identity) const {
 }
 
 Listener const& ShardCustody::listener(ShardGroup const& group, Shard shard) {
-    return group.listener(place_in(group, shard));
+    return group.listener(own_or_another(group, shard));
+}
+
+void ShardCustody::occupy(Shard shard) {
+    std::erase_if(guests_, [&](Guest const& guest) { return guest.shard == shard; });
+    for (auto const& group : groups_)
+        if (shard.slot >= group.slots())
+            guests_.push_back({identity_of(group), shard, own_or_another(group, shard)});
+}
+
+/// Where the worker of the shard accepts.
+Shard ShardCustody::place_in(ShardGroup const& group, Shard shard) const {
+    for (auto const& guest : guests_)
+        if (guest.shard == shard && guest.group == identity_of(group))
+            return guest.host;
+    return own_or_another(group, shard);
 }
 
 void ShardCustody::drop_fresh() {
@@ -97,39 +112,63 @@ ShardCustody::release_unless(std::function<bool(ListenerIdentity const&)> const&
             released.push_back(std::move(listener));
     }
     groups_ = std::move(staying);
+    std::erase_if(guests_, [&](Guest const& guest) { return find(guest.group) == nullptr; });
     if (!released.empty()) // a watch is of a group; what is left is seen anew
         for (auto& watched : watched_)
             watched.watches.assign(groups_.size(), RestWatch{MonotonicTime::now()});
     return released;
 }
 
-Shares ShardCustody::fitted(Shares const& shares, ShardGroup const& group) {
+Shares ShardCustody::fitted(Shares const& shares, ShardGroup const& group) const {
     Shares fitted;
     for (auto const& [shard, weight] : shares)
         fitted[place_in(group, shard)] += weight;
     return fitted;
 }
 
-void ShardCustody::hold(UnitSpec const& spec, std::uint16_t slots) {
+void ShardCustody::hold(UnitSpecPtr spec, std::uint16_t slots) {
     slots_ = slots;
-    auto const sockets = sockets_of(spec);
+    auto const sockets = sockets_of(*spec);
+    std::optional<Error> missing;
     for (auto& group : groups_) {
         auto const socket = sockets.find(identity_of(group));
-        if (group.slots() < slots && socket != sockets.end())
-            grow(group, *socket->second, slots);
-        else if (group.slots() > slots)
+        if (group.slots() > slots)
             shrink(group, slots);
+        else if (group.slots() < slots && socket != sockets.end())
+            if (auto grown = grow(group, *socket->second, slots); !grown)
+                missing = std::move(grown).error();
     }
+    if (!missing)
+        return growing_.reset();
+    if (!growing_)
+        growing_ = std::make_unique<Growing>();
+    growing_->spec = std::move(spec);
+    grow_later(*missing);
 }
 
-void ShardCustody::grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots) {
+Outcome ShardCustody::grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots) {
     unguard(group);
-    auto const grown = group.grow(socket, slots);
+    auto grown = group.grow(socket, slots);
     guard(group);
-    if (!grown)
+    return grown;
+}
+
+void ShardCustody::grow_later(Error const& why) {
+    if (growing_->pace.failed(MonotonicTime::now(), why.code))
         shared_.events.say(Weight::Failure, "shards-missing", unit_,
-                           to_string(grown.error()) + "; its workers share the " +
-                               std::to_string(group.slots()) + " that there are");
+                           to_string(why) +
+                               "; its workers share the shards that there are. This is tried again");
+    growing_->timer = shared_.loop.at(growing_->pace.retry_at, [this] { grow_again(); });
+}
+
+void ShardCustody::grow_again() {
+    shared_.loop.set_owner(number_);
+    hold(UnitSpecPtr{growing_->spec}, slots_);
+    if (!growing_)
+        shared_.events.say(
+            Weight::Normal, "shards-held", unit_,
+            "the shards of all " + std::to_string(slots_) +
+                " slots are there now; a worker that shares one has its own after its restart");
 }
 
 void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
@@ -142,6 +181,9 @@ void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
     auto const before = group.slots();
     auto const shrunk = group.shrink(slots);
     guard(group);
+    std::erase_if(guests_, [&](Guest const& guest) {
+        return guest.group == identity_of(group) && (guest.shard.slot >= slots || guest.host.slot >= slots);
+    });
     if (!shrunk)
         return shared_.events.say(Weight::Failure, "shards-not-closed", unit_, to_string(shrunk.error()));
     auto const closed = std::to_string(2 * (before - slots)) + " shards of " + to_string(group.bound());
@@ -187,41 +229,35 @@ void ShardCustody::unguard(ShardGroup const& group) {
 void ShardCustody::mend(UnitSpecPtr spec) {
     mending_.spec = std::move(spec);
     auto const now = MonotonicTime::now();
-    auto const due = std::max(mending_.paid_until + -mended_at_once * mending_period, mending_.retry_at);
-    if (now < due)
+    if (auto const due = mending_.pace.due(); now < due)
         return mend_at(due);
-    bool is_whole = true;
+    std::optional<Error> broken;
     for (auto& group : groups_)
-        is_whole = mend(group) && is_whole;
-    if (is_whole) {
-        mending_.retry = first_mending_retry;
-        mending_.told_code = 0;
-        return;
-    }
-    mending_.retry_at = now + mending_.retry;
-    mending_.retry = std::min(mending_.retry * 2, longest_mending_retry);
-    mend_at(mending_.retry_at);
+        if (auto mended = mend(group); !mended)
+            broken = std::move(mended).error();
+    if (!broken)
+        return mending_.pace.succeeded();
+    if (mending_.pace.failed(now, broken->code))
+        shared_.events.say(Weight::Failure, "socket-broken", unit_,
+                           to_string(*broken) + "; this is tried again");
+    mend_at(mending_.pace.retry_at);
 }
 
-bool ShardCustody::mend(ShardGroup& group) {
+Outcome ShardCustody::mend(ShardGroup& group) {
     auto const sockets = sockets_of(*mending_.spec);
     auto const socket = sockets.find(identity_of(group));
     auto const mended = group.mend(socket == sockets.end() ? SOMAXCONN : socket->second->backlog);
     if (mended && !*mended)
-        return true;
+        return {};
     unguard(group);
-    if (!mended) { // not guarded: what is shut down would be told of at once
-        if (std::exchange(mending_.told_code, mended.error().code) != mended.error().code)
-            shared_.events.say(Weight::Failure, "socket-broken", unit_,
-                               to_string(mended.error()) + "; this is tried again");
-        return false;
-    }
+    if (!mended) // not guarded: what is shut down would be told of at once
+        return mended.error();
     guard(group);
-    mending_.paid_until = std::max(MonotonicTime::now(), mending_.paid_until) + mending_period;
+    mending_.pace.mended(MonotonicTime::now());
     shared_.events.say(Weight::Warning, "socket-mended", unit_,
                        "a shard of " + to_string(group.bound()) +
                            " had been shut down by a worker; it listens again");
-    return true;
+    return {};
 }
 
 void ShardCustody::mend_at(MonotonicTime time) {
@@ -235,9 +271,9 @@ void ShardCustody::mend_at(MonotonicTime time) {
 
 // ---- rest ----
 
-bool ShardCustody::Watched::is_at_rest(std::vector<ShardGroup> const& groups) const {
-    for (std::size_t i = 0; i < groups.size(); ++i)
-        if (!watches[i].rest_of(place_in(groups[i], shard)).is_at_rest())
+bool ShardCustody::is_at_rest(Watched const& watched) const {
+    for (std::size_t i = 0; i < groups_.size(); ++i)
+        if (!watched.watches[i].rest_of(place_in(groups_[i], watched.shard)).is_at_rest())
             return false;
     return true;
 }
@@ -282,7 +318,7 @@ void ShardCustody::look() {
                 watched.watches[i].see(*seen, now);
     }
     for (auto const& watched : watched_)
-        if (watched.is_at_rest(groups_))
+        if (is_at_rest(watched))
             at_rest_(watched.shard);
     pause_ = std::min(pause_ * 2, longest_look);
     timer_.rearm(MonotonicTime::now() + pause_);

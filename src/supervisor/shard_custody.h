@@ -9,6 +9,7 @@
 #include "supervisor/shared.h"
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace holdfast {
@@ -34,6 +35,9 @@ public:
     [[nodiscard]] ShardGroup const* find(ListenerIdentity const& identity) const;
     /// The shard's listener. Where its slot could not be made, another of the same bank.
     [[nodiscard]] static Listener const& listener(ShardGroup const& group, Shard shard);
+    /// A worker is started with listener(`shard`): what is steered to this shard goes there until another one
+    /// is started for it, also when its own can be made meanwhile.
+    void occupy(Shard shard);
 
     /// The last step of a bind_new(): those bound since the last call stay; or they are closed.
     void keep_fresh() { fresh_.clear(); }
@@ -42,10 +46,10 @@ public:
     [[nodiscard]] std::vector<Listener>
     release_unless(std::function<bool(ListenerIdentity const&)> const& is_listed);
 
-    /// Has shards for so many slots. Where binding those that are missing fails, it is said, and their
-    /// workers share the shards that there are. Those beyond are closed; what still waits in them is reset,
-    /// and said.
-    void hold(UnitSpec const& spec, std::uint16_t slots);
+    /// Has shards for so many slots. Where binding those that are missing fails, it is said, and tried again;
+    /// their workers share the shards that there are. Those beyond are closed; what still waits in them is
+    /// reset, and said.
+    void hold(UnitSpecPtr spec, std::uint16_t slots);
     /// From now on new connections are shared out like this, in every group.
     void steer(Shares const& shares);
     /// Takes over what can be changed in place.
@@ -74,13 +78,22 @@ private:
     struct Watched {
         Shard shard;
         std::vector<RestWatch> watches; ///< one of each group
-        [[nodiscard]] bool is_at_rest(std::vector<ShardGroup> const& groups) const;
     };
-    [[nodiscard]] static Shares fitted(Shares const& shares, ShardGroup const& group);
+    /// A worker whose shard could not be made when it was started.
+    struct Guest {
+        ListenerIdentity group;
+        Shard shard; ///< of the worker
+        Shard host;  ///< where it accepts
+    };
+    [[nodiscard]] Shard place_in(ShardGroup const& group, Shard shard) const;
+    [[nodiscard]] bool is_at_rest(Watched const& watched) const;
+    [[nodiscard]] Shares fitted(Shares const& shares, ShardGroup const& group) const;
     void guard(ShardGroup const& group);
     void unguard(ShardGroup const& group);
-    void grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots);
+    [[nodiscard]] Outcome grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots);
     void shrink(ShardGroup& group, std::uint16_t slots);
+    void grow_later(Error const& why);
+    void grow_again();
     void look();
 
     Shared& shared_;
@@ -88,8 +101,15 @@ private:
     std::string unit_;
     std::vector<ShardGroup> groups_;
     std::vector<ListenerIdentity> fresh_;
+    std::vector<Guest> guests_;
     Shares shares_;
     std::uint16_t slots_ = 0; ///< that hold() was told; 0: not yet
+    struct Growing {
+        UnitSpecPtr spec;
+        MendingPace pace;
+        EventSource timer;
+    };
+    std::unique_ptr<Growing> growing_; ///< while there are fewer
     std::vector<Watched> watched_;
     AtRest at_rest_;
     Duration pause_{};
@@ -97,13 +117,10 @@ private:
     /// As SocketCustody's, for all groups together.
     struct Mending {
         UnitSpecPtr spec;
-        MonotonicTime paid_until; ///< each mending costs a while of it
-        MonotonicTime retry_at;
-        Duration retry = first_mending_retry;
-        int told_code = 0; ///< of the failure that was told last
+        MendingPace pace;
         EventSource timer;
     };
-    [[nodiscard]] bool mend(ShardGroup& group);
+    [[nodiscard]] Outcome mend(ShardGroup& group);
     void mend_at(MonotonicTime time);
     Mending mending_;
 };

@@ -124,9 +124,7 @@ private:
     struct Hurt {
         int fd = -1;
         MonotonicTime due = MonotonicTime::never(); ///< never: it listens again
-        Duration retry{};                           ///< after a failure
-        MonotonicTime paid_until;                   ///< each mending costs a while of it
-        int told_code = 0;                          ///< of the failure that was told last
+        MendingPace pace{};
     };
     struct Mending {
         std::vector<Hurt> hurt;

@@ -51,7 +51,7 @@ void SocketCustody::hear_hangup(int fd, Renewed renewed) {
     }
     auto& hurt = hurt_of(fd);
     mending_->renewed = std::move(renewed);
-    hurt.due = std::max(MonotonicTime::now(), hurt.paid_until + -mended_at_once * mending_period);
+    hurt.due = std::max(MonotonicTime::now(), hurt.pace.due());
     mend_due();
 }
 
@@ -62,7 +62,7 @@ SocketCustody::Hurt& SocketCustody::hurt_of(int fd) {
     auto const known = std::find_if(all.begin(), all.end(), [fd](Hurt const& hurt) { return hurt.fd == fd; });
     if (known != all.end())
         return *known;
-    all.push_back({fd, MonotonicTime::never(), first_mending_retry, MonotonicTime{}, 0});
+    all.push_back({fd});
     return all.back();
 }
 
@@ -104,18 +104,19 @@ void SocketCustody::mend(Listener& listener, Renewed const& renewed) {
     auto const now = MonotonicTime::now();
     hurt.fd = listener.fd.raw();
     if (!mended) {
-        hurt.due = now + hurt.retry;
-        hurt.retry = std::min(hurt.retry * 2, longest_mending_retry);
-        if (std::exchange(hurt.told_code, mended.error().code) != mended.error().code)
+        bool const is_news = hurt.pace.failed(now, mended.error().code);
+        hurt.due = hurt.pace.retry_at;
+        if (is_news)
             shared_.events.say(Weight::Failure, "socket-broken", spec_->name,
                                to_string(mended.error()) + "; this is tried again");
         return;
     }
-    hurt = {hurt.fd, MonotonicTime::never(), first_mending_retry, hurt.paid_until, 0};
+    hurt.due = MonotonicTime::never();
+    hurt.pace.succeeded();
     guard(listener);
     if (!*mended)
         return;
-    hurt.paid_until = std::max(now, hurt.paid_until) + mending_period;
+    hurt.pace.mended(now);
     shared_.events.say(Weight::Warning, "socket-mended", spec_->name,
                        to_string(listener.bound()) + " had been shut down by a worker; it listens again");
     if (listener.wanted.is_unix() && renewed)
@@ -131,7 +132,7 @@ void SocketCustody::arm_mending() {
     };
     auto& all = mending_->hurt;
     std::erase_if(all, [&](Hurt const& hurt) {
-        return (hurt.due == MonotonicTime::never() && hurt.paid_until <= now) || !is_held(hurt.fd);
+        return (hurt.due == MonotonicTime::never() && hurt.pace.paid_until <= now) || !is_held(hurt.fd);
     });
     auto next = MonotonicTime::never();
     for (auto const& hurt : all)

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each way in which the world refuses a group of shards: words that say what to do, and nothing left behind.
-#include "base/scope_exit.h"
 #include "catch.h"
 #include "shard_support.h"
 #include "socket/shard_bind.h"
+#include "support/descriptors.h"
 
 #include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,16 +37,6 @@ Result<UniqueFd> join(ListenAddress const& address) {
     if (auto done = open_shard({spec, address, *to_kernel(address)}, *listener); !done)
         return std::move(done).error();
     return std::move(listener->fd);
-}
-
-/// Lets this process have `more` descriptors than it has, for as long as the result lives.
-auto leave_descriptors(rlim_t more) {
-    rlimit before{};
-    ::getrlimit(RLIMIT_NOFILE, &before);
-    UniqueFd const next{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    rlimit const fewer{static_cast<rlim_t>(next.raw()) + more, before.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &fewer);
-    return ScopeExit{[before] { ::setrlimit(RLIMIT_NOFILE, &before); }};
 }
 
 } // namespace
@@ -138,7 +127,7 @@ TEST_CASE("two groups with port 0 never meet at one port", "[socket]") {
 TEST_CASE("a group for which the descriptors do not suffice leaves nothing open", "[socket]") {
     auto const before = open_descriptors();
     {
-        auto const fewer = leave_descriptors(4);
+        FewerDescriptors const fewer{4};
         auto const group = try_bind(tcp("127.0.0.1"), 4);
         REQUIRE_FALSE(group);
         CHECK(group.error().code == EMFILE);
@@ -155,7 +144,7 @@ TEST_CASE("a group that cannot grow for lack of descriptors stays as it was", "[
         auto const before = open_descriptors();
         {
             // One more for the question who else is there.
-            auto const fewer = leave_descriptors(3);
+            FewerDescriptors const fewer{3};
             auto const refused = group.grow(shard_spec(address), 8);
             REQUIRE_FALSE(refused);
             CHECK(refused.error().code == EMFILE);

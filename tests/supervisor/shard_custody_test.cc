@@ -3,6 +3,7 @@
 // mended.
 #include "harness.h"
 #include "supervisor/socket_custody.h"
+#include "support/descriptors.h"
 
 #include <algorithm>
 #include <set>
@@ -116,7 +117,7 @@ TEST_CASE("shards of further slots are bound beside those in use, and those too 
     Sharded unit;
     unit.shards().steer(all_to(green(0)));
     auto const clients = unit.clients(3);
-    unit.shards().hold(*unit.spec, 4);
+    unit.shards().hold(unit.spec, 4);
     CHECK(unit.shards().slots() == 4);
     unit.shards().steer(all_to(blue(3)));
     auto const more = unit.clients(2);
@@ -124,7 +125,7 @@ TEST_CASE("shards of further slots are bound beside those in use, and those too 
     unit.shards().steer(all_to(blue(0)));
     REQUIRE(unit.serve_one(blue(3)));
     REQUIRE(unit.serve_one(blue(3)));
-    unit.shards().hold(*unit.spec, 1);
+    unit.shards().hold(unit.spec, 1);
     CHECK(unit.shards().slots() == 1);
     CHECK(unit.shards().queued_in(green(0)) == 3);
     CHECK(unit.told("shards-closed").back().weight == Weight::Normal);
@@ -132,12 +133,34 @@ TEST_CASE("shards of further slots are bound beside those in use, and those too 
     CHECK(unit.shards().queued_in(blue(0)) == 2);
 }
 
+TEST_CASE("shards that could not be made come later, and who shared one until then is found there",
+          "[supervisor]") {
+    Sharded unit;
+    {
+        FewerDescriptors const full{0};
+        unit.shards().hold(unit.spec, 4);
+    }
+    REQUIRE(unit.shards().slots() == 2);
+    REQUIRE(unit.told("shards-missing").size() == 1);
+    unit.shards().occupy(green(3)); // its worker got green(1)
+    REQUIRE(unit.until([&] { return unit.shards().slots() == 4; }));
+    CHECK(unit.told("shards-held").size() == 1);
+    unit.shards().steer(all_to(green(3)));
+    auto const clients = unit.clients(2);
+    CHECK(unit.serve_one(green(1)));
+    CHECK(unit.serve_one(green(1)));
+    unit.shards().occupy(green(3)); // another one, that gets its own
+    unit.shards().steer(all_to(green(3)));
+    auto const more = unit.clients(1);
+    CHECK(unit.serve_one(green(3)));
+}
+
 TEST_CASE("a shard that is closed with somebody in it is told of", "[supervisor]") {
     Sharded unit;
     unit.shards().steer(all_to(green(1)));
     auto const clients = unit.clients(2);
     unit.shards().steer(all_to(green(0)));
-    unit.shards().hold(*unit.spec, 1);
+    unit.shards().hold(unit.spec, 1);
     REQUIRE(unit.told("shards-closed").size() == 1);
     CHECK(unit.told("shards-closed").front().weight == Weight::Warning);
     CHECK(unit.told("shards-closed").front().text.find("2 connections") != std::string::npos);

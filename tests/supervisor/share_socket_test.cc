@@ -3,13 +3,13 @@
 #include "handoff/frames.h"
 #include "harness.h"
 #include "supervisor/share_socket.h"
+#include "support/descriptors.h"
 
 #include <cerrno>
 #include <filesystem>
 
 #include <fcntl.h>
 #include <grp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -191,22 +191,15 @@ TEST_CASE("without a free descriptor the share socket rests, and serves again wh
     Sharing test;
     test.add("web", tcp_socket("http", 0) + service(runs));
     test.settle();
-    rlimit before{};
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
     auto const client = connect_to_path(test.path);
     REQUIRE(send_frame(client, "get web"));
-    int lowest_free = 0;
-    {
-        UniqueFd const probe{::dup(client.raw())};
-        lowest_free = probe.raw();
-    }
-    rlimit const none{static_cast<rlim_t>(lowest_free), before.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
     int rounds = 0;
-    auto const end = MonotonicTime::now() + 50ms;
-    while (MonotonicTime::now() < end)
-        rounds += test.loop->run_once(10ms);
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    {
+        FewerDescriptors const full{0};
+        auto const end = MonotonicTime::now() + 50ms;
+        while (MonotonicTime::now() < end)
+            rounds += test.loop->run_once(10ms);
+    }
     CHECK(rounds <= 3);
     CHECK(test.answer(client) == "fds 1 0\nweb/http");
 }

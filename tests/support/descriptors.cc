@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/descriptors.h"
 
+#include "base/fd.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -27,6 +29,19 @@ std::vector<std::string> open_descriptors() {
     }
     std::sort(all.begin(), all.end());
     return all;
+}
+
+FewerDescriptors::FewerDescriptors(unsigned more) {
+    UniqueFd const next{::dup(STDERR_FILENO)};
+    if (!next.is_open() || ::getrlimit(RLIMIT_NOFILE, &before_) < 0)
+        throw std::system_error{errno, std::generic_category(), "look at what is open"};
+    rlimit const fewer{static_cast<rlim_t>(next.raw()) + more, before_.rlim_max};
+    if (::setrlimit(RLIMIT_NOFILE, &fewer) < 0)
+        throw std::system_error{errno, std::generic_category(), "lower the limit of open files"};
+}
+
+FewerDescriptors::~FewerDescriptors() {
+    ::setrlimit(RLIMIT_NOFILE, &before_);
 }
 
 } // namespace holdfast::test
