@@ -29,7 +29,7 @@ struct Units : Home {
         for (auto const& address : addresses)
             text +=
                 "[[socket]]\nname = \"s" + std::to_string(text.size()) + "\"\nlisten = \"" + address + "\"\n";
-        file(name, text + "[rollout]\ndrain_timeout = \"1s\"\n" + service(runs));
+        file(name, text + service(runs, "", "probation = \"0s\"\ndrain_timeout = \"1s\"\n"));
     }
     [[nodiscard]] std::string held_by(std::string const& name) {
         std::string text;

@@ -19,8 +19,9 @@ UnitSpecPtr unit_of(std::string const& name, std::string const& toml) {
     return parsed.spec;
 }
 
-std::string service(std::string const& script, std::string const& lines) {
-    return "[service]\n" + lines + "\nexec_start = [\"/bin/sh\", \"-c\", '''" + script + "''']\n";
+std::string service(std::string const& script, std::string const& lines, std::string const& rollout) {
+    return "[rollout]\n" + rollout + "[service]\n" + lines + "\nexec_start = [\"/bin/sh\", \"-c\", '''" +
+           script + "''']\n";
 }
 
 UniqueFd listen_on_loopback(std::uint16_t port) {
