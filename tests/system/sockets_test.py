@@ -102,9 +102,13 @@ class Sockets(Story):
             seen.append(self.wakeups(daemon))
             return len(seen) > 50 and seen[-50] == seen[-1]
         wait_for("rest", rests)
+        requests = 0
         for target in (port, path):
-            self.assert_clean(self.load(target, seconds=0.5).finish(), least=100)
-        self.assertEqual(self.wakeups(daemon), seen[-1])
+            result = self.load(target, seconds=0.5).finish()
+            self.assert_clean(result, least=100)
+            requests += result["sent"]
+        # A page of its own program that has to be read again puts it to sleep too, so a few are none of theirs.
+        self.assertLess(self.wakeups(daemon) - seen[-1], requests / 20)
 
     # ---- unix paths ----
 
