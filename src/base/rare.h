@@ -29,6 +29,10 @@ public:
     [[nodiscard]] T* operator->() { return it_.get(); }
     [[nodiscard]] T const* operator->() const { return it_.get(); }
 
+    T& emplace() {
+        it_ = std::make_unique<T>();
+        return *it_;
+    }
     void reset() { it_.reset(); }
 
     bool operator==(Rare const& other) const {

@@ -4,6 +4,7 @@
 // of them are held at once.
 #pragma once
 
+#include "base/rare.h"
 #include "base/time.h"
 #include "base/words.h"
 #include "unit/address.h"
@@ -139,8 +140,8 @@ struct UnitSpec {
     std::vector<SocketSpec> sockets;
     ServiceSpec service;
     RolloutSpec rollout;
-    std::optional<HealthSpec> health;
-    std::optional<ShareSpec> share;
+    Rare<HealthSpec> health;
+    Rare<ShareSpec> share;
 
     [[nodiscard]] Duration drain_timeout() const {
         return rollout.drain_timeout.value_or(service.timeout_stop);

@@ -30,4 +30,6 @@ TEST_CASE("something rare can be taken out, and costs a pointer", "[base]") {
     CHECK(*taken == "one");
     CHECK_FALSE(held);
     CHECK(sizeof held == sizeof(void*));
+    held.emplace() += "two";
+    CHECK(*held == "two");
 }
