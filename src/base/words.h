@@ -10,11 +10,16 @@
 namespace holdfast {
 
 /// When is a started process ready? notify: it says READY=1; exec: its program was executed; simple: it was
-/// forked.
-enum class ServiceType : std::uint8_t { Notify, Exec, Simple };
+/// forked. notify-reload: as notify, and it says RELOADING=1 and then READY=1 when it reloads.
+enum class ServiceType : std::uint8_t { Notify, NotifyReload, Exec, Simple };
 constexpr auto enum_table(ServiceType) {
-    return std::array{EnumName{ServiceType::Notify, "notify"}, EnumName{ServiceType::Exec, "exec"},
-                      EnumName{ServiceType::Simple, "simple"}};
+    return std::array{EnumName{ServiceType::Notify, "notify"},
+                      EnumName{ServiceType::NotifyReload, "notify-reload"},
+                      EnumName{ServiceType::Exec, "exec"}, EnumName{ServiceType::Simple, "simple"}};
+}
+/// By which sign it is ready: one of Notify, Exec, Simple.
+constexpr ServiceType sign_of(ServiceType type) {
+    return type == ServiceType::NotifyReload ? ServiceType::Notify : type;
 }
 
 /// eager: workers run from the start; lazy: the first traffic starts them.
@@ -49,11 +54,6 @@ inline constexpr std::size_t most_canary_steps = 8;
 /// The percentages of new connections that a canary gets, one after the other, 1 to 99 and ascending; 0
 /// behind the last one.
 using CanarySteps = std::array<std::uint8_t, most_canary_steps>;
-
-/// Whether it can be asked for: the core knows more than the supervisor carries out yet.
-constexpr bool is_supported(Strategy strategy) {
-    return strategy != Strategy::InPlace;
-}
 
 /// A convention by which a worker is given its sockets.
 enum class HandoffKind { ListenFds, ScmRights };

@@ -11,6 +11,7 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Start:
     case Verb::Stop:
     case Verb::Restart:
+    case Verb::Reload:
     case Verb::Scale:
         return change_units(session);
     case Verb::Apply:
@@ -40,7 +41,6 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Verify:
         return verify(session);
     case Verb::Run: // main's: it needs the supervisor, which no other verb does
-    case Verb::Reload:
     case Verb::Cat:
     case Verb::Pause:
     case Verb::Resume:

@@ -18,11 +18,13 @@ std::string_view method_of(CommandLine const& line) {
         return line.action == RolloutAction::Pause    ? "PauseRollout"
                : line.action == RolloutAction::Resume ? "ResumeRollout"
                                                       : "UndoRollout";
-    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Scale);
-    return verb == Verb::Start   ? "Start"
-           : verb == Verb::Stop  ? "Stop"
-           : verb == Verb::Scale ? "Scale"
-                                 : "Restart";
+    ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Reload ||
+           verb == Verb::Scale);
+    return verb == Verb::Start    ? "Start"
+           : verb == Verb::Stop   ? "Stop"
+           : verb == Verb::Scale  ? "Scale"
+           : verb == Verb::Reload ? "Reload"
+                                  : "Restart";
 }
 
 /// Shows each step; says stop after the first one when nobody wants to wait.

@@ -19,8 +19,7 @@ namespace {
 CLI::IsMember one_of_the_strategies() {
     std::vector<std::string> names;
     for (auto const& row : enum_table(Strategy{}))
-        if (is_supported(row.value))
-            names.emplace_back(row.name);
+        names.emplace_back(row.name);
     return CLI::IsMember{names};
 }
 
@@ -58,13 +57,14 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
 
 void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     bool const changes = which == Verb::Start || which == Verb::Stop || which == Verb::Restart ||
-                         which == Verb::Scale || which == Verb::Rollout;
+                         which == Verb::Reload || which == Verb::Scale || which == Verb::Rollout;
     if (changes || which == Verb::Apply || which == Verb::Run)
         verb.add_flag("-q,--quiet", line.quiet, "No progress, only the result");
     if (changes || which == Verb::Shutdown)
         verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
     if (which == Verb::Restart)
-        verb.add_option("--strategy", line.strategy, "For this once: overlap, rolling, canary or replace")
+        verb.add_option("--strategy", line.strategy,
+                        "For this once: overlap, rolling, canary, replace or in_place")
             ->check(one_of_the_strategies())
             ->type_name("WORD");
     if (which == Verb::Report || which == Verb::Timeline)

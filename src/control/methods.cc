@@ -21,6 +21,7 @@ constexpr ControlMethod table[] = {
     {"Start", Access::Change, the_unit},
     {"Stop", Access::Change, the_unit},
     {"Restart", Access::Change, restart},
+    {"Reload", Access::Change, the_unit},
     {"Scale", Access::Change, scale},
     {"UndoRollout", Access::Change, the_unit},
     {"PauseRollout", Access::Change, the_unit},

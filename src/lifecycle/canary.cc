@@ -28,8 +28,7 @@ void UnitStep::advance_canary() {
             continue;
         }
         ready += std::ranges::any_of(state_.workers, [&](Worker const& worker) {
-            return worker.generation == id && worker.slot == Slot{number} &&
-                   worker.phase == WorkerPhase::Ready && !worker.dismissed;
+            return worker.generation == id && worker.slot == Slot{number} && is_well(worker);
         });
     }
     if (rollout.aim >= all_percent || ready < open)

@@ -49,6 +49,11 @@ struct PolicyChanged {
     bool operator==(PolicyChanged const&) const = default;
 };
 
+/// What runs re-reads its configuration, one worker after the other; the first that fails is the last.
+struct ReloadWished {
+    bool operator==(ReloadWished const&) const = default;
+};
+
 // ---- what the kernel and the workers say ----
 /// The shards of so many slots are bound, before anything was ever steered: until the first Steer, new
 /// connections are shared out equally among those of the first generation's bank.
@@ -104,8 +109,17 @@ struct WatchdogMissed {
     WorkerId worker{};
     bool operator==(WatchdogMissed const&) const = default;
 };
-/// EXTEND_TIMEOUT_USEC: the running deadline (start, stop or drain) of this worker moves to now + by, never
-/// earlier. The settle time is none: it stays.
+/// The worker has done what Reload asked for, or said that it cannot.
+struct Reloaded {
+    WorkerId worker{};
+    bool operator==(Reloaded const&) const = default;
+};
+struct ReloadRefused {
+    WorkerId worker{};
+    bool operator==(ReloadRefused const&) const = default;
+};
+/// EXTEND_TIMEOUT_USEC: the running deadline (start, reload, stop or drain) of this worker moves to now + by,
+/// never earlier. The settle time is none: it stays.
 struct TimeExtended {
     WorkerId worker{};
     Duration by{};
@@ -128,18 +142,20 @@ struct Exited {
 
 // ---- timers, armed by orders ----
 enum class TimerKind : std::uint8_t {
-    StartDeadline, ///< worker: no sign in time; after its sign: it has settled, so it is ready
-    StopDeadline,  ///< worker: told to go, or killed, and still there
-    RestartDelay,  ///< slot: back-off is over
-    StartLimit,    ///< unit: the pause of the start limit is over
-    Hold,          ///< unit: a step of a canary is over
-    Probation,     ///< unit: what took over has proved itself
-    RestDeadline,  ///< worker: it is told to go, though its shard is not at rest
-    ShardDeadline, ///< shard: nobody is in it, and it is not at rest
+    StartDeadline,  ///< worker: no sign in time; after its sign: it has settled, so it is ready
+    StopDeadline,   ///< worker: told to go, or killed, and still there
+    ReloadDeadline, ///< worker: it was asked to reload, and has not said that it is done
+    RestartDelay,   ///< slot: back-off is over
+    StartLimit,     ///< unit: the pause of the start limit is over
+    Hold,           ///< unit: a step of a canary is over
+    Probation,      ///< unit: what took over has proved itself
+    RestDeadline,   ///< worker: it is told to go, though its shard is not at rest
+    ShardDeadline,  ///< shard: nobody is in it, and it is not at rest
 };
 constexpr auto enum_table(TimerKind) {
     return std::array{EnumName{TimerKind::StartDeadline, "start-deadline"},
                       EnumName{TimerKind::StopDeadline, "stop-deadline"},
+                      EnumName{TimerKind::ReloadDeadline, "reload-deadline"},
                       EnumName{TimerKind::RestartDelay, "restart-delay"},
                       EnumName{TimerKind::StartLimit, "start-limit"},
                       EnumName{TimerKind::Hold, "hold"},
@@ -159,10 +175,11 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished,
-                          ResumeRolloutWished, PolicyChanged, TrafficArrived, Forked, Executed, SpawnFailed,
-                          ReadySaid, StoppingSaid, ProbePassed, ProbeFailed, WatchdogMissed, TimeExtended,
-                          Exited, TimerExpired, ShardsHeld, ShardAtRest>;
+using Fact =
+    std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished, ResumeRolloutWished,
+                 ReloadWished, PolicyChanged, TrafficArrived, Forked, Executed, SpawnFailed, ReadySaid,
+                 StoppingSaid, ProbePassed, ProbeFailed, WatchdogMissed, Reloaded, ReloadRefused,
+                 TimeExtended, Exited, TimerExpired, ShardsHeld, ShardAtRest>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

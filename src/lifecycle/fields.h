@@ -20,6 +20,7 @@ constexpr std::string_view name_of(RestartWished const&) { return "restart"; }
 constexpr std::string_view name_of(UndoWished const&) { return "undo"; }
 constexpr std::string_view name_of(PauseRolloutWished const&) { return "pause-rollout"; }
 constexpr std::string_view name_of(ResumeRolloutWished const&) { return "resume-rollout"; }
+constexpr std::string_view name_of(ReloadWished const&) { return "reload-wished"; }
 constexpr std::string_view name_of(PolicyChanged const&) { return "policy-changed"; }
 constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
 constexpr std::string_view name_of(Forked const&) { return "forked"; }
@@ -30,6 +31,8 @@ constexpr std::string_view name_of(StoppingSaid const&) { return "stopping"; }
 constexpr std::string_view name_of(ProbePassed const&) { return "probe-passed"; }
 constexpr std::string_view name_of(ProbeFailed const&) { return "probe-failed"; }
 constexpr std::string_view name_of(WatchdogMissed const&) { return "watchdog-missed"; }
+constexpr std::string_view name_of(Reloaded const&) { return "reloaded"; }
+constexpr std::string_view name_of(ReloadRefused const&) { return "reload-refused"; }
 constexpr std::string_view name_of(TimeExtended const&) { return "extended"; }
 constexpr std::string_view name_of(Exited const&) { return "exited"; }
 constexpr std::string_view name_of(TimerExpired const&) { return "expired"; }
@@ -38,6 +41,7 @@ constexpr std::string_view name_of(ShardAtRest const&) { return "shard-at-rest";
 constexpr std::string_view name_of(Spawn const&) { return "spawn"; }
 constexpr std::string_view name_of(Drain const&) { return "drain"; }
 constexpr std::string_view name_of(Kill const&) { return "kill"; }
+constexpr std::string_view name_of(Reload const&) { return "reload"; }
 constexpr std::string_view name_of(Watch const&) { return "watch"; }
 constexpr std::string_view name_of(Unwatch const&) { return "unwatch"; }
 constexpr std::string_view name_of(Steer const&) { return "steer"; }
@@ -62,6 +66,8 @@ void describe(auto& field, Of<StoppingSaid> auto& it) { field("worker", it.worke
 void describe(auto& field, Of<ProbePassed> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<ProbeFailed> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<WatchdogMissed> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<Reloaded> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<ReloadRefused> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<TimeExtended> auto& it) { field("worker", it.worker); field("by", it.by); }
 void describe(auto& field, Of<Exited> auto& it) { field("worker", it.worker); field("kind", it.kind); }
 void describe(auto& field, Of<TimerKey> auto& it) { field("timer", it.kind); field("of", it.of); }
@@ -74,6 +80,7 @@ void describe(auto& field, Of<Spawn> auto& it) {
 }
 void describe(auto& field, Of<Drain> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Kill> auto& it) { field("worker", it.worker); }
+void describe(auto& field, Of<Reload> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Steer> auto& it) { field("shares", it.shares); }
 void describe(auto& field, Of<HoldShards> auto& it) { field("slots", it.slots); }
 void describe(auto& field, Of<WatchRest> auto& it) { field("shards", it.shards); }

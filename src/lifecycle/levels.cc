@@ -63,6 +63,10 @@ Levels wanted(UnitState const& state) {
     for (auto const& worker : state.workers)
         if (auto const at = rest_deadline(state, worker); at != MonotonicTime::never())
             levels.timers.push_back({{TimerKind::RestDeadline, static_cast<std::uint32_t>(worker.id)}, at});
+    if (state.reload && state.reload->is_asked && state.reload->deadline != MonotonicTime::never())
+        levels.timers.push_back(
+            {{TimerKind::ReloadDeadline, static_cast<std::uint32_t>(state.reload->worker)},
+             state.reload->deadline});
     bool const is_of_use =
         state.goal == Goal::Up || std::ranges::any_of(state.workers, [&](Worker const& worker) {
             return waits_for_rest(state, worker);

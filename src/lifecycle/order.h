@@ -36,6 +36,12 @@ struct Kill {
     WorkerId worker{};
     bool operator==(Kill const&) const = default;
 };
+/// Ask the worker to re-read its configuration. Answered by Reloaded or ReloadRefused, if it does not end and
+/// is not told to go before.
+struct Reload {
+    WorkerId worker{};
+    bool operator==(Reload const&) const = default;
+};
 /// Watch the unit's listeners for traffic; one TrafficArrived ends the watch by itself only through Unwatch.
 struct Watch {
     bool operator==(Watch const&) const = default;
@@ -80,7 +86,8 @@ struct Disarm {
 /// Stopped with this generation or a later one; to a restart the one of RolloutDone, RolloutFailed,
 /// RolloutSuperseded, RolloutStopped with exactly this. A PolicyChanged that resizes what serves is
 /// acknowledged by Resizing and answered by the first of Resized, ResizeFailed, Stopped with this generation
-/// or a later one; the next resize shares its answer.
+/// or a later one; the next resize shares its answer. A reload is acknowledged by Reloading and answered by
+/// the first of ReloadDone, ReloadFailed, Stopped with this generation or a later one.
 enum class Happening : std::uint8_t {
     Starting, ///< `generation` is being started, or waits until it may
     Started,  ///< every slot of it is ready (lazy: the listeners are watched); only when a start waits for it
@@ -98,6 +105,7 @@ enum class Happening : std::uint8_t {
     RolloutWaits,   ///< too many generations alive: `generation` begins when a drain has ended
     TookOver,       ///< all of `generation` is ready and serves; the old one drains from here, or is parked
                     ///< `until` its probation is over
+    TookEffect,     ///< in_place: all workers have reloaded; they are on probation `until` then
     Proved,         ///< its probation is over: the old one drains from here
     RolloutDone,    ///< ... and the old one is gone
     CanaryStep,     ///< `generation` gets `share` percent of new connections `until` then
@@ -116,6 +124,10 @@ enum class Happening : std::uint8_t {
     Resizing,            ///< `generation` is to have another number of workers
     Resized,             ///< all of them are ready, and those that are too many are gone
     ResizeFailed,        ///< a worker of it did not come up; `cause`; it is tried again
+    Reloading,           ///< what runs re-reads its configuration
+    WorkerReloaded,      ///< `worker` has
+    ReloadDone,          ///< all of it has
+    ReloadFailed,        ///< `worker` has not; `cause`; those after it were not asked
     Stopping,            ///< all workers up to `generation` are told to go
     Stopped,  ///< all workers up to `generation` are gone (or given up) because the operator said stop
     Finished, ///< all workers are gone by themselves and `restart` says leave it so; a lazy unit listens
@@ -131,6 +143,8 @@ enum class Cause : std::uint8_t {
     Unhealthy,     ///< its health probes failed
     Watchdog,      ///< it did not say WATCHDOG=1 in time
     Undone,        ///< the operator wished it
+    ReloadRefused,
+    ReloadDeadline, ///< it has not reloaded in time
 };
 
 struct Report {
@@ -145,8 +159,8 @@ struct Report {
     bool operator==(Report const&) const = default;
 };
 
-using Order =
-    std::variant<Spawn, Drain, Kill, Watch, Unwatch, HoldShards, Steer, WatchRest, Arm, Disarm, Report>;
+using Order = std::variant<Spawn, Drain, Kill, Reload, Watch, Unwatch, HoldShards, Steer, WatchRest, Arm,
+                           Disarm, Report>;
 using Orders = std::vector<Order>;
 
 [[nodiscard]] std::string to_string(Order const& order);
@@ -165,6 +179,7 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::RolloutBegan, "rollout-began"},
                       EnumName{Happening::RolloutWaits, "rollout-waits"},
                       EnumName{Happening::TookOver, "took-over"},
+                      EnumName{Happening::TookEffect, "took-effect"},
                       EnumName{Happening::Proved, "proved"},
                       EnumName{Happening::RolloutDone, "rollout-done"},
                       EnumName{Happening::CanaryStep, "canary-step"},
@@ -183,6 +198,10 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::Resizing, "resizing"},
                       EnumName{Happening::Resized, "resized"},
                       EnumName{Happening::ResizeFailed, "resize-failed"},
+                      EnumName{Happening::Reloading, "reloading"},
+                      EnumName{Happening::WorkerReloaded, "worker-reloaded"},
+                      EnumName{Happening::ReloadDone, "reload-done"},
+                      EnumName{Happening::ReloadFailed, "reload-failed"},
                       EnumName{Happening::Stopping, "stopping"},
                       EnumName{Happening::Stopped, "stopped"},
                       EnumName{Happening::Finished, "finished"}};
@@ -195,7 +214,9 @@ constexpr auto enum_table(Cause) {
                       EnumName{Cause::ExitedSoon, "exited-soon"},
                       EnumName{Cause::Unhealthy, "unhealthy"},
                       EnumName{Cause::Watchdog, "watchdog"},
-                      EnumName{Cause::Undone, "undone"}};
+                      EnumName{Cause::Undone, "undone"},
+                      EnumName{Cause::ReloadRefused, "reload-refused"},
+                      EnumName{Cause::ReloadDeadline, "reload-deadline"}};
 }
 
 } // namespace holdfast::lifecycle

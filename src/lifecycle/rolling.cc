@@ -28,10 +28,6 @@ bool stays(Worker const& worker) {
     return worker.phase == WorkerPhase::Starting || worker.phase == WorkerPhase::Ready;
 }
 
-bool is_well(Worker const& worker) {
-    return worker.phase == WorkerPhase::Ready && !worker.dismissed;
-}
-
 } // namespace
 
 bool UnitStep::has_well(GenerationId generation) const {
@@ -199,9 +195,8 @@ void UnitStep::relieve() {
             continue;
         bool const is_kept = the(worker.generation).role == Role::Parked; // only its own may follow it
         bool const is_followed = std::ranges::any_of(state_.workers, [&](Worker const& other) {
-            return other.phase == WorkerPhase::Ready && !other.dismissed &&
-                   (other.generation == worker.generation ||
-                    (!is_kept && the(other.generation).role == Role::Serving));
+            return is_well(other) && (other.generation == worker.generation ||
+                                      (!is_kept && the(other.generation).role == Role::Serving));
         });
         if (is_followed)
             send_away(worker, patience_for(the(worker.generation)));
@@ -294,6 +289,7 @@ void UnitStep::fail_rollout(Report const& why) {
     for (auto& old : state_.generations)
         if (old.retired_by == what.generation)
             old.retired_by = no_generation;
+    leave_reload();
     state_.rollout.reset();
 }
 

@@ -33,6 +33,8 @@ void UnitStep::settle() {
         trim();
         answer_resize();
         finish();
+        if (before == changes_) // who is to go is not asked
+            advance_reload();
     }
 }
 
@@ -125,6 +127,7 @@ void UnitStep::supersede(GenerationId by) {
     if (state_.next && state_.next->is_rollout)
         take(state_.next->id);
     state_.next.reset();
+    leave_reload();
     auto const superseded = std::exchange(state_.rollout, std::nullopt);
     if (superseded)
         take(superseded->id);
@@ -169,6 +172,7 @@ void UnitStep::fail(GenerationId id, WorkerId worker, Cause cause, std::optional
     bool const never_was_ready = cause != Cause::ExitedSoon && cause != Cause::Watchdog &&
                                  (cause != Cause::Unhealthy || !find(worker)->was_ready);
     bool const serves = generation.role == Role::Serving;
+    note_fault(what);
     if (state_.rollout && state_.rollout->stage == RolloutStage::RollingBack) {
         if (serves && never_was_ready)
             end_roll_back(false);
@@ -266,8 +270,11 @@ void UnitStep::end_probation() {
     if (!state_.rollout || state_.rollout->stage != RolloutStage::Probation || now_ < state_.rollout->until)
         return;
     auto const id = state_.rollout->id;
+    bool const is_in_place = state_.rollout->strategy == Strategy::InPlace;
     state_.rollout.reset();
     report({.happening = Happening::Proved, .generation = id});
+    if (is_in_place)
+        return end_in_place(id);
     retire(the(Role::Parked), id);
 }
 

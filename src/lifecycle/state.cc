@@ -16,6 +16,7 @@ UnitPhase phase_of(UnitState const& state) {
     bool const is_serving = serving != state.generations.end();
     bool const is_rolling =
         (state.next && state.next->is_rollout && is_serving) ||
+        (state.reload && state.reload->rollout != no_generation) ||
         std::ranges::any_of(state.generations, [](Generation const& generation) {
             return generation.role == Role::Incoming || generation.role == Role::Withdrawn ||
                    generation.role == Role::Parked || generation.retired_by != no_generation;
@@ -36,12 +37,20 @@ UnitPhase phase_of(UnitState const& state) {
     return some_alive ? UnitPhase::Starting : UnitPhase::BackingOff;
 }
 
+bool may_reload_in_place(UnitState const& state) {
+    auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
+    return serving != state.generations.end() &&
+           std::ranges::any_of(state.workers, [&](Worker const& worker) {
+               return worker.generation == serving->id && worker.phase == WorkerPhase::Ready;
+           });
+}
+
 GenerationId rollout_to_undo(UnitState const& state) {
     if (std::ranges::find(state.generations, Role::Serving, &Generation::role) == state.generations.end())
         return no_generation;
     if (state.next && state.next->is_rollout)
         return state.next->id;
-    if (!state.rollout)
+    if (!state.rollout || state.rollout->strategy == Strategy::InPlace)
         return no_generation;
     auto const incoming = std::ranges::find(state.generations, Role::Incoming, &Generation::role);
     bool const can_go_back =
@@ -51,7 +60,10 @@ GenerationId rollout_to_undo(UnitState const& state) {
 
 GenerationId rollout_to_pause(UnitState const& state) {
     bool const goes_back = state.rollout && state.rollout->stage == RolloutStage::RollingBack;
-    return goes_back ? no_generation : rollout_to_undo(state);
+    if (goes_back)
+        return no_generation;
+    bool const is_in_place = !state.next && state.rollout && state.rollout->strategy == Strategy::InPlace;
+    return is_in_place ? state.rollout->id : rollout_to_undo(state);
 }
 
 bool is_paused(UnitState const& state) {

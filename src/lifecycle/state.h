@@ -48,6 +48,11 @@ struct Worker {
     bool operator==(Worker const&) const = default;
 };
 
+/// It is ready, and nothing is wrong with it.
+[[nodiscard]] constexpr bool is_well(Worker const& worker) {
+    return worker.phase == WorkerPhase::Ready && !worker.dismissed;
+}
+
 /// The part a generation plays.
 enum class Role : std::uint8_t {
     Incoming,  ///< being rolled out, not all ready
@@ -117,7 +122,8 @@ constexpr auto enum_table(RolloutStage) {
                       EnumName{RolloutStage::RollingBack, "rolling-back"}};
 }
 
-/// The rollout that is under way: from its beginning to its answer, or until what it replaced only drains.
+/// The rollout that is under way (one in_place has no generation of its own): from its beginning to its
+/// answer, or until what it replaced only drains.
 struct Rollout {
     GenerationId id = no_generation;
     Strategy strategy{};
@@ -132,6 +138,18 @@ struct Rollout {
         MonotonicTime::never(); ///< of its probation, or of this step; never while it is paused
     Duration left = forever;    ///< paused: of what it waits for
     bool operator==(Rollout const&) const = default;
+};
+
+/// Workers re-read their configuration, one after the other, in the order of their ids.
+struct ReloadRound {
+    GenerationId rollout = no_generation; ///< in_place: that is done by it
+    bool is_wished = false;               ///< a reload waits for ReloadDone, ReloadFailed or Stopped
+    bool is_again = false;                ///< it was wished once more: those who have reloaded do it again
+    bool is_asked = false;                ///< `worker` was, and has not answered
+    WorkerId worker{};                    ///< who was asked last
+    WorkerId last{}; ///< whoever came after it has read the configuration when it started
+    MonotonicTime deadline = MonotonicTime::never(); ///< for who is asked
+    bool operator==(ReloadRound const&) const = default;
 };
 
 /// An automatic start that the start limit of its slot still counts.
@@ -162,6 +180,7 @@ struct UnitState {
     WorkerId last_worker{};
     std::optional<NextGeneration> next;
     Rare<Rollout> rollout;
+    Rare<ReloadRound> reload;
     std::vector<Generation> generations; ///< oldest first; one is dropped when its last worker is gone
     std::vector<Worker> workers;         ///< alive or being started and not given up, in order of their ids
     std::vector<Refill> refills;
@@ -181,6 +200,9 @@ constexpr auto enum_table(UnitPhase) {
         EnumName{UnitPhase::Stopping, "stopping"}};
 }
 [[nodiscard]] UnitPhase phase_of(UnitState const& state);
+
+/// Something runs that can re-read its configuration.
+[[nodiscard]] bool may_reload_in_place(UnitState const& state);
 
 /// The rollout that an undo ends: it comes, waits for room, is on probation, or goes back already. None where
 /// there is nothing older to go back to.

@@ -173,6 +173,9 @@ void UnitStep::on(TimeExtended const& fact) {
         worker->deadline = std::max(worker->deadline, now_ + fact.by);
         return;
     case WorkerPhase::Ready:
+        if (state_.reload && state_.reload->is_asked && state_.reload->worker == fact.worker)
+            state_.reload->deadline = std::max(state_.reload->deadline, now_ + fact.by);
+        return;
     case WorkerPhase::Killed:
         return;
     }
@@ -196,6 +199,8 @@ void UnitStep::on(TimerExpired const& fact) {
         return fact.timer.kind == TimerKind::StartDeadline ? on_start_deadline(*worker)
                                                            : on_stop_deadline(*worker);
     }
+    case TimerKind::ReloadDeadline:
+        return on_reload_deadline(WorkerId{fact.timer.of});
     case TimerKind::RestartDelay:
     case TimerKind::StartLimit: {
         bool const limited = fact.timer.kind == TimerKind::StartLimit;

@@ -24,6 +24,7 @@ public:
     void on(PauseRolloutWished const&);
     void on(ResumeRolloutWished const&);
     void on(PolicyChanged const&);
+    void on(ReloadWished const&);
 
     // step.cc: what a fact means
     void on(TrafficArrived const&);
@@ -38,6 +39,10 @@ public:
     void on(TimeExtended const&);
     void on(Exited const&);
     void on(TimerExpired const&);
+
+    // reload.cc
+    void on(Reloaded const&);
+    void on(ReloadRefused const&);
 
     // shard_rest.cc: shards that have lost their share
     void on(ShardsHeld const&);
@@ -120,6 +125,17 @@ private:
     // canary.cc
     void advance_canary();
     void end_hold();
+
+    // reload.cc
+    void begin_in_place(GenerationId id);
+    ReloadRound& want_reload();
+    void advance_reload();
+    void finish_reload();
+    void fail_reload(Report what);
+    void note_fault(Report const& what);
+    void end_in_place(GenerationId rollout);
+    void leave_reload();
+    void on_reload_deadline(WorkerId id);
 
     // shard_rest.cc
     void tell_the_leaving();

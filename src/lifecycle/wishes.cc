@@ -51,6 +51,7 @@ void UnitStep::on(StopWished const&) {
     state_.next.reset();
     state_.refills.clear();
     state_.resize_owed = false;
+    state_.reload.reset();
     state_.stop_owed = true;
     state_.stop_covers = state_.last_generation;
     if (!state_.workers.empty())
@@ -61,7 +62,9 @@ void UnitStep::on(StopWished const&) {
 
 void UnitStep::on(RestartWished const& wish) {
     reset_counters();
-    auto const strategy = wish.strategy.value_or(wanted_.strategy);
+    auto strategy = wish.strategy.value_or(wanted_.strategy);
+    if (strategy == Strategy::InPlace && !may_reload_in_place(state_))
+        strategy = Strategy::Overlap;
     auto const id = new_generation(strategy);
     state_.goal = Goal::Up;
     bool const nothing_runs = find(Role::Serving) == nullptr && !state_.next;
@@ -72,6 +75,8 @@ void UnitStep::on(RestartWished const& wish) {
         return report({.happening = Happening::RolloutDone, .generation = id});
     }
     supersede(id);
+    if (strategy == Strategy::InPlace)
+        return begin_in_place(id);
     state_.listening = false;
     if (auto* const serving = find(Role::Serving)) {
         bool const goes_first = strategy == Strategy::Replace;

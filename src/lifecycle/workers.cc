@@ -76,8 +76,8 @@ Duration UnitStep::patience_for(Worker const& worker) {
 
 bool UnitStep::all_ready(Generation const& generation) const {
     return slots_of(generation.policy) == std::ranges::count_if(state_.workers, [&](Worker const& worker) {
-               return worker.generation == generation.id && worker.phase == WorkerPhase::Ready &&
-                      has_slot(generation, worker.slot) && !worker.dismissed;
+               return worker.generation == generation.id && is_well(worker) &&
+                      has_slot(generation, worker.slot);
            });
 }
 

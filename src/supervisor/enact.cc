@@ -40,6 +40,7 @@ void UnitRunner::enact(Order const& order) {
                 if (auto* const worker = find(what.worker))
                     worker->process.kill_group();
             },
+            [&](Reload const& what) { ask_to_reload(what.worker); },
             [&](Watch const&) {
                 sockets_.watch([this] {
                     shared_.loop.set_owner(number_);

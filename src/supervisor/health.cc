@@ -50,6 +50,7 @@ std::string UnitRunner::unhealthy_text(WorkerId id) const {
 }
 
 void UnitRunner::end_watches(RunningWorker& worker) {
+    worker.reloading.reset();
     worker.watchdog.end();
     if (worker.prober)
         worker.prober->stop();

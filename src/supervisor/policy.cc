@@ -38,7 +38,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     lifecycle::Policy policy;
     policy.spec = id;
     policy.workers = pool_size(service);
-    policy.type = service.type;
+    policy.type = sign_of(service.type);
     policy.activation = service.activation;
     policy.restart = service.restart;
     policy.strategy = spec.rollout.strategy;

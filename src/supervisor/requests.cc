@@ -90,6 +90,8 @@ void Requests::handle(ControlRequest request) {
                     [](UnitRunner& unit, WishAnswer answer) { unit.stop(std::move(answer)); });
     if (request.method == "Restart")
         return restart(std::move(request));
+    if (request.method == "Reload")
+        return reload(std::move(request));
     if (request.method == "UndoRollout")
         return change_rollout(std::move(request), RolloutWish::Undo);
     if (request.method == "PauseRollout")
@@ -133,11 +135,21 @@ void Requests::restart(ControlRequest request) {
     std::optional<Strategy> strategy;
     if (auto const name = request.text("strategy")) {
         strategy = from_name<Strategy>(*name);
-        if (!strategy || !is_supported(*strategy))
-            return request.reply.fail("NotSupportedYet", {{"what", "strategy " + *name}});
+        if (!strategy)
+            return request.reply.fail("org.varlink.service.InvalidParameter", {{"parameter", "strategy"}});
     }
     wish(std::move(request),
          [strategy](UnitRunner& unit, WishAnswer answer) { unit.restart(strategy, std::move(answer)); });
+}
+
+void Requests::reload(ControlRequest request) {
+    auto const* const unit = named_unit(request);
+    if (unit == nullptr)
+        return;
+    if (!unit->is_running())
+        return request.reply.fail("NotActive", {{"unit", unit->spec().name},
+                                                {"state", std::string{to_name(phase_of(unit->state()))}}});
+    wish(std::move(request), [](UnitRunner& it, WishAnswer answer) { it.reload(std::move(answer)); });
 }
 
 void Requests::change_rollout(ControlRequest request, RolloutWish rollout_wish) {

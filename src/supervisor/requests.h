@@ -22,6 +22,7 @@ private:
     using Wish = std::function<void(UnitRunner&, WishAnswer)>;
     void wish(ControlRequest request, Wish const& wish);
     void restart(ControlRequest request);
+    void reload(ControlRequest request);
     void change_rollout(ControlRequest request, RolloutWish rollout_wish);
     void scale(ControlRequest request);
     void status(ControlRequest request);

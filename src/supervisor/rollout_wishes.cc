@@ -77,8 +77,10 @@ void UnitRunner::go_back() {
     auto const release = *before;
     auto const others = underway().waiting.size();
     shared_.events.say(Weight::Normal, "going-back", wanted_->name, "goes back to the release before");
+    // To reload what runs brings nothing back.
+    bool const is_in_place = wanted_->rollout.strategy == Strategy::InPlace;
     if (release.spec == wanted_)
-        restart(std::nullopt, answer);
+        restart(is_in_place ? std::optional{Strategy::Overlap} : std::nullopt, answer);
     else
         change(release.spec, true, answer);
     if (underway().waiting.size() > others) // it was not refused

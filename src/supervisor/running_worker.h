@@ -5,6 +5,7 @@
 
 #include "lifecycle/sharing.h"
 #include "supervisor/watchdog.h"
+#include "worker/command.h"
 #include "worker/handoff_port.h"
 #include "worker/probe.h"
 #include "worker/process.h"
@@ -13,6 +14,13 @@
 #include <string>
 
 namespace holdfast {
+
+/// A reload that a worker was asked for.
+struct Reloading {
+    std::unique_ptr<Command> command; ///< exec_reload, while it runs
+    MonotonicTime asked_at = MonotonicTime::never();
+    bool has_begun = false; ///< it has said RELOADING=1 since
+};
 
 /// A worker process and what belongs to it.
 struct RunningWorker {
@@ -29,6 +37,7 @@ struct RunningWorker {
     std::string status; ///< what it said last by STATUS=
     Watchdog watchdog;
     std::unique_ptr<HandoffPort> handoff;
+    std::unique_ptr<Reloading> reloading;
     std::unique_ptr<Prober> prober; ///< of a unit with [health]
     EventSource dump_grace;         ///< it dumps core; a small one is waited for
     MonotonicTime dumps_since = MonotonicTime::never();

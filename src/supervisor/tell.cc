@@ -62,6 +62,7 @@ constexpr std::array meanings{
     Meaning{Happening::RolloutBegan, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutWaits, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::TookOver, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::TookEffect, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::Proved, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::RolloutDone, Weight::Normal, Trouble::Keeps, Verdict::Done},
     Meaning{Happening::CanaryStep, Weight::Normal, Trouble::Keeps, {}},
@@ -80,6 +81,10 @@ constexpr std::array meanings{
     Meaning{Happening::Resizing, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::Resized, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::ResizeFailed, Weight::Failure, Trouble::Begins, {}},
+    Meaning{Happening::Reloading, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::WorkerReloaded, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::ReloadDone, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::ReloadFailed, Weight::Failure, Trouble::Begins, {}},
     Meaning{Happening::Stopping, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::Stopped, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::Finished, Weight::Normal, Trouble::Keeps, {}},
@@ -134,6 +139,11 @@ std::string UnitRunner::reason(Report const& report) const {
         return text(report.worker) + " did not say WATCHDOG=1 in time";
     case Cause::Undone:
         return "it was undone";
+    case Cause::ReloadRefused:
+        return text(report.worker) + " does not reload: " + ending_text(report.worker);
+    case Cause::ReloadDeadline:
+        return text(report.worker) + " has not reloaded within " + to_string(wanted_->service.timeout_start) +
+               " (timeout_start)";
     }
     return {};
 }
@@ -180,6 +190,9 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::TookOver:
         return text(report.generation) + " is ready and takes over" +
                (report.until ? "; it is on probation for " + until_text(report) : "");
+    case Happening::TookEffect:
+        return "all workers have reloaded" +
+               (report.until ? "; they are on probation for " + until_text(report) : "");
     case Happening::Proved:
         return text(report.generation) + " has held its probation";
     case Happening::RolloutDone:
@@ -221,6 +234,14 @@ std::string UnitRunner::sentence(Report const& report) const {
         return "has " + count_text();
     case Happening::ResizeFailed:
         return "cannot have " + count_text() + ": " + reason(report);
+    case Happening::Reloading:
+        return "its workers reload";
+    case Happening::WorkerReloaded:
+        return text(report.worker) + " of " + text(report.generation) + " has reloaded";
+    case Happening::ReloadDone:
+        return "all workers have reloaded";
+    case Happening::ReloadFailed:
+        return "not reloaded: " + reason(report);
     case Happening::Stopping:
         return "stopping";
     case Happening::Stopped:
@@ -266,8 +287,12 @@ void UnitRunner::tell(Report const& report) {
 
 void UnitRunner::follow_rollouts(Report const& report, std::string const& told) {
     underway().rollouts.sample(sockets_);
+    if (auto* const late = report.cause == Cause::ReloadDeadline ? find(report.worker) : nullptr)
+        late->reloading.reset();
     if (report.happening == Happening::RolloutBegan || report.happening == Happening::RolloutWaits)
         begin_rollout(report.generation);
+    else if (report.happening == Happening::TookEffect)
+        underway().rollouts.took_over(report.generation);
     else if (report.happening == Happening::TookOver || report.happening == Happening::Proved) {
         if (report.happening == Happening::TookOver)
             underway().rollouts.took_over(report.generation);
@@ -302,7 +327,7 @@ void UnitRunner::begin_rollout(GenerationId id) {
             if (worker.was_ready && worker.generation != id && (!previous || worker.generation > *previous))
                 previous = worker.generation;
     Release before;
-    if (previous)
+    if (previous && strategy_of_next_ != Strategy::InPlace)
         before = {generation_spec(*previous), pinned_program(*previous)};
     std::shared_ptr<PinnedProgram const> program;
     std::vector<WishAnswer> answers;
@@ -379,8 +404,13 @@ void UnitRunner::answer_wishes(Report const& report, std::string const& told) {
         answer_all(WishKind::Scale, true);
     else if (report.happening == Happening::ResizeFailed)
         answer_all(WishKind::Scale, false);
+    else if (report.happening == Happening::ReloadDone)
+        answer_all(WishKind::Reload, true);
+    else if (report.happening == Happening::ReloadFailed)
+        answer_all(WishKind::Reload, false);
     else if (report.happening == Happening::Stopped) {
         answer_all(WishKind::Scale, false);
+        answer_all(WishKind::Reload, false);
         if (!state_.start_owed) // else a start came after the stop, and has its own answer to come
             answer_all(WishKind::Start, false);
         answer_all(WishKind::Stop, true);

@@ -15,12 +15,15 @@
 namespace holdfast {
 
 /// What somebody waits for; a restart only until its rollout has begun.
-enum class WishKind { Start, Stop, Restart, Scale, Undo, Pause, Resume };
+enum class WishKind { Start, Stop, Restart, Reload, Scale, Undo, Pause, Resume };
 struct Waiting {
     WishKind kind;
     WishAnswer answer;
     std::shared_ptr<PinnedProgram const> program{}; ///< of a restart that goes back
 };
+
+/// The answer to who asks a unit to reload that cannot.
+extern char const* const no_way_to_reload;
 
 /// A text of the unit that a generation still uses.
 struct KnownSpec {

@@ -112,6 +112,8 @@ void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
         hold_sockets();
     if (auto reason = reason_to_refuse(); !reason.empty())
         return answer(refused(std::move(reason)));
+    if (strategy == Strategy::InPlace && !wanted_->service.can_reload())
+        return answer(refused(no_way_to_reload));
     starts_when_held_ = false;
     underway().waiting.push_back({WishKind::Restart, std::move(answer)});
     happen(RestartWished{strategy});
@@ -148,11 +150,15 @@ void UnitRunner::settle() {
     auto const rules = policy();
     // What enacting adds is taken in the same turn, in its order.
     while (underway_ && !underway_->facts.empty())
-        for (auto const& fact : std::exchange(underway_->facts, {})) {
+        for (auto& fact : std::exchange(underway_->facts, {})) {
             auto const now = MonotonicTime::now();
+            if (auto* const restart = std::get_if<RestartWished>(&fact)) {
+                auto const wished = restart->strategy.value_or(rules.strategy);
+                strategy_of_next_ = strategy_for(wished);
+                if (strategy_of_next_ != wished)
+                    restart->strategy = strategy_of_next_;
+            }
             trace_.add(fact, now);
-            if (auto const* const restart = std::get_if<RestartWished>(&fact))
-                strategy_of_next_ = restart->strategy.value_or(rules.strategy);
             take_rollout_wish(fact);
             for (auto const& order : step(state_, rules, fact, now))
                 enact(order);
@@ -194,6 +200,7 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
         change_main(worker->process, *message.main_pid);
     if (message.extend_timeout)
         happen(TimeExtended{id, *message.extend_timeout});
+    hear_reload(*worker, message);
     if (message.ready) {
         start_watchdog(*worker, ServiceType::Notify);
         if (worker->prober)

@@ -57,6 +57,8 @@ public:
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
+    /// The workers re-read their configuration, one after the other.
+    void reload(WishAnswer answer);
     /// From now on so many workers, 1 to most_workers; until a change brings another number. `answer` when
     /// all of them are ready and those that are too many are gone, or one did not come up.
     void scale(std::uint16_t workers, WishAnswer answer);
@@ -146,6 +148,13 @@ private:
     void pin_program(WorkerProcess const& worker);
     [[nodiscard]] std::shared_ptr<PinnedProgram const> pinned_program(lifecycle::GenerationId id) const;
     void change_main(WorkerProcess& worker, pid_t pid);
+
+    // reload.cc
+    [[nodiscard]] Strategy strategy_for(Strategy wished) const;
+    void ask_to_reload(lifecycle::WorkerId id);
+    void send_reload_signal(RunningWorker& worker);
+    void refuse_reload(RunningWorker& worker, std::string why);
+    void hear_reload(RunningWorker& worker, NotifyMessage const& message);
 
     // watchdog.cc
     void hear_watchdog(RunningWorker& worker, NotifyMessage const& message);

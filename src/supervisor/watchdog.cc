@@ -31,7 +31,7 @@ void UnitRunner::hear_watchdog(RunningWorker& worker, NotifyMessage const& messa
 }
 
 void UnitRunner::start_watchdog(RunningWorker& worker, ServiceType sign) {
-    if (worker.spec->service.type == sign)
+    if (sign_of(worker.spec->service.type) == sign)
         worker.watchdog.start(MonotonicTime::now());
 }
 

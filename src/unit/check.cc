@@ -33,6 +33,7 @@ public:
         check_reuse_port();
         check_contradictions();
         check_health();
+        check_reload();
     }
 
 private:
@@ -132,7 +133,7 @@ private:
     void check_placeholders() {
         for (auto const* const node :
              {value_of(root_, "service", "exec_start"), value_of(root_, "service", "environment"),
-              value_of(root_, "health", "exec")})
+              value_of(root_, "service", "exec_reload"), value_of(root_, "health", "exec")})
             if (node)
                 check_placeholders_in(*node);
     }
@@ -241,7 +242,8 @@ private:
                           "write one of http = \"/healthz\", tcp = true, exec = [\"PROGRAM\", …]");
         if (auto const* const command = value_of(root_, "health", "exec"); command)
             for (auto const& word : command->items)
-                check_probe_word(word);
+                check_command_word(word, "a probe is given no socket: no {fd:NAME}, no {port:NAME}",
+                                   "the worker is reached at HOLDFAST_PROBE_ADDRESS");
         if (health.interval < shortest_interval)
             report_.error(value_of(root_, "health", "interval")->place,
                           "`interval` is shorter than " + to_string(shortest_interval));
@@ -254,13 +256,23 @@ private:
                           "give the socket another `name`");
     }
 
-    void check_probe_word(Node const& word) {
+    void check_reload() {
+        if (auto const* const command = value_of(root_, "service", "exec_reload"); command)
+            for (auto const& word : command->items)
+                check_command_word(word, "exec_reload is given no socket: no {fd:NAME}, no {port:NAME}",
+                                   "the process that is to reload is MAINPID in its environment");
+        auto const* const strategy = value_of(root_, "rollout", "strategy");
+        if (strategy && spec_.rollout.strategy == Strategy::InPlace && !spec_.service.can_reload())
+            report_.error(strategy->place, "nothing says how the program reloads in place",
+                          "give [service] an `exec_reload`, a `reload_signal`, or type = \"notify-reload\"");
+    }
+
+    void check_command_word(Node const& word, std::string const& why, std::string const& advice) {
         if (!word.is(NodeKind::Text))
             return;
         for (auto const& piece : split_placeholders(word.text))
             if (piece.is_placeholder() && piece.has_argument && !report_.is_full())
-                report_.error(word.place, "a probe is given no socket: no {fd:NAME}, no {port:NAME}",
-                              "the worker is reached at HOLDFAST_PROBE_ADDRESS");
+                report_.error(word.place, why, advice);
     }
 
     static constexpr Duration shortest_interval = std::chrono::milliseconds{10};

@@ -10,7 +10,7 @@ namespace {
 using Service = ServiceSpec;
 constexpr auto in = Section::Service;
 
-constexpr std::array<std::string_view, 2> later_types{"notify-reload", "oneshot"};
+constexpr std::array<std::string_view, 1> later_types{"oneshot"};
 constexpr std::array<std::string_view, 4> later_handoffs{"inetd", "nginx", "server_starter", "einhorn"};
 constexpr std::array<std::string_view, 0> none{};
 
@@ -20,14 +20,16 @@ constexpr auto handoff = setting<&Service::handoff, WordList<HandoffKind, later_
 
 constexpr std::array rows{
     type(in, "type", "exec",
-         "When a started process counts as ready: when it says so (notify), when its program runs (exec), or "
-         "at once (simple)."),
+         "When a started process counts as ready: when it says so (notify, notify-reload), when its program "
+         "runs (exec), or at once (simple)."),
     setting<&Service::exec_start, Command>(in, "exec_start", "required",
                                            "The program and its arguments; {fd:NAME}, {port:NAME}, {unit}, "
                                            "{instance}, {slot} and {generation} are replaced."),
     later(in, "exec_start_pre", "list of commands", "Commands that run before each start."),
     later(in, "exec_start_post", "list of commands", "Commands that run after each start."),
-    later(in, "exec_reload", "command", "The command that makes the program re-read its configuration."),
+    setting<&Service::exec_reload, ProbeCommand>(
+        in, "exec_reload", "none",
+        "The command that makes a worker re-read its configuration; MAINPID is its process."),
     later(in, "exec_stop", "command", "The command that asks the program to end."),
     later(in, "exec_stop_post", "list of commands", "Commands that run after each end."),
     activation(in, "activation", "eager",
@@ -68,7 +70,9 @@ constexpr std::array rows{
     later(in, "kill_signal", "signal", "The signal that is sent when drain_timeout has passed."),
     later(in, "final_kill_signal", "signal", "The signal that is sent when all others had no effect."),
     later(in, "kill_mode", "word", "Which processes of a worker are ended with it."),
-    later(in, "reload_signal", "signal", "The signal that makes the program re-read its configuration."),
+    setting<&Service::reload_signal, Maybe<Signal>>(
+        in, "reload_signal", "SIGHUP of notify-reload, else none",
+        "The signal that makes a worker re-read its configuration."),
     setting<&Service::restart, Word<RestartWhen, none>>(
         in, "restart", "on-failure",
         "After which ends a worker is started again, as Restart= of systemd.service(5)."),

@@ -7,9 +7,9 @@ namespace holdfast {
 
 namespace {
 
-constexpr std::array<std::string_view, 1> later_strategies{"in_place"};
+constexpr std::array<std::string_view, 0> none{};
 
-constexpr auto strategy = setting<&RolloutSpec::strategy, Word<Strategy, later_strategies>>;
+constexpr auto strategy = setting<&RolloutSpec::strategy, Word<Strategy, none>>;
 
 constexpr std::array unit_rows{
     setting<&UnitSpec::description, Text>(Section::Unit, "description", "empty",

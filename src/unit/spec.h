@@ -70,11 +70,13 @@ struct ServiceSpec {
     ServiceType type = ServiceType::Exec;
     Activation activation = Activation::Eager;
     RestartWhen restart = RestartWhen::OnFailure;
-    std::uint16_t workers = 1; ///< 1 to most_workers, or workers_auto
-    int drain_signal = 15;     ///< SIGTERM
-    int watchdog_signal = 6;   ///< SIGABRT
+    std::uint16_t workers = 1;          ///< 1 to most_workers, or workers_auto
+    int drain_signal = 15;              ///< SIGTERM
+    int watchdog_signal = 6;            ///< SIGABRT
+    std::optional<int> reload_signal{}; ///< see signal_to_reload()
     std::vector<std::string>
         exec_start; ///< never empty; the first is an absolute path, or found on the default PATH
+    std::vector<std::string> exec_reload; ///< empty: no command
     std::vector<std::pair<std::string, std::string>> environment;
     std::vector<HandoffKind> handoff{HandoffKind::ListenFds};
     std::vector<LimitSpec> limits;
@@ -90,6 +92,13 @@ struct ServiceSpec {
     std::uint16_t restart_steps = 8;
     std::uint16_t start_limit_burst = 5;
     Duration start_limit_interval = std::chrono::seconds{10};
+
+    /// What makes it re-read its configuration, after exec_reload if there is one. 0: no signal.
+    [[nodiscard]] int signal_to_reload() const {
+        constexpr int sighup = 1; // ReloadSignal= of systemd.service(5)
+        return reload_signal.value_or(type == ServiceType::NotifyReload ? sighup : 0);
+    }
+    [[nodiscard]] bool can_reload() const { return !exec_reload.empty() || signal_to_reload() != 0; }
     bool operator==(ServiceSpec const&) const = default;
 };
 

@@ -230,12 +230,15 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     return plan;
 }
 
-Result<LaunchPlan> make_probe_plan(UnitSpec const& spec, WorkerPlace place, ProbeTarget target,
-                                   Surroundings const& around) {
-    ensure(spec.health && !spec.health->exec.empty());
-    auto probe = spec;
-    auto& service = probe.service;
-    service.exec_start = spec.health->exec;
+namespace {
+
+Result<LaunchPlan> make_command_plan(UnitSpec const& spec, WorkerPlace place,
+                                     std::vector<std::string> const& command,
+                                     std::vector<std::pair<std::string, std::string>> const& variables,
+                                     Surroundings const& around) {
+    auto as_worker = spec;
+    auto& service = as_worker.service;
+    service.exec_start = command;
     service.handoff.clear();
     service.watchdog = Duration::zero();
     std::erase_if(service.environment, [](auto const& variable) {
@@ -244,11 +247,28 @@ Result<LaunchPlan> make_probe_plan(UnitSpec const& spec, WorkerPlace place, Prob
             return piece.is_placeholder() && piece.has_argument;
         });
     });
-    service.environment.emplace_back("HOLDFAST_PROBE_ADDRESS", "127.0.0.1:" + std::to_string(target.port));
-    service.environment.emplace_back("HOLDFAST_PROBE_PID", std::to_string(target.pid));
+    service.environment.insert(service.environment.end(), variables.begin(), variables.end());
     auto quiet = around;
     quiet.notify_path.clear();
-    return make_launch_plan(probe, place, {}, {}, quiet);
+    return make_launch_plan(as_worker, place, {}, {}, quiet);
+}
+
+} // namespace
+
+Result<LaunchPlan> make_reload_plan(UnitSpec const& spec, WorkerPlace place, int pid,
+                                    Surroundings const& around) {
+    ensure(!spec.service.exec_reload.empty());
+    return make_command_plan(spec, place, spec.service.exec_reload, {{"MAINPID", std::to_string(pid)}},
+                             around);
+}
+
+Result<LaunchPlan> make_probe_plan(UnitSpec const& spec, WorkerPlace place, ProbeTarget target,
+                                   Surroundings const& around) {
+    ensure(spec.health && !spec.health->exec.empty());
+    return make_command_plan(spec, place, spec.health->exec,
+                             {{"HOLDFAST_PROBE_ADDRESS", "127.0.0.1:" + std::to_string(target.port)},
+                              {"HOLDFAST_PROBE_PID", std::to_string(target.pid)}},
+                             around);
 }
 
 } // namespace holdfast

@@ -46,8 +46,12 @@ struct WorkerPlace {
                                                   std::vector<HeldListener> const& listeners, FdRef handoff,
                                                   Surroundings const& around);
 
-/// The command of [health], for the worker at `place`: as the worker in everything, but without its sockets,
-/// and without those of its variables that name one.
+/// exec_reload, for the worker at `place` whose main process is `pid` (MAINPID, as in systemd.service(5)): as
+/// the worker in everything, but without its sockets and without those of its variables that name one.
+[[nodiscard]] Result<LaunchPlan> make_reload_plan(UnitSpec const& spec, WorkerPlace place, int pid,
+                                                  Surroundings const& around);
+
+/// The command of [health], for the worker at `place`: in the same way.
 struct ProbeTarget {
     std::uint16_t port = 0; ///< of its private listener: HOLDFAST_PROBE_ADDRESS
     int pid = 0;            ///< of its main process: HOLDFAST_PROBE_PID

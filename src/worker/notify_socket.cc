@@ -102,7 +102,12 @@ std::optional<NotifyMessage> parse_notify(std::string_view text) {
             message.ready |= value == "1";
         else if (key == "STOPPING")
             message.stopping |= value == "1";
-        else if (key == "STATUS")
+        else if (key == "RELOADING")
+            message.reloading |= value == "1";
+        else if (key == "MONOTONIC_USEC") {
+            if (auto const usec = to_number<Duration::rep>(value); usec && *usec >= 0)
+                message.sent_at = MonotonicTime{Duration{*usec}};
+        } else if (key == "STATUS")
             message.status = cleaned(value);
         else if (key == "MAINPID") {
             if (auto const pid = to_number<pid_t>(value); pid && *pid > 1)

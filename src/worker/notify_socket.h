@@ -24,7 +24,9 @@ namespace holdfast {
 struct NotifyMessage {
     bool ready = false;
     bool stopping = false;
-    std::optional<std::string> status; ///< UTF-8 checked, control characters replaced, at most 256 bytes
+    bool reloading = false;               ///< RELOADING=1
+    std::optional<MonotonicTime> sent_at; ///< MONOTONIC_USEC=, when it began to reload
+    std::optional<std::string> status;    ///< UTF-8 checked, control characters replaced, at most 256 bytes
     std::optional<pid_t> main_pid;
     std::optional<Duration> extend_timeout;
     std::optional<int> error;         ///< ERRNO=

@@ -3,7 +3,7 @@
 // the worker will accept it and find it at its end, as with any client that has gone.
 #include "worker/probe.h"
 
-#include "worker/process.h"
+#include "worker/command.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -160,42 +160,22 @@ private:
     EventSource looking_;
 };
 
-class CommandProbe final : public Probe, private WorkerObserver {
+class CommandProbe final : public Probe {
 public:
-    CommandProbe(EventLoop& loop, LaunchPlan const& plan, Launched launched,
-                 std::unordered_set<pid_t>& children, Ended ended)
-        : program_{plan.arguments.front()}, plan_{plan}, children_{children}, ended_{std::move(ended)},
-          process_{loop, *this, 0, std::move(launched)} {
-        children_.insert(process_.leader());
-    }
-    ~CommandProbe() override {
-        if (!is_over_)
-            process_.kill_group();
-        children_.erase(process_.leader());
+    [[nodiscard]] Outcome begin(EventLoop& loop, LaunchPlan plan, std::unordered_set<pid_t>& children,
+                                Ended ended) {
+        auto command =
+            Command::run(loop, std::move(plan), children, [ended = std::move(ended)](std::string why) {
+                ended({std::move(why), false});
+            });
+        if (!command)
+            return std::move(command).error();
+        command_ = std::move(command).value();
+        return {};
     }
 
 private:
-    void worker_executed(WorkerProcess&) override {}
-    void worker_is_ending(WorkerProcess&) override {}
-    void worker_not_launched(WorkerProcess&, LaunchFailure failure) override {
-        end(to_string(to_error(failure, plan_)));
-    }
-    void worker_died(WorkerProcess&, ExitStatus status) override {
-        bool const is_well = status.is_known && status.signal == 0 && status.code == 0;
-        end(is_well ? std::string{} : program_ + ": " + to_string(status));
-    }
-    void end(std::string why) {
-        is_over_ = true;
-        auto const ended = std::move(ended_);
-        ended({std::move(why), false});
-    }
-
-    std::string program_;
-    LaunchPlan plan_;
-    std::unordered_set<pid_t>& children_;
-    Ended ended_;
-    bool is_over_ = false;
-    WorkerProcess process_;
+    std::unique_ptr<Command> command_;
 };
 
 } // namespace
@@ -252,11 +232,10 @@ Result<std::unique_ptr<Probe>> probe_tcp(EventLoop& loop, std::uint16_t port, Fd
 
 Result<std::unique_ptr<Probe>> probe_by_command(EventLoop& loop, LaunchPlan const& plan,
                                                 std::unordered_set<pid_t>& children, Probe::Ended ended) {
-    auto launched = fork_worker(plan);
-    if (!launched)
-        return std::move(launched).error();
-    return std::unique_ptr<Probe>{
-        std::make_unique<CommandProbe>(loop, plan, std::move(launched).value(), children, std::move(ended))};
+    auto probe = std::make_unique<CommandProbe>();
+    if (auto const begun = probe->begin(loop, plan, children, std::move(ended)); !begun)
+        return begun.error();
+    return std::unique_ptr<Probe>{std::move(probe)};
 }
 
 } // namespace holdfast

@@ -192,6 +192,12 @@ std::string leaving_has_a_deadline(Scene const& scene) {
             if (timer == nullptr || timer->at > process.killed_at + time_to_die(policy))
                 return name(process.id) + " may take too long to die";
         }
+        bool is_asked = false;
+        scene.for_each<Reload>(
+            [&](Reload const& reload) { is_asked = is_asked || reload.worker == process.id; });
+        if (is_asked && policy.timeout_start != forever &&
+            scene.after.find({TimerKind::ReloadDeadline, number}) == nullptr)
+            return name(process.id) + " may reload for ever";
         bool const starts = !process.ready && !process.is_leaving();
         bool const is_told_later =
             process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining;
@@ -207,12 +213,42 @@ std::string leaving_has_a_deadline(Scene const& scene) {
     return {};
 }
 
+/// Who serves is asked, one at a time, and nobody while the rollout that it is for is paused.
+std::string reloads_one_by_one(Scene const& scene) {
+    std::string wrong;
+    std::set<WorkerId> asked;
+    scene.for_each<Reload>([&](Reload const& reload) {
+        auto const* const process = scene.between.find(reload.worker);
+        if (process == nullptr || !process->serves())
+            wrong = name(reload.worker) + " is asked to reload and does not serve";
+        asked.insert(reload.worker);
+    });
+    if (asked.size() > 1)
+        return std::to_string(asked.size()) + " reload at once";
+    if (asked.empty())
+        return wrong;
+    for (auto const& process : scene.after.processes) {
+        auto const* const timer =
+            scene.before.find({TimerKind::ReloadDeadline, static_cast<std::uint32_t>(process.id)});
+        if (process.reloads && process.serves() && timer != nullptr && !asked.contains(process.id) &&
+            !scene.reports(Happening::ReloadFailed) && !scene.reports(Happening::RolloutFailed))
+            wrong = name(process.id) + " has not answered yet";
+    }
+    bool const is_wished = std::ranges::any_of(
+        scene.history.waiters, [](Waiter const& waiter) { return waiter.kind == Waiter::Kind::Reload; });
+    if (scene.history.paused != GenerationId{} && !is_wished && !scene.is_wish() &&
+        !std::holds_alternative<ReloadWished>(scene.fact) && !scene.reports(Happening::RolloutResumed))
+        wrong = "somebody is asked to reload while the rollout is paused";
+    return wrong;
+}
+
 std::string no_timer_outlives_its_owner(Scene const& scene) {
     for (auto const& timer : scene.after.timers) {
         auto const key = to_string(Fact{TimerExpired{timer.key}});
         switch (timer.key.kind) {
         case TimerKind::StartDeadline:
         case TimerKind::StopDeadline:
+        case TimerKind::ReloadDeadline:
         case TimerKind::RestDeadline:
             if (scene.after.find(WorkerId{timer.key.of}) == nullptr)
                 return key + " is of a dead worker";
@@ -284,7 +320,8 @@ std::string state_is_well_formed(Scene const& scene) {
             std::ranges::find(state.workers, generation.id, &Worker::generation) == state.workers.end() &&
             std::ranges::find(state.refills, generation.id, &Refill::generation) == state.refills.end())
             return "an empty generation";
-    bool const is_on_probation = state.rollout && state.rollout->stage == RolloutStage::Probation;
+    bool const is_on_probation = state.rollout && state.rollout->stage == RolloutStage::Probation &&
+                                 state.rollout->strategy != Strategy::InPlace;
     if (count(Role::Parked) != (is_on_probation ? 1 : 0) || (is_on_probation && count(Role::Serving) == 0))
         return "parked, or on probation, and not both";
     bool const wants = state.listening || state.start_owed || state.next || !state.refills.empty() ||
@@ -310,6 +347,10 @@ constexpr std::array all_bookkeeping{
     Invariant{"told-once",
               "Drain and Kill are given once, to a process that exists; Kill only to one that is leaving.",
               told_once},
+    Invariant{
+        "reloads-one-by-one",
+        "One worker at a time is asked to reload, one that serves, and none while the rollout is paused.",
+        reloads_one_by_one},
     Invariant{"given-up-last",
               "A worker is given up once, and only when SIGKILL has had timeout_stop and did not end it.",
               given_up_last},

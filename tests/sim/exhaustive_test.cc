@@ -96,6 +96,10 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
               Strategy::Canary},
         Scope{"a canary of two sharded workers", 2, ServiceType::Notify, Activation::Eager,
               RestartWhen::OnFailure, 5, Strategy::Canary, false, 0s, false, true},
+        Scope{"two workers that reload", 2, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 6,
+              Strategy::InPlace},
+        Scope{"one worker that reloads, on probation and paused", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 7, Strategy::InPlace, false, 2s, false, false, true},
         Scope{"a canary of one worker, paused", 1, ServiceType::Notify, Activation::Eager,
               RestartWhen::OnFailure, 7, Strategy::Canary, false, 0s, false, false, true});
     auto const depth = scope.depth + deeper();

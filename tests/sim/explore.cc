@@ -21,6 +21,10 @@ std::vector<TraceLine> possible_lines(World const& world) {
         add(RestartWished{Strategy::Rolling});
     if (world.wanted.strategy == Strategy::Canary)
         add(RestartWished{Strategy::Canary});
+    if (world.wanted.strategy == Strategy::InPlace) {
+        add(RestartWished{Strategy::InPlace});
+        add(ReloadWished{});
+    }
     if (world.resizes) {
         auto other = world.wanted;
         other.workers = static_cast<std::uint16_t>(3 - other.workers);
@@ -43,6 +47,10 @@ std::vector<TraceLine> possible_lines(World const& world) {
         add(Forked{id});
         add(Executed{id});
         add(SpawnFailed{id});
+        if (process.reloads) {
+            add(Reloaded{id});
+            add(ReloadRefused{id});
+        }
         if (!process.is_leaving()) {
             if (process.type == ServiceType::Notify)
                 add(ReadySaid{id});
@@ -148,6 +156,14 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
                   std::uint64_t{restless.is_stranded} << 8 | restless.lent);
         print.add(restless.at);
     }
+    if (state.reload) {
+        print.add(state.reload->rollout);
+        print.add(state.reload->worker);
+        print.add(std::uint64_t{state.reload->is_wished} | std::uint64_t{state.reload->is_again} << 1 |
+                  std::uint64_t{state.reload->is_asked} << 2 |
+                  std::uint64_t{state.reload->last == state.last_worker} << 3);
+        print.add(state.reload->deadline);
+    }
     if (state.rollout) {
         print.add(state.rollout->id);
         print.add(static_cast<std::uint64_t>(state.rollout->strategy) << 8 |
@@ -166,7 +182,7 @@ void add_processes(Fingerprint& print, Kernel const& kernel) {
                   std::uint64_t{process.told} << 2 | std::uint64_t{process.killed} << 1 |
                   std::uint64_t{process.extended} | std::uint64_t{process.signed_on} << 12 |
                   std::uint64_t{process.unhealthy} << 13 | std::uint64_t{process.lent} << 14 |
-                  std::uint64_t{process.excused} << 15);
+                  std::uint64_t{process.excused} << 15 | std::uint64_t{process.reloads} << 16);
     for (auto const& [shard, since] : kernel.dirty)
         print.add(std::uint64_t{shard.slot} << 1 | static_cast<std::uint64_t>(shard.bank));
 }

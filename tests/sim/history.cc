@@ -61,6 +61,9 @@ Answers answered_by(Happening happening) {
     case Happening::Resized:
     case Happening::ResizeFailed:
         return Answers::Resizes;
+    case Happening::ReloadDone:
+    case Happening::ReloadFailed:
+        return Answers::Reloads;
     case Happening::RolloutDone:
     case Happening::RolloutFailed:
     case Happening::RolloutSuperseded:
@@ -77,6 +80,9 @@ Answers answered_by(Happening happening) {
     case Happening::RolloutBegan:
     case Happening::RolloutWaits:
     case Happening::TookOver:
+    case Happening::TookEffect:
+    case Happening::Reloading:
+    case Happening::WorkerReloaded:
     case Happening::Proved:
     case Happening::CanaryStep:
     case Happening::RolloutPaused:
@@ -109,6 +115,8 @@ bool is_answer(Report const& report, Waiter const& waiter) {
         return is_any && in_time;
     case Waiter::Kind::Resize:
         return (is_any || answers == Answers::Resizes) && in_time;
+    case Waiter::Kind::Reload:
+        return (is_any || answers == Answers::Reloads) && in_time;
     case Waiter::Kind::Restart:
         return answers == Answers::Restarts && report.generation == waiter.acknowledged;
     }
@@ -132,6 +140,8 @@ std::optional<Waiter> acknowledgement(Scene const& scene) {
         take(Waiter::Kind::Restart, {Happening::RolloutBegan, Happening::RolloutWaits});
     else if (std::holds_alternative<PolicyChanged>(scene.fact))
         take(Waiter::Kind::Resize, {Happening::Resizing});
+    else if (std::holds_alternative<ReloadWished>(scene.fact))
+        take(Waiter::Kind::Reload, {Happening::Reloading});
     return waiter;
 }
 
@@ -141,7 +151,7 @@ std::vector<Waiter> waiters_after(Scene const& scene, Complaints& complaints) {
     auto waiters = scene.history.waiters;
     if (auto const waiter = acknowledgement(scene))
         waiters.push_back(*waiter);
-    else if (scene.is_wish())
+    else if (scene.is_wish() || std::holds_alternative<ReloadWished>(scene.fact))
         complaints.push_back({"wishes-are-acknowledged", "nothing was reported"});
     scene.for_each<Report>([&](Report const& report) {
         if (answered_by(report.happening) == Answers::Nobody)
@@ -265,7 +275,8 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
     scene.for_each<Report>([&](Report const& report) {
         bool const is_resolved =
             report.happening == Happening::RollingBack || answered_by(report.happening) == Answers::Restarts;
-        if (is_resolved && report.generation == history.on_probation) {
+        bool const is_over = is_resolved || report.happening == Happening::Proved;
+        if (is_over && report.generation == history.on_probation) {
             history.on_probation = {};
             history.parked.clear();
         }

@@ -14,7 +14,7 @@ namespace holdfast::sim {
 /// A command that waits. `acknowledged` is the generation of the report in the step of its wish; its answer
 /// is the first report of its kind with this generation or a later one (a restart: exactly this one).
 struct Waiter {
-    enum class Kind : std::uint8_t { Start, Stop, Restart, Resize } kind{};
+    enum class Kind : std::uint8_t { Start, Stop, Restart, Resize, Reload } kind{};
     GenerationId acknowledged{};
 };
 
@@ -100,7 +100,7 @@ struct Scene {
 };
 
 /// Which waiters a report may answer.
-enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes };
+enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes, Reloads };
 [[nodiscard]] Answers answered_by(Happening happening);
 
 /// Nobody wished it: the slot was filled before, and was not given up since for a rollout.

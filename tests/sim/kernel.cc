@@ -92,6 +92,10 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                       killed->killed_at = now;
                   }
               },
+              [&](Reload const& it) {
+                  if (auto* const asked = process(it.worker))
+                      asked->reloads = true;
+              },
               [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
               [&](Steer const& it) {
                   for (auto const& [shard, weight] : shares)
@@ -217,6 +221,8 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
                              process->leaving_since = now;
                          }
                      },
+                     [&](Reloaded const&) { process->reloads = false; },
+                     [&](ReloadRefused const&) { process->reloads = false; },
                      [&](TimeExtended const&) { process->extended = true; }, [](auto const&) {}},
                fact);
 }

@@ -31,6 +31,7 @@ struct Process {
     bool told = false;      ///< Drain
     bool late = false;      ///< it was not ready in time
     bool signed_on = false; ///< probed: the sign of its type has come
+    bool reloads = false;   ///< it was asked to, and has not answered
     bool unhealthy = false; ///< it was ready, and its probes failed
     bool killed = false;
     bool lent = false;            ///< it is to serve a shard until that is at rest, and no more

@@ -15,7 +15,7 @@ using namespace holdfast::sim;
 
 namespace {
 
-constexpr std::uint64_t patience = 400;
+constexpr std::uint64_t patience = 1000;
 
 /// The first life in which the mutant is caught by its invariant, made short.
 std::optional<Run> hunt(Mutant const& mutant) {

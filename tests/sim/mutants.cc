@@ -361,6 +361,19 @@ Orders settling_is_stretched(UnitState& state, Policy const& policy, Fact const&
             }
     return orders;
 }
+Orders all_reload_at_once(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (has_order<Reload>(orders))
+        for (auto const& worker : state.workers)
+            if (is_well(worker) && worker.id != state.reload->worker)
+                orders.emplace_back(Reload{worker.id});
+    return orders;
+}
+Orders a_reload_says_nothing(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_reports(orders, Happening::ReloadDone);
+    return orders;
+}
 Orders timers_are_left_armed(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto orders = step(state, policy, fact, now);
     forget_orders<Disarm>(orders);
@@ -439,6 +452,8 @@ constexpr std::array all_mutants{
     Mutant{"only notify can be late", "leaving-has-a-deadline", only_notify_can_be_late},
     Mutant{"only notify can be late", "wishes-are-answered-once", only_notify_can_be_late},
     Mutant{"settling is stretched", "leaving-has-a-deadline", settling_is_stretched},
+    Mutant{"all reload at once", "reloads-one-by-one", all_reload_at_once},
+    Mutant{"a reload says nothing", "wishes-are-answered-once", a_reload_says_nothing},
     Mutant{"timers are left armed", "no-timer-outlives-its-owner", timers_are_left_armed},
     Mutant{"timers are left armed", "levels-follow-the-state", timers_are_left_armed},
     Mutant{"the watch goes on", "levels-follow-the-state", the_watch_goes_on},

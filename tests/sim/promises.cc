@@ -207,9 +207,9 @@ std::string paused_rollouts_stay(Scene const& scene) {
             wrong = name(drain.worker) + " is told to go";
     });
     scene.for_each<Report>([&](Report const& report) {
-        bool const goes_on = report.happening == Happening::TookOver ||
-                             report.happening == Happening::CanaryStep ||
-                             report.happening == Happening::Proved;
+        bool const goes_on =
+            report.happening == Happening::TookOver || report.happening == Happening::TookEffect ||
+            report.happening == Happening::CanaryStep || report.happening == Happening::Proved;
         if (goes_on && report.generation == paused)
             wrong = to_string(Order{report});
     });

@@ -29,8 +29,11 @@ enum class Temper : std::uint8_t {
     Unkillable,
     Unhealthy,
     MissesWatchdog,
+    CannotReload,
+    DiesOfReload,
+    NeverReloads,
 };
-constexpr unsigned tempers = 16;
+constexpr unsigned tempers = 19;
 
 class Life {
 public:
@@ -71,7 +74,7 @@ private:
                                    RestartWhen::No, RestartWhen::OnSuccess, RestartWhen::OnAbnormal,
                                    RestartWhen::OnWatchdog, RestartWhen::OnAbort}),
                 .strategy = one_of({Strategy::Overlap, Strategy::Rolling, Strategy::Rolling, Strategy::Canary,
-                                    Strategy::Canary, Strategy::Replace}),
+                                    Strategy::Canary, Strategy::Replace, Strategy::InPlace}),
                 .is_probed = one_in(2),
                 .timeout_start = one_of<Duration>({1s, 90s}),
                 .settle_time = one_of<Duration>({0s, 250ms}),
@@ -166,7 +169,11 @@ private:
     }
 
     Fact wish() {
-        switch (upto(16)) {
+        switch (upto(18)) {
+        case 16:
+            return ReloadWished{};
+        case 17:
+            return RestartWished{Strategy::InPlace};
         case 0:
             return StopWished{};
         case 1:
@@ -198,7 +205,13 @@ private:
     /// About one who may be dead, or a timer that is not armed: the news was on its way.
     Fact late_fact() {
         auto const id = WorkerId{1 + upto(1 + static_cast<std::uint32_t>(world_.state.last_worker))};
-        switch (upto(9)) {
+        switch (upto(12)) {
+        case 9:
+            return Reloaded{id};
+        case 10:
+            return ReloadRefused{id};
+        case 11:
+            return TimerExpired{{TimerKind::ReloadDeadline, static_cast<std::uint32_t>(id)}};
         case 6:
             return ProbePassed{id};
         case 7:
@@ -270,6 +283,14 @@ private:
     }
 
     std::optional<Fact> next_of_ready(Process const& process, Temper temper) {
+        if (process.reloads && one_in(2)) {
+            if (temper == Temper::NeverReloads)
+                return std::nullopt;
+            if (temper == Temper::DiesOfReload)
+                return Exited{process.id, bad_end()};
+            return temper == Temper::CannotReload ? Fact{ReloadRefused{process.id}}
+                                                  : Fact{Reloaded{process.id}};
+        }
         switch (temper) {
         case Temper::CrashesWhenReady:
             return one_in(3) ? std::optional<Fact>{Exited{process.id, bad_end()}} : std::nullopt;
@@ -293,6 +314,9 @@ private:
         case Temper::AsksForTime:
         case Temper::HangsBeforeExec:
         case Temper::Unkillable:
+        case Temper::CannotReload:
+        case Temper::DiesOfReload:
+        case Temper::NeverReloads:
             if (process.probed && one_in(20))
                 return one_in(3) ? Fact{ProbeFailed{process.id}} : Fact{ProbePassed{process.id}};
             return one_in(50) ? std::optional<Fact>{Exited{process.id, bad_end()}} : std::nullopt;

@@ -81,6 +81,8 @@ std::optional<Fact> good_next(Process const& process) {
         return Exited{process.id, process.killed ? ExitKind::UncleanSignal : ExitKind::Clean};
     if (process.is_leaving())
         return std::nullopt;
+    if (process.reloads && process.serves())
+        return Reloaded{process.id};
     if (!process.ready && process.signed_on && !process.late)
         return ProbePassed{process.id};
     if (!process.ready && !process.settles_since)

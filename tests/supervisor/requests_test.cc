@@ -117,12 +117,23 @@ TEST_CASE("a unit that is not there, and one whose file is bad, are told apart",
     CHECK(test.done("Status", {{"unit", "bad"}})["units"][0]["state"] == "bad");
 }
 
-TEST_CASE("what is asked for and not built yet is said", "[supervisor]") {
+TEST_CASE("a strategy that there is not, or that the unit cannot have, is refused", "[supervisor]") {
     Controlled test;
     test.add("web", service(runs));
-    auto const answer = test.call("Restart", {{"unit", "web"}, {"strategy", "in_place"}});
-    CHECK(answer.error == "NotSupportedYet");
-    CHECK(answer.parameters["what"] == "strategy in_place");
+    auto const answer = test.call("Restart", {{"unit", "web"}, {"strategy", "sideways"}});
+    CHECK(answer.error == "org.varlink.service.InvalidParameter");
+    CHECK(answer.parameters["parameter"] == "strategy");
+    auto const refused = test.done("Restart", {{"unit", "web"}, {"strategy", "in_place"}});
+    CHECK(refused["ok"] == false);
+    CHECK_THAT(refused["message"].get<std::string>(), ContainsSubstring("no way to reload"));
+}
+
+TEST_CASE("what does not run cannot reload, and says so", "[supervisor]") {
+    Controlled test;
+    test.add("web", service(runs));
+    auto const answer = test.call("Reload", {{"unit", "web"}});
+    CHECK(answer.error == "NotActive");
+    CHECK(answer.parameters["state"] == "inactive");
 }
 
 TEST_CASE("reports of rollouts can be asked for, as long as they are kept", "[supervisor]") {

@@ -18,6 +18,8 @@ Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VAL
     shutdown          shutdown(2) the listeners when SIGTERM comes, as some servers do
     shutdown-on-usr1  the same whenever SIGUSR1 comes, and serve on
     shutdown-always   the same without end, from a thread
+    reload=FILE       SIGHUP: its pid goes to FILE, then as the word in FILE.how says: "hang", "die", "late" (an old MONOTONIC_USEC),
+                      else RELOADING=1 and READY=1 as sd_notify(3) says
     ping-until=FILE   WATCHDOG=1 four times as often as WATCHDOG_USEC asks for, until FILE exists; each 10th is noted in FILE.pings
 """
 import os
@@ -84,6 +86,22 @@ def keep_pinging(until):
         time.sleep(int(os.environ["WATCHDOG_USEC"]) / 4e6)
 
 
+def reload(path):
+    try:
+        with open(path + ".how") as file:
+            how = file.read()
+    except FileNotFoundError:
+        how = "well"
+    append(path, "%d\n" % os.getpid())
+    if how == "hang":
+        return
+    if how == "die":
+        os._exit(7)
+    began = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    say("RELOADING=1\nMONOTONIC_USEC=%d" % (1 if how == "late" else began))
+    say("READY=1\nSTATUS=reloaded")
+
+
 def act(action, value, asked):
     if action == "say":
         say(value)
@@ -146,6 +164,10 @@ def serve(listeners, options, asked):
         ready = select.select([*listeners, asked], [], [])[0]
         if asked in ready:
             signals = asked.recv(100)
+            if signal.SIGHUP in signals and "reload" in options:
+                reload(options["reload"])
+            if signal.SIGTERM not in signals and signal.SIGUSR1 not in signals:
+                continue
             if signal.SIGTERM not in signals:
                 for sock in listeners:
                     sock.shutdown(socket.SHUT_RDWR)
@@ -193,8 +215,10 @@ def main():
         action, _, value = argument.partition("=")
         if action == "ping-until":
             threading.Thread(target=keep_pinging, args=(value,), daemon=True).start()
-        elif action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always"):
+        elif action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always", "reload"):
             options[action] = value
+            if action == "reload":
+                signal.signal(signal.SIGHUP, lambda *_: None)
             if action == "shutdown-on-usr1":  # before anybody is told that we are ready
                 signal.signal(signal.SIGUSR1, lambda *_: None)
         elif action == "once":

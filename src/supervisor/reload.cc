@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a UnitRunner does so that a worker re-reads its configuration: its command, its signal, and for
+// notify-reload the answer of sd_notify(3): RELOADING=1 with a MONOTONIC_USEC that is not from before the
+// signal, and then READY=1. A signal alone is answered by nothing, so there it has reloaded when it is sent.
+#include "supervisor/apply_plan.h"
+#include "supervisor/unit_runner.h"
+
+#include <cstring>
+
+namespace holdfast {
+
+using namespace lifecycle;
+
+char const* const no_way_to_reload = "it has no way to reload (`exec_reload`, `reload_signal`, type = "
+                                     "\"notify-reload\"); a restart replaces its workers";
+
+void UnitRunner::reload(WishAnswer answer) {
+    shared_.loop.set_owner(number_);
+    if (is_broken_ || is_leaving_)
+        return answer({false, is_broken_ ? trouble_ : "it is being removed", std::nullopt});
+    auto const serving = serving_spec();
+    if (!(serving ? serving : wanted_)->service.can_reload())
+        return answer({false, no_way_to_reload, std::nullopt});
+    underway().waiting.push_back({WishKind::Reload, std::move(answer)});
+    happen(ReloadWished{});
+}
+
+/// What runs can take by reloading is its configuration, not another program, environment or list of sockets:
+/// that takes new processes, beside the old ones.
+Strategy UnitRunner::strategy_for(Strategy wished) const {
+    if (wished != Strategy::InPlace)
+        return wished;
+    auto const serving = serving_spec();
+    bool const is_possible =
+        serving && may_reload_in_place(state_) && serving->service.can_reload() &&
+        (serving == wanted_ || plan_change(serving, wanted_).action != UnitAction::Restart);
+    return is_possible ? Strategy::InPlace : Strategy::Overlap;
+}
+
+void UnitRunner::ask_to_reload(WorkerId id) {
+    auto* const worker = find(id);
+    if (worker == nullptr) // its death is about to be told
+        return;
+    worker->reloading = std::make_unique<Reloading>();
+    if (worker->spec->service.exec_reload.empty())
+        return send_reload_signal(*worker);
+    WorkerPlace const place{static_cast<std::uint16_t>(worker->slot),
+                            static_cast<std::uint32_t>(worker->generation)};
+    auto plan = make_reload_plan(*worker->spec, place, worker->process.pid(), shared_.around);
+    if (!plan)
+        return refuse_reload(*worker, to_string(plan.error()));
+    auto command =
+        Command::run(shared_.loop, std::move(plan).value(), shared_.other_mains, [this, id](std::string why) {
+            shared_.loop.set_owner(number_);
+            auto& asked = *find(id);
+            auto const ended = std::move(asked.reloading->command);
+            if (why.empty())
+                send_reload_signal(asked);
+            else
+                refuse_reload(asked, std::move(why));
+        });
+    if (!command)
+        return refuse_reload(*worker, to_string(command.error()));
+    worker->reloading->command = std::move(command).value();
+}
+
+void UnitRunner::send_reload_signal(RunningWorker& worker) {
+    auto const& service = worker.spec->service;
+    worker.reloading->asked_at = MonotonicTime::now();
+    if (int const signal = service.signal_to_reload(); signal != 0)
+        if (auto const sent = worker.process.send(signal); !sent)
+            return; // it is dead already; its death is about to be told
+    if (service.type == ServiceType::NotifyReload)
+        return; // it says when it is done
+    worker.reloading.reset();
+    happen(Reloaded{static_cast<WorkerId>(worker.process.id())});
+}
+
+void UnitRunner::refuse_reload(RunningWorker& worker, std::string why) {
+    worker.reloading.reset();
+    auto const id = static_cast<WorkerId>(worker.process.id());
+    underway().endings.push_back({id, worker.process.pid(), std::move(why)});
+    happen(ReloadRefused{id});
+}
+
+void UnitRunner::hear_reload(RunningWorker& worker, NotifyMessage const& message) {
+    if (!worker.reloading || worker.reloading->command)
+        return;
+    auto& reloading = *worker.reloading;
+    // Without a time it might be of a reload that was under way when it was asked.
+    if (message.reloading && message.sent_at && *message.sent_at >= reloading.asked_at)
+        reloading.has_begun = true;
+    if (!message.ready || !reloading.has_begun)
+        return;
+    worker.reloading.reset();
+    happen(Reloaded{static_cast<WorkerId>(worker.process.id())});
+}
+
+} // namespace holdfast
