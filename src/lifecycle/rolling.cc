@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How slots pass from one generation to another, one by one: rolling, what is too many after a resize, and
-// the way back. All of it keeps the same floor of ready workers and, forwards, the same ceiling.
+// How slots pass from one generation to another, one by one: rolling, and what is too many after a resize.
+// All of it, and the way back, keeps the same floor of ready workers and, forwards, the same ceiling.
 #include "lifecycle/unit_step.h"
 
 #include <algorithm>
@@ -215,127 +215,6 @@ void UnitStep::let_go(std::vector<WorkerId> candidates, Policy const& policy, Ge
         if (can_spare(worker, count))
             dismiss(worker);
     }
-}
-
-// ---- the way back ----
-
-/// Whether the incoming generation has made up for slots in which the serving one has nothing ready.
-bool UnitStep::is_leaned_on(Strategy strategy) {
-    auto const& serving = the(Role::Serving);
-    return serving.is_thinned || (strategy == Strategy::Rolling && !all_ready(serving));
-}
-
-void UnitStep::retire_withdrawn(GenerationId by) {
-    for (auto& generation : state_.generations)
-        if (generation.role == Role::Withdrawn)
-            retire(generation, by);
-}
-
-/// A worker of the generation that is rolled out failed.
-void UnitStep::roll_back(Generation& generation, Report const& why) {
-    if (state_.rollout->stage == RolloutStage::Probation)
-        return fall_back(generation, why);
-    auto& serving = the(Role::Serving);
-    if (generation.role == Role::Incoming && is_leaned_on(state_.rollout->strategy))
-        return fall_back(generation, why);
-    fail_rollout(why);
-    if (generation.role != Role::Incoming) // there is nothing older to go back to; it is tried again
-        return;
-    if (!has_ready(serving.id) && has_ready(generation.id))
-        promote(generation, no_generation);
-    else
-        retire(generation, no_generation);
-}
-
-/// The old one takes back what it gave up; one that was parked serves from now on. What is ready of the new
-/// one stays until it can be spared.
-void UnitStep::fall_back(Generation& generation, Report const& why) {
-    auto& rollout = *state_.rollout;
-    rollout.stage = RolloutStage::RollingBack;
-    rollout.is_paused = false;
-    rollout.cause = why.cause;
-    rollout.exit = why.exit;
-    rollout.failed = why.worker;
-    auto what = why;
-    what.happening = Happening::RollingBack;
-    report(what);
-    if (auto* const parked = find(Role::Parked)) {
-        tell_that_it_failed(why);
-        std::erase_if(state_.refills,
-                      [&](Refill const& refill) { return refill.generation == generation.id; });
-        parked->role = Role::Serving;
-        parked->is_thinned = true;
-    }
-    bool const is_canary = generation.role == Role::Incoming && rollout.strategy == Strategy::Canary;
-    if (is_canary && (has_ready(the(Role::Serving).id) || find_ready(Role::Withdrawn) != nullptr))
-        retire(generation, no_generation); // nothing was given up for it
-    else
-        generation.role = Role::Withdrawn;
-    recover();
-}
-
-/// The serving generation fills what it had given up, at once: the way back does not wait for room.
-void UnitStep::recover() {
-    auto& serving = the(Role::Serving);
-    if (std::exchange(serving.is_thinned, false))
-        fill(serving, Promised::Stays);
-}
-
-/// The answer of a rollout that failed.
-void UnitStep::fail_rollout(Report const& why) {
-    auto what = why;
-    what.happening = Happening::RolloutFailed;
-    report(what);
-    for (auto& old : state_.generations)
-        if (old.retired_by == what.generation)
-            old.retired_by = no_generation;
-    leave_reload();
-    state_.rollout.reset();
-}
-
-/// The roll-back is over when the serving generation has what it will have, or is no more.
-void UnitStep::finish_roll_back() {
-    if (!state_.rollout || state_.rollout->stage != RolloutStage::RollingBack)
-        return;
-    auto const* const serving = find(Role::Serving);
-    if (serving == nullptr)
-        return end_roll_back(false);
-    if (!is_recovering(*serving))
-        end_roll_back(has_ready(serving->id));
-}
-
-/// Something of it may still become ready, or is to be tried.
-bool UnitStep::is_recovering(Generation const& generation) const {
-    return std::ranges::any_of(state_.workers,
-                               [&](Worker const& worker) {
-                                   return worker.generation == generation.id && !worker.dismissed &&
-                                          worker.phase != WorkerPhase::Ready;
-                               }) ||
-           std::ranges::any_of(state_.refills,
-                               [&](Refill const& refill) { return refill.generation == generation.id; });
-}
-
-/// If the old one does not come back, what is ready of the new one stays (P2).
-void UnitStep::end_roll_back(bool is_restored) {
-    auto const& rollout = *state_.rollout;
-    Report const why{
-        .worker = rollout.failed, .generation = rollout.id, .cause = rollout.cause, .exit = rollout.exit};
-    if (is_restored)
-        report({.happening = Happening::RolledBack, .generation = rollout.id});
-    fail_rollout(why);
-    if (!is_restored)
-        keep_what_is_ready();
-}
-
-/// A generation that was withdrawn serves on where the serving one has nothing ready, or nothing that is
-/// well, and does not come up.
-void UnitStep::keep_what_is_ready() {
-    auto const* const serving = find(Role::Serving);
-    if (serving == nullptr || has_well(serving->id))
-        return;
-    auto* const better = find_ready(Role::Withdrawn);
-    if (better != nullptr && (has_well(better->id) || !has_ready(serving->id)))
-        promote(*better, no_generation);
 }
 
 } // namespace holdfast::lifecycle

@@ -111,6 +111,8 @@ private:
     void release_withdrawn();
     void relieve();
     void let_go(std::vector<WorkerId> candidates, Policy const& policy, GenerationId alone = no_generation);
+
+    // way_back.cc
     [[nodiscard]] bool is_leaned_on(Strategy strategy);
     void retire_withdrawn(GenerationId by);
     void roll_back(Generation& generation, Report const& why);
