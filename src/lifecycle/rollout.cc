@@ -117,7 +117,7 @@ void UnitStep::hurry_the_oldest() {
 
 /// A newer restart takes the place of the rollout that is coming, if there is one, and inherits what that one
 /// waits for. Rollouts that already took over go on to their own end.
-void UnitStep::supersede(GenerationId by) {
+void UnitStep::supersede(GenerationId by, Strategy strategy) {
     auto const take = [&](GenerationId old) {
         report({.happening = Happening::RolloutSuperseded, .generation = old});
         for (auto& generation : state_.generations)
@@ -128,10 +128,16 @@ void UnitStep::supersede(GenerationId by) {
         take(state_.next->id);
     state_.next.reset();
     leave_reload();
+    // What has proved itself is what the newest comes against; what is still to do so is not.
+    auto const* const before = find(Role::Serving);
+    bool const is_unproven = before != nullptr && state_.rollout && state_.rollout->id == before->id &&
+                             state_.rollout->stage == RolloutStage::Coming;
+    bool const is_kept =
+        before == nullptr || (is_unproven && (strategy == Strategy::Replace || !has_ready(before->id)));
     auto const superseded = std::exchange(state_.rollout, std::nullopt);
     if (superseded)
         take(superseded->id);
-    if (auto* const parked = find(Role::Parked)) // what was on probation is what the newest comes against
+    if (auto* const parked = find(Role::Parked); parked != nullptr && !is_kept)
         retire(*parked, by);
     auto* const incoming = find(Role::Incoming);
     if (auto const* const serving = find(Role::Serving); serving == nullptr || has_ready(serving->id)) {
@@ -230,7 +236,9 @@ void UnitStep::arrive() {
     bool const is_rollout =
         state_.rollout && state_.rollout->id == id &&
         (state_.rollout->stage == RolloutStage::Coming || state_.rollout->stage == RolloutStage::Canary);
-    auto* const old = generation->role == Role::Incoming ? find(Role::Serving) : nullptr;
+    auto* const old = generation->role == Role::Incoming ? find(Role::Serving)
+                      : is_rollout                       ? find(Role::Parked)
+                                                         : nullptr;
     bool const is_on_probation = is_rollout && old != nullptr && (has_ready(old->id) || old->is_thinned) &&
                                  generation->policy.probation > Duration{0};
     if (is_on_probation) {
@@ -265,6 +273,15 @@ void UnitStep::park(Generation& old) {
             dismiss(worker);
 }
 
+/// It goes before the new one comes, and its place is kept: it is started again if that one fails.
+void UnitStep::leave(Generation& old) {
+    old.is_thinned = true;
+    park(old);
+    for (auto& worker : state_.workers)
+        if (worker.generation == old.id)
+            dismiss(worker);
+}
+
 /// The new one has proved itself: the old one drains.
 void UnitStep::end_probation() {
     if (!state_.rollout || state_.rollout->stage != RolloutStage::Probation || now_ < state_.rollout->until)
@@ -284,7 +301,8 @@ void UnitStep::drop_gone() {
     bool const something_comes = find(Role::Incoming) != nullptr;
     auto const is_gone = [&](Generation const& generation) {
         bool const may_come = generation.role == Role::Incoming || generation.role == Role::Parked ||
-                              (generation.role == Role::Serving && generation.is_thinned && something_comes);
+                              (generation.role == Role::Serving && generation.is_thinned &&
+                               (something_comes || waits_to_recover()));
         return !may_come && !has_worker(generation.id) &&
                std::ranges::none_of(state_.refills,
                                     [&](Refill const& refill) { return refill.generation == generation.id; });

@@ -46,24 +46,40 @@ bool may_reload_in_place(UnitState const& state) {
 }
 
 GenerationId rollout_to_undo(UnitState const& state) {
-    if (std::ranges::find(state.generations, Role::Serving, &Generation::role) == state.generations.end())
+    auto const has = [&](Role role) {
+        return std::ranges::find(state.generations, role, &Generation::role) != state.generations.end();
+    };
+    if (!has(Role::Serving) && !has(Role::Parked))
         return no_generation;
     if (state.next && state.next->is_rollout)
         return state.next->id;
     if (!state.rollout || state.rollout->strategy == Strategy::InPlace)
         return no_generation;
-    auto const incoming = std::ranges::find(state.generations, Role::Incoming, &Generation::role);
     bool const can_go_back =
-        state.rollout->stage != RolloutStage::Coming || incoming != state.generations.end();
+        state.rollout->stage != RolloutStage::Coming || has(Role::Incoming) || has(Role::Parked);
     return can_go_back ? state.rollout->id : no_generation;
 }
 
+/// Something serves that can go on meanwhile.
 GenerationId rollout_to_pause(UnitState const& state) {
-    bool const goes_back = state.rollout && state.rollout->stage == RolloutStage::RollingBack;
-    if (goes_back)
+    auto const has = [&](Role role) {
+        return std::ranges::find(state.generations, role, &Generation::role) != state.generations.end();
+    };
+    if (state.next)
+        return has(Role::Serving) ? rollout_to_undo(state) : no_generation;
+    if (!state.rollout)
         return no_generation;
-    bool const is_in_place = !state.next && state.rollout && state.rollout->strategy == Strategy::InPlace;
-    return is_in_place ? state.rollout->id : rollout_to_undo(state);
+    switch (state.rollout->stage) {
+    case RolloutStage::Coming:
+        return has(Role::Incoming) || state.rollout->strategy == Strategy::InPlace ? state.rollout->id
+                                                                                   : no_generation;
+    case RolloutStage::Canary:
+    case RolloutStage::Probation:
+        return state.rollout->id;
+    case RolloutStage::RollingBack:
+        return no_generation;
+    }
+    return no_generation;
 }
 
 bool is_paused(UnitState const& state) {

@@ -78,7 +78,8 @@ private:
 
     // rollout.cc: generations come and go
     void propose(NextGeneration const& next);
-    void supersede(GenerationId by);
+    void supersede(GenerationId by, Strategy strategy);
+    void leave(Generation& old);
     void park(Generation& old);
     void end_probation();
     void retire(Generation& generation, GenerationId by);
@@ -116,7 +117,8 @@ private:
     [[nodiscard]] bool is_leaned_on(Strategy strategy);
     void retire_withdrawn(GenerationId by);
     void roll_back(Generation& generation, Report const& why);
-    void fall_back(Generation& generation, Report const& why);
+    void fall_back(Generation* failed, Report const& why);
+    [[nodiscard]] bool waits_to_recover();
     void recover();
     void fail_rollout(Report const& why);
     void finish_roll_back();

@@ -21,11 +21,11 @@ void UnitStep::retire_withdrawn(GenerationId by) {
 
 /// A worker of the generation that is rolled out failed.
 void UnitStep::roll_back(Generation& generation, Report const& why) {
-    if (state_.rollout->stage == RolloutStage::Probation)
-        return fall_back(generation, why);
+    if (find(Role::Parked) != nullptr)
+        return fall_back(&generation, why);
     auto& serving = the(Role::Serving);
     if (generation.role == Role::Incoming && is_leaned_on(state_.rollout->strategy))
-        return fall_back(generation, why);
+        return fall_back(&generation, why);
     fail_rollout(why);
     if (generation.role != Role::Incoming) // there is nothing older to go back to; it is tried again
         return;
@@ -35,9 +35,10 @@ void UnitStep::roll_back(Generation& generation, Report const& why) {
         retire(generation, no_generation);
 }
 
-/// The old one takes back what it gave up; one that was parked serves from now on. What is ready of the new
-/// one stays until it can be spared.
-void UnitStep::fall_back(Generation& generation, Report const& why) {
+/// The old one takes back what it gave up; one that was parked serves from now on. What is ready of the one
+/// that `failed` (if it has begun) stays until it can be spared; where both cannot run at once, it goes
+/// first.
+void UnitStep::fall_back(Generation* failed, Report const& why) {
     auto& rollout = *state_.rollout;
     rollout.stage = RolloutStage::RollingBack;
     rollout.is_paused = false;
@@ -50,21 +51,35 @@ void UnitStep::fall_back(Generation& generation, Report const& why) {
     if (auto* const parked = find(Role::Parked)) {
         tell_that_it_failed(why);
         std::erase_if(state_.refills,
-                      [&](Refill const& refill) { return refill.generation == generation.id; });
+                      [&](Refill const& refill) { return refill.generation == why.generation; });
         parked->role = Role::Serving;
         parked->is_thinned = true;
     }
-    bool const is_canary = generation.role == Role::Incoming && rollout.strategy == Strategy::Canary;
-    if (is_canary && (has_ready(the(Role::Serving).id) || find_ready(Role::Withdrawn) != nullptr))
-        retire(generation, no_generation); // nothing was given up for it
-    else
-        generation.role = Role::Withdrawn;
+    if (failed != nullptr) {
+        bool const is_canary = failed->role == Role::Incoming && rollout.strategy == Strategy::Canary;
+        bool const is_spare =
+            is_canary && (has_ready(the(Role::Serving).id) || find_ready(Role::Withdrawn) != nullptr);
+        if (is_spare || rollout.strategy == Strategy::Replace)
+            retire(*failed, no_generation);
+        else
+            failed->role = Role::Withdrawn;
+    }
     recover();
+}
+
+/// A replace goes back as it came: the old one starts when the new one is gone.
+bool UnitStep::waits_to_recover() {
+    auto const* const serving = find(Role::Serving);
+    return serving != nullptr && serving->is_thinned && state_.rollout &&
+           state_.rollout->stage == RolloutStage::RollingBack &&
+           state_.rollout->strategy == Strategy::Replace;
 }
 
 /// The serving generation fills what it had given up, at once: the way back does not wait for room.
 void UnitStep::recover() {
     auto& serving = the(Role::Serving);
+    if (waits_to_recover() && !state_.workers.empty())
+        return;
     if (std::exchange(serving.is_thinned, false))
         fill(serving, Promised::Stays);
 }
@@ -88,6 +103,10 @@ void UnitStep::finish_roll_back() {
     auto const* const serving = find(Role::Serving);
     if (serving == nullptr)
         return end_roll_back(false);
+    if (waits_to_recover())
+        recover();
+    if (waits_to_recover())
+        return;
     if (!is_recovering(*serving))
         end_roll_back(has_ready(serving->id));
 }

@@ -15,7 +15,7 @@ void UnitStep::on(StartWished const&) {
     bool const something_comes = state_.next || find(Role::Incoming) || find(Role::Withdrawn);
     if (serving == nullptr && !something_comes)
         return start_from_nothing();
-    if (serving != nullptr && !has_worker(serving->id) && !something_comes) {
+    if (serving != nullptr && !has_worker(serving->id) && !something_comes && !waits_to_recover()) {
         retire(*serving, no_generation); // only back-off is left of it: start afresh, by the wanted spec
         return start_from_nothing();
     }
@@ -74,13 +74,16 @@ void UnitStep::on(RestartWished const& wish) {
         report({.happening = Happening::RolloutBegan, .generation = id});
         return report({.happening = Happening::RolloutDone, .generation = id});
     }
-    supersede(id);
+    supersede(id, strategy);
     if (strategy == Strategy::InPlace)
         return begin_in_place(id);
     state_.listening = false;
     if (auto* const serving = find(Role::Serving)) {
         bool const goes_first = strategy == Strategy::Replace;
-        if (goes_first || !has_ready(serving->id)) // nothing of it is worth protecting
+        bool const is_worth_it = has_ready(serving->id) || serving->is_thinned;
+        if (goes_first && is_worth_it && find(Role::Parked) == nullptr)
+            leave(*serving);
+        else if (goes_first || !has_ready(serving->id)) // nothing of it is worth protecting
             retire(*serving, id);
         if (goes_first)
             retire_withdrawn(id);
@@ -94,12 +97,17 @@ void UnitStep::on(UndoWished const&) {
     auto const id = rollout_to_undo(state_);
     if (id == no_generation)
         return;
-    if (state_.next) { // it waits for room
+    Report const why{.generation = id, .cause = Cause::Undone};
+    if (state_.next) { // it waits for room, or until the old one is gone
+        auto const strategy = state_.next->strategy;
         state_.next.reset();
-        return fail_rollout({.generation = id, .cause = Cause::Undone});
+        if (find(Role::Parked) == nullptr)
+            return fail_rollout(why);
+        state_.rollout = Rollout{.id = id, .strategy = strategy};
+        return fall_back(nullptr, why);
     }
     if (state_.rollout->stage != RolloutStage::RollingBack)
-        roll_back(the(id), {.generation = id, .cause = Cause::Undone});
+        roll_back(the(id), why);
 }
 
 void UnitStep::on(PauseRolloutWished const&) {

@@ -124,6 +124,8 @@ void UnitStep::spawn(Generation const& generation, Slot slot, unsigned tries) {
 /// Every empty slot gets a worker now: those that are finished, and `promised` ones if they are to be tried.
 /// What it gave up for the incoming generation is not its own.
 void UnitStep::fill(Generation const& generation, Promised promised) {
+    if (waits_to_recover()) // all at once, when it is alone
+        return;
     auto const* const incoming = find(Role::Incoming);
     auto const id = generation.id;
     for (std::uint16_t number = 0; number < slots_of(generation.policy); ++number) {

@@ -51,10 +51,8 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
              restart ? "changed; it is being stopped, so nothing is restarted" : "changed without a restart",
              std::nullopt});
     }
-    if (wanted_->rollout.strategy == Strategy::Replace)
-        retire_unlisted(true); // else when the new generation has taken over
-    // If it fails, the old generation goes on with its own spec and all its listeners, and plan shows the
-    // difference.
+    // What is not listed any more is given up when the new generation has taken over for good: if it fails,
+    // the old generation goes on with its own spec and all its listeners, and plan shows the difference.
     this->restart(std::nullopt, std::move(answer));
 }
 

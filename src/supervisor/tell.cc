@@ -148,6 +148,12 @@ std::string UnitRunner::reason(Report const& report) const {
     return {};
 }
 
+/// Where it has been rolled back, who failed is gone by now; the reason was noted when that began.
+std::string UnitRunner::reason_of_failure(Report const& report) const {
+    auto const* const record = underway_ ? underway_->rollouts.find(report.generation) : nullptr;
+    return record != nullptr && !record->report.reason.empty() ? record->report.reason : reason(report);
+}
+
 std::string UnitRunner::count_text() const {
     auto const count = policy().workers;
     return std::to_string(count) + (count == 1 ? " worker" : " workers");
@@ -210,7 +216,7 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::RolledBack:
         return text(report.generation) + " is rolled back";
     case Happening::RolloutFailed:
-        return "rollout of " + text(report.generation) + " failed: " + reason(report);
+        return "rollout of " + text(report.generation) + " failed: " + reason_of_failure(report);
     case Happening::RolloutSuperseded:
         return "rollout of " + text(report.generation) + " was superseded by a newer one";
     case Happening::RolloutStopped:
@@ -305,7 +311,10 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
         }
     } else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
         retire_unlisted(is_running());
-    else if (report.happening == Happening::DrainDeadlinePassed)
+    else if (report.happening == Happening::RollingBack) {
+        if (auto* const record = underway().rollouts.find(report.generation))
+            record->report.reason = reason(report);
+    } else if (report.happening == Happening::DrainDeadlinePassed)
         underway().rollouts.killed_at_deadline();
     else if (auto const verdict = meaning_of(report.happening).verdict) {
         if (auto const serving = serving_spec(); *verdict == Verdict::Failed && serving && is_running())

@@ -174,6 +174,7 @@ private:
     void tell(lifecycle::Report const& report);
     [[nodiscard]] std::string sentence(lifecycle::Report const& report) const;
     [[nodiscard]] std::string reason(lifecycle::Report const& report) const;
+    [[nodiscard]] std::string reason_of_failure(lifecycle::Report const& report) const;
     [[nodiscard]] std::string count_text() const; ///< "3 workers": how many it is to have
     [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
     void follow_rollouts(lifecycle::Report const& report, std::string const& told);

@@ -201,8 +201,10 @@ void Signal::read(Reader in, Node const& node, int& into) {
     }
     if (*signal == SIGKILL || *signal == SIGSTOP)
         return in.error(node,
-                        signal_name(*signal) + " cannot be caught, so no program can finish its work by it",
-                        "SIGTERM is the usual one; SIGKILL follows by itself at the deadline");
+                        signal_name(*signal) + " cannot be caught, so no program can do what it asks for",
+                        in.key == "drain_signal"
+                            ? "SIGTERM is the usual one; SIGKILL follows by itself at the deadline"
+                            : "");
     into = *signal;
 }
 

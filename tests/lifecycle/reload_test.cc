@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers that re-read their configuration: by a wish, or as a rollout in place.
 #include "catch.h"
-#include "story.h"
+#include "lifecycle/story.h"
 
 using namespace holdfast;
 using namespace holdfast::lifecycle;

@@ -175,41 +175,6 @@ TEST_CASE("an old one that ends for good during a rollout leaves its place to th
     CHECK(story.said(Happening::RolloutDone));
 }
 
-TEST_CASE("replace lets the old one go first, then starts the new one", "[lifecycle]") {
-    auto story = restarted({.strategy = Strategy::Replace, .drain_timeout = 5s});
-    CHECK(story.told_to_go(old_one));
-    CHECK(story.spawned.empty());
-    CHECK(story.said(Happening::RolloutBegan));
-    SECTION("when it goes") {
-        story.exits(old_one);
-    }
-    SECTION("when it had to be killed") {
-        story.pass(5s);
-        CHECK(story.has(Kill{old_one}));
-        CHECK(story.spawned.empty());
-        story.exits(old_one, ExitKind::UncleanSignal);
-    }
-    REQUIRE(story.spawned == std::vector{new_one});
-    CHECK_FALSE(story.said(Happening::RolloutDone));
-    story.comes_up(new_one);
-    CHECK(story.said(Happening::TookOver));
-    CHECK(story.reports(Happening::RolloutDone).size() == 1);
-}
-
-TEST_CASE("a replace whose new one fails says so and goes on trying by the rules of back-off",
-          "[lifecycle]") {
-    auto story = restarted({}, Strategy::Replace);
-    story.exits(old_one);
-    story.tell(SpawnFailed{new_one});
-    CHECK(story.reports(Happening::RolloutFailed).size() == 1);
-    CHECK(story.phase() == UnitPhase::BackingOff);
-    story.pass(100ms);
-    CHECK(story.all<Spawn>().back().spec == SpecId{2});
-    story.comes_up(WorkerId{3});
-    CHECK(story.phase() == UnitPhase::Active);
-    CHECK_FALSE(story.said(Happening::RolloutDone));
-}
-
 TEST_CASE("a restart of a unit whose workers all crash starts afresh by the wanted spec", "[lifecycle]") {
     Story story{{.spec = SpecId{1}}};
     story.tell(StartWished{});

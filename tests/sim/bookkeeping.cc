@@ -23,10 +23,12 @@ std::string replace_is_alone(Scene const& scene) {
     std::string wrong;
     scene.for_each<Spawn>([&](Spawn const& spawn) {
         bool const first = scene.history.find(spawn.generation) == nullptr;
-        if (!first || proposed(scene).strategy != Strategy::Replace)
+        bool const comes_back = spawn.generation < scene.history.rolled_back;
+        if ((!first && !comes_back) || proposed(scene).strategy != Strategy::Replace)
             return;
         for (auto const& process : scene.between.processes)
-            if (scene.after.find(process.id) != nullptr) // not given up in this very step
+            if ((first || process.generation == scene.history.rolled_back) &&
+                scene.after.find(process.id) != nullptr) // not given up in this very step
                 wrong = name(process.id) + " is still there";
     });
     return wrong;
@@ -142,7 +144,9 @@ std::string one_worker_per_slot(Scene const& scene) {
     for (auto const& process : scene.after.processes) {
         // who is sent away though it did nothing wrong has its slot no more; it may not be born yet
         bool const is_sent_away =
-            ((process.told || process.excused) && !process.late) || process.unhealthy || process.lent ||
+            ((process.told || process.excused) &&
+             (!process.late || process.generation <= scene.history.left)) ||
+            process.unhealthy || process.lent ||
             (process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining);
         if (!is_sent_away && !taken.insert({process.generation, process.slot}).second)
             return name(process.id) + " has the slot of another";
@@ -313,16 +317,22 @@ std::string state_is_well_formed(Scene const& scene) {
             (it == state.generations.end() || it->role != Role::Serving))
             return "a slot is promised in a generation that does not serve";
     }
+    bool const goes_back_alone = state.rollout && state.rollout->stage == RolloutStage::RollingBack &&
+                                 state.rollout->strategy == Strategy::Replace;
     for (auto const& generation : state.generations)
         if (generation.role != Role::Parked &&
             !(generation.role == Role::Incoming && lifecycle::is_paused(state)) &&
-            !(generation.is_thinned && generation.role == Role::Serving && count(Role::Incoming) != 0) &&
+            !(generation.is_thinned && generation.role == Role::Serving &&
+              (count(Role::Incoming) != 0 || goes_back_alone)) &&
             std::ranges::find(state.workers, generation.id, &Worker::generation) == state.workers.end() &&
             std::ranges::find(state.refills, generation.id, &Refill::generation) == state.refills.end())
             return "an empty generation";
     bool const is_on_probation = state.rollout && state.rollout->stage == RolloutStage::Probation &&
                                  state.rollout->strategy != Strategy::InPlace;
-    if (count(Role::Parked) != (is_on_probation ? 1 : 0) || (is_on_probation && count(Role::Serving) == 0))
+    bool const may_be_left = state.next || (state.rollout && state.rollout->stage == RolloutStage::Coming);
+    auto const parked = count(Role::Parked);
+    if (parked > 1 || (parked == 1 && !is_on_probation && !may_be_left) ||
+        (is_on_probation && (parked == 0 || count(Role::Serving) == 0)))
         return "parked, or on probation, and not both";
     bool const wants = state.listening || state.start_owed || state.next || !state.refills.empty() ||
                        state.resize_owed || state.rollout ||

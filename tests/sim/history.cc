@@ -25,8 +25,11 @@ bool is_automatic(Scene const& scene, Spawn const& spawn) {
         return false;
     if (spawn.lent)
         return false;
+    bool const comes_back =
+        spawn.generation < scene.history.rolled_back && scene.history.strategy == Strategy::Replace;
     auto const* const slot = scene.history.find(spawn.generation, spawn.slot);
-    return slot != nullptr && slot->last != WorkerId{};
+    return slot != nullptr && slot->last != WorkerId{} &&
+           !(comes_back && slot->last <= scene.history.last_before_roll_back);
 }
 
 Process const* who_left(Scene const& scene, GenerationId generation, Slot slot) {
@@ -170,6 +173,9 @@ namespace {
 void remember_wish(Scene const& scene, History& history) {
     if (!scene.is_wish())
         return;
+    if (auto const* const restart = std::get_if<RestartWished>(&scene.fact);
+        restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace)
+        history.left = history.last_spawned;
     history.up = !std::holds_alternative<StopWished>(scene.fact);
     if (!history.up)
         history.last_stopped = history.last_worker;
@@ -299,10 +305,11 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
             history.paused = {};
         if (report.happening == Happening::RolloutResumed && report.generation == history.on_probation)
             history.probation_ends = report.until.value_or(MonotonicTime::never());
-        if (report.happening == Happening::RollingBack)
+        if (report.happening == Happening::RollingBack) {
             history.rolled_back = report.generation;
-        else if (answered_by(report.happening) == Answers::Restarts &&
-                 report.generation == history.rolled_back)
+            history.last_before_roll_back = history.last_worker;
+        } else if (answered_by(report.happening) == Answers::Restarts &&
+                   report.generation == history.rolled_back)
             history.rolled_back = {};
         limited = limited || report.happening == Happening::StartLimitHit;
         if (report.happening == Happening::TookOver)

@@ -38,9 +38,11 @@ struct History {
     bool up = false;     ///< start or restart was wished last, and the unit has not finished since
     Strategy strategy{}; ///< with which `last_proposed` is to come
     GenerationId last_proposed{};
-    GenerationId rolled_back{};   ///< the one that is being rolled back, or 0
-    GenerationId on_probation{};  ///< the one that took over with a probation, or 0
-    std::vector<WorkerId> parked; ///< who served before it
+    GenerationId rolled_back{};       ///< the one that is being rolled back, or 0
+    WorkerId last_before_roll_back{}; ///< the newest worker when that began
+    GenerationId left{};              ///< a replace told it, and all before it, to go
+    GenerationId on_probation{};      ///< the one that took over with a probation, or 0
+    std::vector<WorkerId> parked;     ///< who served before it
     MonotonicTime probation_ends{};
     GenerationId paused{};         ///< the one whose rollout is paused, or 0
     GenerationId canary{};         ///< the one that comes as a canary, or 0

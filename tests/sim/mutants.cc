@@ -264,6 +264,12 @@ Orders replace_overlaps(UnitState& state, Policy const& policy, Fact const& fact
         return step(state, lax, RestartWished{Strategy::Overlap}, now);
     return step(state, lax, fact, now);
 }
+Orders a_replace_comes_back_at_once(UnitState& state, Policy const& policy, Fact const& fact,
+                                    MonotonicTime now) {
+    if (state.rollout && state.rollout->strategy == Strategy::Replace)
+        state.rollout->strategy = Strategy::Overlap;
+    return step(state, policy, fact, now);
+}
 Orders starts_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto lax = policy;
     lax.start_limit_burst = 0;
@@ -437,6 +443,7 @@ constexpr std::array all_mutants{
     Mutant{"a resize says nothing", "wishes-are-answered-once", a_resize_says_nothing},
     Mutant{"generations are not counted", "generations-are-capped", generations_are_not_counted},
     Mutant{"replace overlaps", "replace-is-alone", replace_overlaps},
+    Mutant{"a replace comes back at once", "replace-is-alone", a_replace_comes_back_at_once},
     Mutant{"starts are not counted", "automatic-starts-are-bounded", starts_are_not_counted},
     Mutant{"restarts do not wait", "restarts-back-off", restarts_do_not_wait},
     Mutant{"drain is said twice", "told-once", drain_is_said_twice},

@@ -18,6 +18,9 @@ std::string last_ready_stays(Scene const& scene) {
         restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace;
     if (replaces || std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
         return {};
+    // a replace goes back as it came: the new one first
+    if (proposed(scene).strategy == Strategy::Replace && scene.reports(Happening::RollingBack))
+        return {};
     for (auto const& process : scene.between.processes) {
         auto const* const earlier = scene.before.find(process.id);
         auto const* const then = scene.after.find(process.id);

@@ -121,19 +121,53 @@ class BadRelease(Story):
         self.assert_says(answer, 1, "limit")
         self.assertEqual(daemon.pid_of("web"), old)
 
-    def test_replace_by_a_bad_release_is_said_and_a_good_one_serves_those_who_waited(self):
-        daemon = self.daemon({"web": web(rollout={"strategy": "replace"})})
-        port = daemon.port("web")
-        bad = web(arguments=["--crash-at-start"], rollout={"strategy": "replace"}, restart="no")
-        daemon.write("web", bad)
-        load = self.load(port, seconds=1.0)
-        self.assert_says(daemon.run("apply"), 1, "exit code 1")
-        self.assertEqual(daemon.sockets("web")[0]["state"], "held")
-        daemon.write("web", web(release="good", rollout={"strategy": "replace"}))
-        self.assert_says(daemon.run("apply"), 0)
-        if daemon.unit("web")["state"] != "active":
-            self.assert_says(daemon.run("start", "web"), 0)
-        self.assert_clean(load.finish(), least=100)
+    def replaced(self, *arguments, words, probation="0s", **more):
+        """The unit is replaced by a bad release; the good one is started again, and nobody who waited was turned away."""
+        rollout = {"strategy": "replace", "probation": probation, "drain_timeout": "%ds" % (10 * FACTOR)}
+        daemon = self.daemon({"web": web(release="good", rollout=rollout)})
+        old = daemon.pid_of("web")
+        daemon.write("web", web(arguments=arguments, release="bad", rollout=rollout, **more))
+        load = self.load(daemon.port("web"), seconds=1.5)
+        answer = daemon.run("apply")
+        self.assert_says(answer, 1, *words)
+        self.assertIn("release=good", http_get(daemon.port("web"))[1])
+        self.assertNotEqual(daemon.pid_of("web"), old)
+        report = daemon.run("report", "web", "--json").json["report"]
+        self.assertEqual((report["verdict"], report["previous_generation"]), ("failed", 1))
+        self.assertIn(words[0], report["reason"])
+        kinds = [event["kind"] for event in daemon.call("Events")["events"]]
+        self.assertLess(kinds.index("rolling-back"), kinds.index("rolled-back"))
+        return load.finish()
+
+    def test_replace_by_a_bad_release_brings_the_old_one_back(self):
+        self.assert_clean(self.replaced("--crash-at-start", words=["exit code 1"]), least=100)
+
+    def test_replace_by_one_that_is_never_ready_brings_the_old_one_back(self):
+        self.assert_clean(self.replaced("--never-ready", "--ignore-term", words=["was not ready within 200ms"], timeout_start="200ms",
+                                        timeout_stop="200ms"), least=100)
+
+    def test_replace_by_one_that_crashes_on_probation_brings_the_old_one_back(self):
+        load = self.replaced("--crash-after", "300ms", words=["exit code 70"], probation="%ds" % (20 * FACTOR))
+        self.assertEqual(load["failures"]["refused"], 0)
+        self.assertLessEqual(load["failed"], 4)  # what it held when it crashed
+
+    def test_a_replace_that_is_undone_while_the_old_one_drains_starts_that_again(self):
+        rollout = {"strategy": "replace", "drain_timeout": "%ds" % (10 * FACTOR)}
+        go = os.path.join(self.folder, "go")
+        daemon = self.daemon({"web": worker("say=READY=1", "term-takes=" + go, rollout=rollout)})
+        old = daemon.pid_of("web")
+        waiting = daemon.popen("restart", "web")
+        daemon.wait_event("rollout-began", "web")
+        undoing = daemon.popen("rollout", "undo", "web")
+        daemon.wait_event("rolling-back", "web")
+        with open(go, "w"):
+            pass
+        undoing.communicate(timeout=20 * FACTOR)
+        waiting.communicate(timeout=20 * FACTOR)
+        self.assertEqual((undoing.returncode, waiting.returncode), (0, 1))
+        worker_now = daemon.workers("web")[0]
+        self.assertEqual((worker_now["generation"], worker_now["state"]), (1, "ready"))
+        self.assertNotEqual(worker_now["pid"], old)
 
     def test_a_start_of_a_bad_release_fails_and_says_why(self):
         daemon = self.daemon({"web": web(arguments=["--crash-at-start"], restart="no")}, active=False)

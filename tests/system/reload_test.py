@@ -75,7 +75,7 @@ class Reload(ReloadStory):
         with open(log + ".bad", "w"):
             pass
         self.assert_says(daemon.run("reload", "web"), 1, "/bin/sh", "exit code 3")
-        self.assertEqual(daemon.run("--json", "reload", "web").json()["ok"], False)
+        self.assertEqual(daemon.run("--json", "reload", "web").json["ok"], False)
 
     def test_a_command_that_hangs_is_killed_at_the_deadline_and_leaves_nobody(self):
         pid_file = self.path("pid")
@@ -108,7 +108,7 @@ class InPlace(ReloadStory):
         before = self.pids(daemon)
         answer = daemon.run("--json", "restart", "web")
         self.assertEqual(answer.status, 0, answer)
-        report = daemon.run("--json", "report", "web").json()["report"]
+        report = daemon.run("--json", "report", "web").json["report"]
         self.assertEqual((report["verdict"], report["strategy"]), ("done", "in_place"))
         self.assertGreaterEqual(report["lasted_usec"], 300000 * FACTOR)
         self.assertEqual(self.pids(daemon), before)
@@ -129,7 +129,8 @@ class InPlace(ReloadStory):
         took_effect = daemon.wait_event("took-effect", "web")
         os.kill(self.pids(daemon)[1], signal.SIGKILL)
         daemon.wait_event("rollout-failed", "web", took_effect["number"])
-        self.assertEqual(waiting.wait(10 * FACTOR), 1)
+        waiting.communicate(timeout=10 * FACTOR)
+        self.assertEqual(waiting.returncode, 1)
 
     def test_another_program_comes_by_an_overlap(self):
         daemon = self.serving(workers=1)
@@ -140,7 +141,7 @@ class InPlace(ReloadStory):
         self.assert_says(daemon.run("apply"), 0)
         self.assertNotEqual(daemon.pid_of("web"), old)
         self.assertEqual(self.reloads(), [])
-        self.assertEqual(daemon.run("--json", "report", "web").json()["report"]["strategy"], "overlap")
+        self.assertEqual(daemon.run("--json", "report", "web").json["report"]["strategy"], "overlap")
 
     def test_what_changes_for_the_supervisor_alone_is_no_reason_to_replace_it(self):
         daemon = self.serving(workers=1)
@@ -160,10 +161,11 @@ class InPlace(ReloadStory):
         self.how("well")
         os.kill(self.reloads()[0], signal.SIGHUP)  # it answers now
         daemon.wait_event("worker-reloaded", "web")
-        self.assertEqual(daemon.run("--json", "rollout", "status", "web").json()["paused"], True)
+        self.assertEqual(daemon.run("--json", "rollout", "status", "web").json["paused"], True)
         self.assertEqual(len(set(self.reloads())), 1)
         self.assert_says(daemon.run("rollout", "resume", "web"), 0)
-        self.assertEqual(waiting.wait(10 * FACTOR), 0)
+        waiting.communicate(timeout=10 * FACTOR)
+        self.assertEqual(waiting.returncode, 0)
         self.assertEqual(len(set(self.reloads())), 3)
 
 
