@@ -72,11 +72,11 @@ void UnitStep::tell_to_go(Worker& worker) {
         orders_.emplace_back(Drain{worker.id});
 }
 
-/// Somebody is in the shard who has not been told to go, or will be.
+/// Somebody is in the shard who does not hang and has not been told to go, or will be.
 bool UnitStep::is_attended(Shard shard) const {
     return std::ranges::any_of(state_.workers,
                                [&](Worker const& worker) {
-                                   return shard_of(worker) == shard && !worker.told &&
+                                   return shard_of(worker) == shard && !worker.told && !worker.missed_watchdog &&
                                           worker.phase != WorkerPhase::Killed;
                                }) ||
            std::ranges::any_of(state_.refills, [&](Refill const& refill) {

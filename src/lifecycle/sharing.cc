@@ -121,6 +121,7 @@ bool is_restless(UnitState const& state, Shard shard) {
 
 bool waits_for_rest(UnitState const& state, Worker const& worker) {
     bool const may_wait = worker.phase == WorkerPhase::Draining && worker.sent && !worker.told &&
+                          !worker.is_unhealthy &&
                           is_restless(state, shard_of(worker));
     bool const is_stopped = state.stop_owed && worker.generation <= state.stop_covers;
     auto const* const generation = may_wait && !is_stopped ? generation_of(state, worker) : nullptr;

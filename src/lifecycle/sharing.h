@@ -31,7 +31,8 @@ namespace holdfast::lifecycle {
 /// Somebody may wait in the shard: it has lost its share and was not at rest since.
 [[nodiscard]] bool is_restless(UnitState const& state, Shard shard);
 
-/// The worker is to go, and is told when its shard is at rest. A stop waits for nobody in a queue.
+/// The worker is to go, and is told when its shard is at rest. A stop waits for nobody in a queue, and whoever
+/// waits for an unhealthy worker is better served by another.
 [[nodiscard]] bool waits_for_rest(UnitState const& state, Worker const& worker);
 
 /// When a worker that is to go is told so, though its shard is not at rest: after half of the time that it

@@ -41,6 +41,7 @@ struct Worker {
                             ///< wrong; or (Ready) it is unhealthy and goes as soon as another one is ready
     bool is_lent = false;   ///< it was started for what waits in its shard, and goes when that is at rest
     Bank bank = Bank::Blue; ///< of its shard
+    bool is_unhealthy = false; ///< its probes failed: who waits in its shard is not left to it
     bool missed_watchdog = false;                    ///< it is being ended for it, by whoever told
     MonotonicTime since{};                           ///< when it entered its phase
     MonotonicTime ready_at{};                        ///< when it became ready, if was_ready

@@ -124,6 +124,7 @@ void UnitStep::on(ProbeFailed const& fact) {
         return fail(id, fact.worker, Cause::Unhealthy, std::nullopt);
     case WorkerPhase::Ready:
         tell();
+        worker->is_unhealthy = true;
         worker->dismissed = true; // it stays until another one is ready: relieve()
         fail(id, fact.worker, Cause::Unhealthy, std::nullopt);
         return replace(*find(fact.worker));

@@ -48,6 +48,32 @@ TEST_CASE("a worker whose shard has lost its share goes when that is at rest", "
     CHECK_FALSE(story.said(Happening::RestDeadlinePassed));
 }
 
+TEST_CASE("a worker that hangs is not waited for: its shard is lent at once", "[lifecycle]") {
+    // A hung canary was told to go after half of its drain_timeout, and until then nobody was lent its shard.
+    auto policy = sharded(2);
+    policy.is_probed = true;
+    Story story{policy};
+    story.tell(StartWished{});
+    for (auto const worker : std::vector{story.spawned}) {
+        story.comes_up(worker);
+        story.tell(ProbePassed{worker});
+    }
+    story.new_chapter();
+    SECTION("by its probes") {
+        story.tell(ProbeFailed{WorkerId{1}});
+        story.comes_up(WorkerId{3});
+        story.tell(ProbePassed{WorkerId{3}});
+        CHECK(story.told_to_go(WorkerId{1}));
+    }
+    SECTION("by its watchdog") {
+        story.tell(WatchdogMissed{WorkerId{1}});
+        CHECK_FALSE(story.said(Happening::ShardLent));
+        story.pass(250ms);
+        REQUIRE(story.said(Happening::ShardLent));
+        CHECK(story.reports(Happening::ShardLent).front().shard == first);
+    }
+}
+
 TEST_CASE("a worker that does not empty its queue goes after half of its time, and is killed after all of it",
           "[lifecycle]") {
     auto story = taken_over();

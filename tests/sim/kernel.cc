@@ -211,6 +211,7 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
                      },
                      [&](WatchdogMissed const&) {
                          if (process->serves()) {
+                             process->hangs = true;
                              process->stopping = true;
                              process->leaving_since = now;
                          }

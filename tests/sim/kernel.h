@@ -31,6 +31,7 @@ struct Process {
     bool told = false;      ///< Drain
     bool late = false;      ///< it was not ready in time
     bool signed_on = false; ///< probed: the sign of its type has come
+    bool hangs = false;     ///< it missed its watchdog
     bool reloads = false;   ///< it was asked to, and has not answered
     bool unhealthy = false; ///< it was ready, and its probes failed
     bool killed = false;
@@ -47,7 +48,7 @@ struct Process {
     [[nodiscard]] bool serves() const { return ready && !is_leaving(); }
     [[nodiscard]] bool is_leaving() const { return stopping || told || killed || excused; }
     /// It accepts from its shard, or will.
-    [[nodiscard]] bool attends(Shard it) const { return shard == it && !told && !killed; }
+    [[nodiscard]] bool attends(Shard it) const { return shard == it && !told && !killed && !hangs; }
 };
 
 struct Kernel {

@@ -68,7 +68,7 @@ std::string last_of_a_shard_stays(Scene const& scene) {
     scene.for_each<Drain>([&](Drain const& drain) {
         auto const* const process = scene.between.find(drain.worker);
         bool const is_stopped = drain.worker <= scene.history.last_stopped;
-        if (process == nullptr || process->stopping || is_stopped || !process->shard ||
+        if (process == nullptr || process->stopping || process->unhealthy || is_stopped || !process->shard ||
             !scene.after.dirty.contains(*process->shard))
             return;
         auto const least = std::min(scene.wanted.drain_timeout, scene.wanted.timeout_stop) / 2;
