@@ -38,6 +38,17 @@ std::string listeners_table(json const& report, Screen const& screen) {
     return table.to_text(screen, "  ");
 }
 
+/// A connection may be idle, or hold several requests: what it was for is not known.
+std::string cut(json const& report) {
+    auto const count = number_of(report, "cut_at_deadline");
+    if (!count)
+        return ", what that cut is not known";
+    auto const number = *count == 0 ? std::string{"no"} : std::to_string(*count);
+    return std::string{", which cut "} +
+           (flag_of(report, "cut_is_complete").value_or(true) ? "" : "at least ") + number +
+           (*count == 1 ? " connection" : " connections");
+}
+
 std::string times(json const& report) {
     std::string text;
     auto const add = [&](std::string const& part) { text += (text.empty() ? "" : ", ") + part; };
@@ -46,7 +57,7 @@ std::string times(json const& report) {
     if (auto const drained = number_of(report, "drained_usec"))
         add("drained after " + to_short_string(Duration{*drained}));
     if (auto const killed = number_of(report, "killed_at_deadline"))
-        add(std::to_string(*killed) + " killed at the deadline");
+        add(std::to_string(*killed) + " killed at the deadline" + (*killed > 0 ? cut(report) : ""));
     return text;
 }
 

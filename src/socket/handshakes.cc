@@ -3,31 +3,7 @@
 
 #include "socket/kernel_address.h"
 
-#include <cstring>
-
-#include <sys/socket.h>
-
 namespace holdfast {
-
-namespace {
-
-/// The host of `address` in the form of InetSocket.
-in6_addr mapped_host(KernelAddress const& address) {
-    in6_addr host{};
-    if (address.family() == AF_INET) {
-        sockaddr_in in;
-        std::memcpy(&in, &address.storage, sizeof in);
-        host.s6_addr[10] = host.s6_addr[11] = 0xff;
-        std::memcpy(&host.s6_addr[12], &in.sin_addr, sizeof in.sin_addr);
-    } else {
-        sockaddr_in6 in;
-        std::memcpy(&in, &address.storage, sizeof in);
-        host = in.sin6_addr;
-    }
-    return host;
-}
-
-} // namespace
 
 Result<std::vector<InetSocket>> list_handshakes_at(ListenAddress const& bound) {
     auto const where = to_kernel(bound);

@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // find_holders() of socket/inspect.h: an address → sockets of the kernel's list → processes of /proc.
 #include "base/proc_file.h"
-#include "base/scope_exit.h"
 #include "base/time.h"
 #include "socket/inspect.h"
 #include "socket/kernel_address.h"
 #include "socket/path_node.h"
+#include "socket/process_sockets.h"
 #include "socket/sock_diag.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstring>
-#include <memory>
-
-#include <dirent.h>
-#include <unistd.h>
 
 namespace holdfast {
 
@@ -31,11 +25,6 @@ struct HeldSocket {
     bool is_found = false;
 };
 
-struct CloseFolder {
-    void operator()(DIR* folder) const { ::closedir(folder); }
-};
-using Folder = std::unique_ptr<DIR, CloseFolder>;
-
 bool is_any(in6_addr const& host) {
     return IN6_IS_ADDR_UNSPECIFIED(&host) ||
            (IN6_IS_ADDR_V4MAPPED(&host) &&
@@ -46,17 +35,9 @@ bool is_any(in6_addr const& host) {
 InetSocket as_socket(ListenAddress const& address, KernelAddress const& where) {
     InetSocket asked;
     asked.family = where.family();
-    if (where.family() == AF_INET) {
-        sockaddr_in in;
-        std::memcpy(&in, &where.storage, sizeof in);
-        asked.host.s6_addr[10] = asked.host.s6_addr[11] = 0xff;
-        std::memcpy(&asked.host.s6_addr[12], &in.sin_addr, 4);
-    } else {
-        sockaddr_in6 in;
-        std::memcpy(&in, &where.storage, sizeof in);
-        asked.host = in.sin6_addr;
+    asked.host = mapped_host(where);
+    if (where.family() == AF_INET6)
         asked.is_v6_only = !address.host.empty() && !is_any(asked.host) && !IN6_IS_ADDR_V4MAPPED(&asked.host);
-    }
     return asked;
 }
 
@@ -119,44 +100,25 @@ std::vector<HeldSocket> colliding_sockets(ListenAddress const& address) {
     return held.empty() ? colliding_inet(address, InetStates::Any) : held;
 }
 
-/// The inode number in the target "socket:[123]" of a link in /proc/PID/fd; 0 for any other.
-std::uint32_t socket_of_link(int folder, char const* name) {
-    std::array<char, 64> target{};
-    ssize_t const length = ::readlinkat(folder, name, target.data(), target.size());
-    constexpr std::string_view start = "socket:[";
-    if (length < 0 || !std::string_view{target.data(), static_cast<std::size_t>(length)}.starts_with(start))
-        return 0;
-    std::uint32_t inode = 0;
-    std::from_chars(target.data() + start.size(), target.data() + length, inode);
-    return inode;
-}
-
 /// Which of the sockets the process `pid` has open; null if none, or we may not look.
-HeldSocket* find_in_process(std::string const& pid, std::vector<HeldSocket>& sockets) {
-    Folder const folder{::opendir(("/proc/" + pid + "/fd").c_str())};
-    if (!folder)
-        return nullptr;
-    while (dirent const* entry = ::readdir(folder.get())) {
-        std::uint32_t const inode = socket_of_link(::dirfd(folder.get()), entry->d_name);
-        auto const found = std::find_if(sockets.begin(), sockets.end(),
-                                        [&](auto const& held) { return held.inode == inode; });
-        if (inode != 0 && found != sockets.end())
-            return &*found;
-    }
-    return nullptr;
+HeldSocket* find_in_process(pid_t pid, std::vector<HeldSocket>& sockets) {
+    HeldSocket* held = nullptr;
+    (void)see_descriptors(pid, [&](std::uint32_t inode) {
+        auto const found =
+            std::find_if(sockets.begin(), sockets.end(), [&](auto const& one) { return one.inode == inode; });
+        if (inode != no_socket && found != sockets.end())
+            held = &*found;
+        return held == nullptr;
+    });
+    return held;
 }
 
-std::string command_of(std::string const& pid) {
-    std::string command = read_proc_file(("/proc/" + pid + "/comm").c_str()).value_or("a process");
+std::string command_of(pid_t pid) {
+    std::string command =
+        read_proc_file(("/proc/" + std::to_string(pid) + "/comm").c_str()).value_or("a process");
     while (!command.empty() && command.back() == '\n')
         command.pop_back();
     return command;
-}
-
-pid_t to_pid(std::string_view text) {
-    pid_t pid = 0;
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
-    return error == std::errc{} && end == text.data() + text.size() ? pid : 0;
 }
 
 } // namespace
@@ -166,19 +128,16 @@ std::vector<SocketHolder> find_holders(ListenAddress const& address) {
     std::vector<SocketHolder> holders;
     if (sockets.empty())
         return holders;
-    Folder const proc{::opendir("/proc")};
     auto const deadline = MonotonicTime::now() + longest_walk;
-    while (dirent const* entry = proc ? ::readdir(proc.get()) : nullptr) {
-        pid_t const pid = to_pid(entry->d_name);
-        if (pid == 0)
-            continue;
+    (void)see_processes([&](pid_t pid) {
         if (holders.size() >= most_holders || MonotonicTime::now() >= deadline)
-            break;
-        if (HeldSocket* const held = find_in_process(entry->d_name, sockets)) {
+            return false;
+        if (HeldSocket* const held = find_in_process(pid, sockets)) {
             held->is_found = true;
-            holders.push_back({pid, held->uid, command_of(entry->d_name)});
+            holders.push_back({pid, held->uid, command_of(pid)});
         }
-    }
+        return true;
+    });
     // One line for what belongs to processes that we may not look into.
     auto const hidden =
         std::find_if(sockets.begin(), sockets.end(), [](auto const& held) { return !held.is_found; });

@@ -112,6 +112,16 @@ std::uint16_t port_of(KernelAddress const& address) {
     return 0;
 }
 
+in6_addr mapped_host(KernelAddress const& address) {
+    if (address.family() != AF_INET)
+        return unwrap<sockaddr_in6>(address).sin6_addr;
+    in6_addr host{};
+    host.s6_addr[10] = host.s6_addr[11] = 0xff;
+    in_addr const in = unwrap<sockaddr_in>(address).sin_addr;
+    std::memcpy(&host.s6_addr[12], &in, sizeof in);
+    return host;
+}
+
 bool is_mapped_ipv4(KernelAddress const& address) {
     if (address.family() != AF_INET6)
         return false;

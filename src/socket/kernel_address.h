@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "unit/address.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 namespace holdfast {
@@ -30,6 +31,9 @@ inline constexpr std::size_t longest_unix_path = 107;
 
 /// The port in `address`; 0 for a family without ports.
 [[nodiscard]] std::uint16_t port_of(KernelAddress const& address);
+
+/// The host of `address`, an IPv4 one in the form ::ffff:a.b.c.d: as InetSocket has it.
+[[nodiscard]] in6_addr mapped_host(KernelAddress const& address);
 
 /// Is it ::ffff:a.b.c.d, which IPV6_V6ONLY would refuse?
 [[nodiscard]] bool is_mapped_ipv4(KernelAddress const& address);

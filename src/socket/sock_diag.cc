@@ -25,6 +25,7 @@ namespace {
 constexpr std::uint32_t state_established = 1U << 1;
 constexpr std::uint32_t state_syn_recv = 1U << 3;
 constexpr std::uint32_t state_close = 1U << 7;
+constexpr std::uint32_t state_close_wait = 1U << 8;
 constexpr std::uint32_t state_listen = 1U << 10;
 constexpr std::uint32_t state_new_syn_recv = 1U << 12;
 constexpr std::uint32_t state_bound_inactive = 1U << 13; // Linux 6.8; older kernels ignore it
@@ -45,9 +46,10 @@ Request<Body> make_request(std::uint16_t flags) {
     return request;
 }
 
-using SeeMessage = std::function<void(nlmsghdr const&)>;
+/// False: that is enough.
+using SeeMessage = std::function<bool(nlmsghdr const&)>;
 
-/// Takes one buffer of answers apart. True when the answer is complete.
+/// Takes one buffer of answers apart. True when the answer is complete, or enough of it was seen.
 Result<bool> take_apart(nlmsghdr const* message, std::size_t length, SeeMessage const& see) {
     for (; NLMSG_OK(message, length); message = NLMSG_NEXT(message, length)) {
         if (message->nlmsg_type == NLMSG_DONE)
@@ -57,14 +59,13 @@ Result<bool> take_apart(nlmsghdr const* message, std::size_t length, SeeMessage 
             std::memcpy(&error, NLMSG_DATA(message), sizeof error);
             return system_error(-error.error, "read the kernel's list of sockets");
         }
-        see(*message);
-        if (!(message->nlmsg_flags & NLM_F_MULTI))
+        if (!see(*message) || !(message->nlmsg_flags & NLM_F_MULTI))
             return true;
     }
     return false;
 }
 
-/// Reads one buffer of answers. True when the answer is complete.
+/// Reads one buffer of answers. True as take_apart().
 Result<bool> receive(FdRef netlink, SeeMessage const& see) {
     alignas(nlmsghdr) std::array<std::byte, 32768> buffer;
     ssize_t count = 0;
@@ -116,6 +117,8 @@ std::uint32_t mask_of(InetStates states, int protocol) {
                                        : state_close | state_established;
     case InetStates::Handshakes:
         return state_syn_recv | state_new_syn_recv;
+    case InetStates::Connections:
+        return state_established | state_close_wait;
     case InetStates::Any:
         return every_state;
     }
@@ -181,27 +184,43 @@ UnixSocket to_unix_socket(unix_diag_msg const& body, nlmsghdr const& message) {
 }
 
 Outcome ask_for_unix(Request<unix_diag_req> const& request,
-                     std::function<void(UnixSocket const&)> const& see) {
+                     std::function<bool(UnixSocket const&)> const& see) {
     return ask(request, [&](nlmsghdr const& message) {
-        if (auto const body = body_of<unix_diag_msg>(message))
-            see(to_unix_socket(*body, message));
+        auto const body = body_of<unix_diag_msg>(message);
+        return !body || see(to_unix_socket(*body, message));
     });
+}
+
+/// For who wants to see all of them.
+std::function<bool(UnixSocket const&)> to_the_end(std::function<void(UnixSocket const&)> const& see) {
+    return [&see](UnixSocket const& socket) {
+        see(socket);
+        return true;
+    };
 }
 
 } // namespace
 
-Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std::uint16_t port,
-                                                  InetStates states) {
+Outcome see_inet_sockets(int family, int protocol, std::uint16_t port, InetStates states,
+                         std::function<bool(InetSocket const&)> const& see) {
     auto request = make_request<inet_diag_req_v2>(NLM_F_DUMP);
     request.body.sdiag_family = static_cast<std::uint8_t>(family);
     request.body.sdiag_protocol = static_cast<std::uint8_t>(protocol);
     request.body.id.idiag_sport = htons(port);
     request.body.idiag_states = mask_of(states, protocol);
-    std::vector<InetSocket> sockets;
-    auto done = ask(request, [&](nlmsghdr const& message) {
+    return ask(request, [&](nlmsghdr const& message) {
         auto const body = body_of<inet_diag_msg>(message);
-        if (body && (port == any_port || body->id.idiag_sport == htons(port)))
-            sockets.push_back(to_inet_socket(*body, message));
+        bool const is_one = body && (port == any_port || body->id.idiag_sport == htons(port));
+        return !is_one || see(to_inet_socket(*body, message));
+    });
+}
+
+Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std::uint16_t port,
+                                                  InetStates states) {
+    std::vector<InetSocket> sockets;
+    auto done = see_inet_sockets(family, protocol, port, states, [&](InetSocket const& socket) {
+        sockets.push_back(socket);
+        return true;
     });
     if (!done)
         return std::move(done).error();
@@ -245,6 +264,7 @@ Result<std::vector<std::uint32_t>> find_by_hash(KernelAddress const& server, Ker
         auto const done = receive(netlink, [&](nlmsghdr const& message) {
             if (auto const body = body_of<inet_diag_msg>(message))
                 inode = body->idiag_inode;
+            return true;
         });
         if (!done && done.error().code != ENOENT)
             return done.error();
@@ -258,7 +278,7 @@ Outcome list_unix_sockets(std::function<void(UnixSocket const&)> const& see) {
     request.body.sdiag_family = AF_UNIX;
     request.body.udiag_states = state_listen | state_close;
     request.body.udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS;
-    return ask_for_unix(request, see);
+    return ask_for_unix(request, to_the_end(see));
 }
 
 Outcome list_unix_queues(std::function<void(UnixSocket const&)> const& see) {
@@ -266,6 +286,14 @@ Outcome list_unix_queues(std::function<void(UnixSocket const&)> const& see) {
     request.body.sdiag_family = AF_UNIX;
     request.body.udiag_states = state_listen;
     request.body.udiag_show = UDIAG_SHOW_RQLEN;
+    return ask_for_unix(request, to_the_end(see));
+}
+
+Outcome see_unix_connections(std::function<bool(UnixSocket const&)> const& see) {
+    auto request = make_request<unix_diag_req>(NLM_F_DUMP);
+    request.body.sdiag_family = AF_UNIX;
+    request.body.udiag_states = state_established;
+    request.body.udiag_show = UDIAG_SHOW_NAME;
     return ask_for_unix(request, see);
 }
 
@@ -278,7 +306,10 @@ Result<UnixSocket> find_unix_socket(std::uint32_t inode) {
     request.body.udiag_cookie[0] = request.body.udiag_cookie[1] =
         static_cast<std::uint32_t>(INET_DIAG_NOCOOKIE);
     std::optional<UnixSocket> found;
-    auto done = ask_for_unix(request, [&](UnixSocket const& socket) { found = socket; });
+    auto done = ask_for_unix(request, [&](UnixSocket const& socket) {
+        found = socket;
+        return true;
+    });
     if (!done)
         return std::move(done).error();
     if (!found)

@@ -32,14 +32,18 @@ struct InetSocket {
 };
 
 /// Handshakes: a client's SYN was answered and its connection is in no accept queue yet (SYN_RECV and, since
-/// Linux 4.4, NEW_SYN_RECV).
-enum class InetStates { Listening, Handshakes, Any };
+/// Linux 4.4, NEW_SYN_RECV). Connections: ESTABLISHED, and CLOSE_WAIT: the other side has said all it has to
+/// say, and waits for an answer.
+enum class InetStates { Listening, Handshakes, Connections, Any };
 
 inline constexpr std::uint16_t any_port = 0;
 /// The sockets of `protocol` (IPPROTO_TCP, IPPROTO_UDP) and `family` on `port`. The kernel walks over all it
 /// has for this, whatever the port.
 [[nodiscard]] Result<std::vector<InetSocket>> list_inet_sockets(int family, int protocol, std::uint16_t port,
                                                                 InetStates states);
+/// The same, one by one, until `see` says that it has seen enough.
+[[nodiscard]] Outcome see_inet_sockets(int family, int protocol, std::uint16_t port, InetStates states,
+                                       std::function<bool(InetSocket const&)> const& see);
 
 /// TCP handshakes under way on `port`, of both families.
 [[nodiscard]] Result<std::vector<InetSocket>> list_handshakes(std::uint16_t port);
@@ -67,6 +71,9 @@ struct UnixSocket {
 [[nodiscard]] Outcome list_unix_sockets(std::function<void(UnixSocket const&)> const& see);
 /// Calls `see` for every unix socket that listens, with its inode and its queue alone.
 [[nodiscard]] Outcome list_unix_queues(std::function<void(UnixSocket const&)> const& see);
+/// Calls `see` for both ends of every connection of stream sockets, with its inode and its name alone, until
+/// it says that it has seen enough. The end that was accepted has its listener's name.
+[[nodiscard]] Outcome see_unix_connections(std::function<bool(UnixSocket const&)> const& see);
 /// The unix socket with this inode number. The kernel walks over all it has for this.
 [[nodiscard]] Result<UnixSocket> find_unix_socket(std::uint32_t inode);
 

@@ -174,9 +174,11 @@ void RolloutRecords::proved(lifecycle::GenerationId generation) {
         record->proved = MonotonicTime::now();
 }
 
-void RolloutRecords::killed_at_deadline() {
-    for (auto& record : records_)
+void RolloutRecords::killed_at_deadline(ConnectionCount const& cut) {
+    for (auto& record : records_) {
         ++record.report.killed_at_deadline;
+        record.report.cut_at_deadline += cut;
+    }
 }
 
 std::optional<RolloutRecord> RolloutRecords::finish(lifecycle::GenerationId generation, Verdict verdict,

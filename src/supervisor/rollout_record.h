@@ -4,6 +4,7 @@
 
 #include "lifecycle/order.h"
 #include "socket/inspect.h"
+#include "socket/open_connections.h"
 #include "supervisor/rollout_timeline.h"
 #include "supervisor/wish.h"
 #include "unit/spec.h"
@@ -66,7 +67,8 @@ public:
     void observe(lifecycle::UnitState const& state);
     void took_over(lifecycle::GenerationId generation);
     void proved(lifecycle::GenerationId generation);
-    void killed_at_deadline();
+    /// A worker is, with so many connections open.
+    void killed_at_deadline(ConnectionCount const& cut);
     /// The record leaves the set, its report completed. Nothing when no such rollout is under way.
     [[nodiscard]] std::optional<RolloutRecord> finish(lifecycle::GenerationId generation, Verdict verdict,
                                                       std::string reason, SocketCustody const& sockets);

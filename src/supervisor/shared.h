@@ -2,6 +2,7 @@
 // What all units of one supervisor share. Owned by the Supervisor; outlives every unit.
 #pragma once
 
+#include "base/ration.h"
 #include "event/loop.h"
 #include "supervisor/alarms.h"
 #include "supervisor/event_log.h"
@@ -28,6 +29,7 @@ struct Shared {
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
     std::unordered_set<pid_t> other_mains{};               ///< main processes (MAINPID=) that are no leader
     std::unique_ptr<CoreDumpWatch> core_dumps{};           ///< only as root, and where the kernel tells
+    Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
     unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way
 };
 

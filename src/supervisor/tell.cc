@@ -263,6 +263,8 @@ void UnitRunner::tell(Report const& report) {
     event.unit = wanted_->name;
     event.kind = to_name(report.happening);
     event.text = sentence(report);
+    if (report.happening == Happening::DrainDeadlinePassed) // told before it is killed
+        event.text += note_cut(report.worker);
     auto const& meaning = meaning_of(report.happening);
     event.weight = meaning.weight;
     if (report.generation != no_generation)
@@ -314,8 +316,7 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     else if (report.happening == Happening::RollingBack) {
         if (auto* const record = underway().rollouts.find(report.generation))
             record->report.reason = reason(report);
-    } else if (report.happening == Happening::DrainDeadlinePassed)
-        underway().rollouts.killed_at_deadline();
+    }
     else if (auto const verdict = meaning_of(report.happening).verdict) {
         if (auto const serving = serving_spec(); *verdict == Verdict::Failed && serving && is_running())
             sockets_.withdraw(*serving);

@@ -181,7 +181,10 @@ UnitRunner::Underway& UnitRunner::underway() {
 }
 
 void UnitRunner::drop_underway() {
-    if (!underway_ || !underway_->facts.empty())
+    if (!underway_)
+        return;
+    underway_->open.reset();
+    if (!underway_->facts.empty())
         return;
     underway_->endings.clear();
     if (underway_->waiting.empty() && underway_->rollouts.is_empty() && underway_->postponed_drains.empty())

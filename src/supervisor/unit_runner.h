@@ -5,6 +5,7 @@
 #pragma once
 
 #include "lifecycle/step.h"
+#include "socket/open_connections.h"
 #include "supervisor/fact_ring.h"
 #include "supervisor/rollout_history.h"
 #include "supervisor/rollout_record.h"
@@ -178,6 +179,9 @@ private:
     [[nodiscard]] std::string count_text() const; ///< "3 workers": how many it is to have
     [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
     void follow_rollouts(lifecycle::Report const& report, std::string const& told);
+    /// Into the reports of the rollouts what the kill of a worker cuts; in words.
+    [[nodiscard]] std::string note_cut(lifecycle::WorkerId id);
+    [[nodiscard]] std::vector<ListenAddress> served_addresses() const;
     [[nodiscard]] std::string launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const;
     void begin_rollout(lifecycle::GenerationId id);
     void finish_rollout(lifecycle::Report const& report, Verdict verdict, std::string const& told);
@@ -204,6 +208,7 @@ private:
         std::unique_ptr<Sampler> sampler; ///< of the queues, while there are such records
         /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.
         std::vector<lifecycle::WorkerId> postponed_drains;
+        std::unique_ptr<OpenConnections> open; ///< of one turn: many may be killed in it
     };
     [[nodiscard]] Underway& underway();
     void drop_underway();

@@ -8,6 +8,7 @@ namespace holdfast::view {
 using nlohmann::json;
 
 json of(RolloutReport const& report) {
+    auto const& cut = report.cut_at_deadline;
     json listeners = json::array();
     for (auto const& listener : report.listeners)
         listeners.push_back({{"name", listener.name},
@@ -32,6 +33,8 @@ json of(RolloutReport const& report) {
             {"ready_usec", optional(report.ready_after)},
             {"drained_usec", optional(report.drained_after)},
             {"killed_at_deadline", report.killed_at_deadline},
+            {"cut_at_deadline", cut.is_known() ? json(cut.found) : json(nullptr)},
+            {"cut_is_complete", cut.is_all},
             {"listeners", std::move(listeners)},
             {"listeners_left_out", report.listeners_left_out},
             {"listen_overflows", report.listen_overflows},

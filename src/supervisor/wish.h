@@ -5,6 +5,7 @@
 
 #include "base/time.h"
 #include "base/words.h"
+#include "socket/open_connections.h"
 #include "unit/address.h"
 
 #include <chrono>
@@ -52,6 +53,7 @@ struct RolloutReport {
     std::optional<Duration> ready_after;
     std::optional<Duration> drained_after;
     unsigned killed_at_deadline = 0;
+    ConnectionCount cut_at_deadline; ///< that those who were killed had open
     std::vector<ListenerReport> listeners;
     unsigned listeners_left_out = 0; ///< of an older report
     // Changes in this network namespace while the rollout ran: upper bounds.

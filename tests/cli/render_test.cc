@@ -163,6 +163,24 @@ TEST_CASE("a restart ends with what the kernel says it did", "[cli]") {
         "  whole network namespace: 0 listen overflows, 2 listen drops, 0 aborted on close (upper bounds)\n");
 }
 
+TEST_CASE("a report says what the deadline cut, where somebody was killed at it", "[cli]") {
+    auto const said = [](json const& cut, bool is_complete) {
+        auto given = report();
+        given["killed_at_deadline"] = 2;
+        given["cut_at_deadline"] = cut;
+        given["cut_is_complete"] = is_complete;
+        auto const text = render_report(given, pipe_screen);
+        auto const begin = text.find("2 killed at the deadline, ");
+        REQUIRE(begin != std::string::npos);
+        return text.substr(begin + 26, text.find('\n', begin) - begin - 26);
+    };
+    CHECK(said(0, true) == "which cut no connections");
+    CHECK(said(1, true) == "which cut 1 connection");
+    CHECK(said(7, true) == "which cut 7 connections");
+    CHECK(said(1, false) == "which cut at least 1 connection");
+    CHECK(said(nullptr, false) == "what that cut is not known");
+}
+
 TEST_CASE("a report is led by its unit and its time, and ends with its reason", "[cli]") {
     auto given = report();
     given["reason"] = "why";

@@ -54,7 +54,7 @@ TEST_CASE("a report says how deep the queue was before, at most and after", "[su
     test.records.took_over(GenerationId{2});
     for (int i = 0; i < 3; ++i)
         test.accept_one();
-    test.records.killed_at_deadline();
+    test.records.killed_at_deadline({2, true});
     auto const record = test.records.finish(GenerationId{2}, Verdict::Done, "", test.sockets);
     REQUIRE(record);
     auto const& report = record->report;
@@ -63,6 +63,7 @@ TEST_CASE("a report says how deep the queue was before, at most and after", "[su
     CHECK(report.previous_generation == 1U);
     CHECK(report.verdict == Verdict::Done);
     CHECK(report.killed_at_deadline == 1);
+    CHECK(report.cut_at_deadline == ConnectionCount{2, true});
     CHECK(report.ready_after);
     CHECK(report.drained_after);
     REQUIRE(report.listeners.size() == 1);
@@ -168,7 +169,7 @@ TEST_CASE("rollouts that overlap have a record each", "[supervisor]") {
 TEST_CASE("what is told of a rollout that is not under way is passed over", "[supervisor]") {
     Rollouts test;
     test.records.took_over(GenerationId{9});
-    test.records.killed_at_deadline();
+    test.records.killed_at_deadline({2, true});
     test.records.sample(test.sockets);
     CHECK(!test.records.finish(GenerationId{9}, Verdict::Done, "", test.sockets));
 }

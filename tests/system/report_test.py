@@ -4,7 +4,7 @@ import os
 import time
 import xml.etree.ElementTree
 
-from harness import FACTOR, Story, connect, main, read_answer, wait_for, web, worker
+from harness import FACTOR, Story, connect, main, read_answer, tcp, wait_for, web, worker
 from shape import Interface
 
 
@@ -101,6 +101,71 @@ class Report(Story):
         for slot in (0, 1):
             self.assertEqual(phases[1, slot], ["ready", "draining", "gone"])
             self.assertEqual(phases[2, slot], ["booting", "ready"])
+
+    def holding(self, *arguments, **more):
+        """A daemon with a unit whose workers never answer, and do not go before they are killed."""
+        return self.daemon({"web": worker("say=READY=1", "hold", "ignore-term", *arguments, timeout_stop="300ms", **more)})
+
+    def held(self, daemon, *targets):
+        """Clients that are accepted."""
+        clients = []
+        for target in targets:
+            clients.append(connect(target))
+            self.addCleanup(clients[-1].close)
+        wait_for("all to be accepted", lambda: sum(s["queue"] for s in daemon.sockets("web")) == 0)
+        return clients
+
+    def assert_cut(self, client):
+        """The kernel has closed it, not we."""
+        try:
+            self.assertEqual(client.recv(1), b"")
+        except ConnectionResetError:
+            pass
+
+    def cut_by_restart(self, daemon):
+        """(connections cut, is that all, the event) of a restart whose one old worker is killed."""
+        since = daemon.last_event()
+        report = daemon.run("restart", "web", "--json").json["report"]
+        self.assertEqual((report["verdict"], report["killed_at_deadline"]), ("done", 1))
+        return report["cut_at_deadline"], report["cut_is_complete"], daemon.wait_event("drain-deadline-passed", since=since)["text"]
+
+    def test_connections_that_are_open_at_the_deadline_are_counted(self):
+        path = os.path.join(self.folder, "web.sock")
+        daemon = self.holding(sockets=[tcp(), tcp("local", "unix:" + path)])
+        port = daemon.port("web", "http")
+        clients = self.held(daemon, port, port, path)
+        cut, complete, text = self.cut_by_restart(daemon)
+        self.assertEqual((cut, complete), (3, True))
+        self.assertIn("did not end in time and is killed, with 3 connections open", text)
+        for client in clients:
+            self.assert_cut(client)
+        self.assert_says(daemon.run("report", "web"), 0, "1 killed at the deadline, which cut 3 connections")
+
+    def test_who_had_nothing_open_at_the_deadline_cut_nothing(self):
+        daemon = self.holding()
+        cut, complete, text = self.cut_by_restart(daemon)
+        self.assertEqual((cut, complete), (0, True))
+        self.assertIn("is killed, with no connections open", text)
+        self.assert_says(daemon.run("report", "web"), 0, "1 killed at the deadline, which cut no connections")
+
+    def test_a_stop_says_what_it_cuts_too(self):
+        daemon = self.holding()
+        client, = self.held(daemon, daemon.port("web"))
+        self.assert_says(daemon.run("stop", "web"), 0, "is killed, with 1 connection open")
+        self.assert_cut(client)
+
+    def test_of_each_shard_the_connections_are_its_worker_s(self):
+        daemon = self.holding(sockets=[tcp(reuse_port=True)], workers=2)
+        self.held(daemon, *[daemon.port("web")] * 5)
+        report = daemon.run("restart", "web", "--json").json["report"]
+        self.assertEqual((report["killed_at_deadline"], report["cut_at_deadline"], report["cut_is_complete"]), (2, 5, True))
+
+    def test_probes_are_no_clients(self):
+        # A probe of this worker is a connection that it holds, on the listener that it alone has.
+        text = worker("say=READY=1", "hold", "ignore-term", timeout_stop="300ms")
+        daemon = self.daemon({"web": text + '\n[health]\ntcp = true\ninterval = "10ms"\n'})
+        self.held(daemon, daemon.port("web"))
+        self.assertEqual(self.cut_by_restart(daemon)[:2], (1, True))
 
     def test_shards_are_one_listener_of_the_report_and_who_is_kept_for_a_roll_back_is_parked(self):
         daemon = self.daemon({"web": web(workers=2, socket_more={"reuse_port": True}, rollout={"probation": "300ms"})})

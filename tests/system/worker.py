@@ -12,6 +12,7 @@ Run with -I -S, so that it starts quickly. Each argument is ACTION or ACTION=VAL
     become-child      fork; the child goes on, the parent ends when told to (MAINPID= is the child's business)
     orphan-sends=TEXT a process that is not ours any more (own session) sends TEXT
     orphan            a short-lived process that outlives its parent
+    hold              accept connections and keep them open, without an answer, to the end
     udp               answer datagrams instead of connections
     on-term=TEXT      what to say when SIGTERM comes, before the end
     term-takes=FILE   after SIGTERM, end only when FILE exists
@@ -158,6 +159,7 @@ def answer(sock):
 
 
 def serve(listeners, options, asked):
+    held = []
     for sock in listeners:
         sock.setblocking(False)
     while True:
@@ -187,6 +189,8 @@ def serve(listeners, options, asked):
                 if "udp" in options:
                     text, peer = sock.recvfrom(65536)
                     sock.sendto(b"pid=%d %s" % (os.getpid(), text), peer)
+                elif "hold" in options:
+                    held.append(sock.accept()[0])
                 else:
                     answer(sock.accept()[0])
             except (BlockingIOError, ConnectionAbortedError):  # another generation was faster
@@ -215,7 +219,7 @@ def main():
         action, _, value = argument.partition("=")
         if action == "ping-until":
             threading.Thread(target=keep_pinging, args=(value,), daemon=True).start()
-        elif action in ("ignore-term", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always", "reload"):
+        elif action in ("ignore-term", "hold", "udp", "on-term", "term-takes", "shutdown", "shutdown-on-usr1", "shutdown-always", "reload"):
             options[action] = value
             if action == "reload":
                 signal.signal(signal.SIGHUP, lambda *_: None)
