@@ -37,7 +37,8 @@ ConnectionCount& ConnectionCount::operator+=(ConnectionCount const& other) {
     return *this;
 }
 
-OpenConnections::OpenConnections(std::vector<ListenAddress> const& listeners) {
+OpenConnections::OpenConnections(std::vector<ListenAddress> const& listeners, std::size_t descriptors)
+    : descriptors_{descriptors} {
     auto const add = [this](KernelAddress const& where) {
         places_.push_back({where.family(), port_of(where), mapped_host(where), is_any(where)});
     };
@@ -141,9 +142,9 @@ ConnectionCount OpenConnections::held_by(pid_t main, pid_t leader, MonotonicTime
     bool is_enough = false;
     for (pid_t const pid : processes_of(main, leader)) {
         auto const seen = see_descriptors(pid, [&](std::uint32_t inode) {
-            if (std::binary_search(known.begin(), known.end(), inode))
+            is_enough = ++looked_at > descriptors_ || MonotonicTime::now() >= deadline;
+            if (!is_enough && std::binary_search(known.begin(), known.end(), inode))
                 open.inodes.push_back(inode);
-            is_enough = ++looked_at >= most_descriptors || MonotonicTime::now() >= deadline;
             return !is_enough;
         });
         if (is_enough || (!seen && is_hidden(pid, seen.error())))

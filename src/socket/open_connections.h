@@ -30,21 +30,22 @@ struct ConnectionCount {
     bool operator==(ConnectionCount const&) const = default;
 };
 
-/// So many descriptors of one worker are looked at.
 inline constexpr std::size_t most_descriptors = 65536;
 
 class OpenConnections {
 public:
     /// Of connections that `listeners` took in; TCP and unix streams count. What came in by one whose real
     /// port (it is 0), or whose interface, nobody knows any more is not found, so that there may be more.
-    explicit OpenConnections(std::vector<ListenAddress> const& listeners);
+    /// Of each worker at most so many `descriptors` are looked at.
+    explicit OpenConnections(std::vector<ListenAddress> const& listeners,
+                             std::size_t descriptors = most_descriptors);
 
     /// None of the listeners takes connections: nobody holds any.
     [[nodiscard]] bool is_idle() const { return places_.empty() && names_.empty(); }
     /// Those that the process `main` or one of the process group `leader` has open, each once: TCP in
     /// ESTABLISHED or CLOSE_WAIT, unix streams. Ends at `deadline`. Not all of them where a process may not
     /// be looked into (another user's, without CAP_SYS_PTRACE), the kernel does not tell, or the deadline has
-    /// passed.
+    /// passed, or it has more descriptors than are looked at.
     [[nodiscard]] ConnectionCount held_by(pid_t main, pid_t leader, MonotonicTime deadline);
 
 private:
@@ -70,6 +71,7 @@ private:
     void note_processes(MonotonicTime deadline);
     [[nodiscard]] std::vector<pid_t> processes_of(pid_t main, pid_t leader) const;
 
+    std::size_t descriptors_;
     std::vector<Place> places_; ///< sorted by family and port
     std::vector<std::string> names_;
     bool is_whole_ = true; ///< every listener has its place

@@ -276,6 +276,20 @@ TEST_CASE("without time it is not known, nor where a listener's port is not know
     CHECK(held_by(holder, {tcp("127.0.0.1"), listener.bound()}) == ConnectionCount{1, false});
 }
 
+TEST_CASE("of very many descriptors only the first are looked at", "[socket]") {
+    auto const listener = bind_one(spec_of(tcp("127.0.0.1")));
+    auto const one = connect(listener), two = connect(listener), three = connect(listener);
+    Holder const holder;
+    auto const all = open_descriptors().size();
+    auto const count = [&](std::size_t descriptors) {
+        return OpenConnections{{listener.bound()}, descriptors}.held_by(holder.pid(), holder.pid(), soon());
+    };
+    CHECK_FALSE(count(2).is_known()); // 0 and 1
+    auto const some = count(static_cast<std::size_t>(three.client.raw()));
+    CHECK(some == ConnectionCount{2, false});
+    CHECK(count(all + 20) == exactly(3));
+}
+
 TEST_CASE("a listener for datagrams has no connections", "[socket]") {
     auto const listener = bind_one(spec_of(udp("127.0.0.1")));
     CHECK(OpenConnections{{listener.bound()}}.is_idle());

@@ -165,6 +165,8 @@ class Report(Story):
         text = worker("say=READY=1", "hold", "ignore-term", timeout_stop="300ms")
         daemon = self.daemon({"web": text + '\n[health]\ntcp = true\ninterval = "10ms"\n'})
         self.held(daemon, daemon.port("web"))
+        pid = daemon.pid_of("web")
+        wait_for("many probes to be held", lambda: len(os.listdir("/proc/%d/fd" % pid)) > 20)
         self.assertEqual(self.cut_by_restart(daemon)[:2], (1, True))
 
     def test_shards_are_one_listener_of_the_report_and_who_is_kept_for_a_roll_back_is_parked(self):
