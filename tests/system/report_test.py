@@ -148,6 +148,24 @@ class Report(Story):
         self.assertIn("is killed, with no connections open", text)
         self.assert_says(daemon.run("report", "web"), 0, "1 killed at the deadline, which cut no connections")
 
+    def apply_without(self, kept, dropped, target):
+        """The report of an apply that drops a socket, by which the worker that is killed holds a connection."""
+        actions = ("say=READY=1", "hold", "ignore-term")
+        daemon = self.daemon({"web": worker(*actions, sockets=[kept, dropped], timeout_stop="300ms")})
+        self.held(daemon, target(daemon))
+        daemon.write("web", worker(*actions, sockets=[kept], timeout_stop="300ms"))
+        self.assert_says(daemon.run("apply"), 0)
+        return daemon.run("report", "web", "--json").json["report"]
+
+    def test_what_came_in_by_a_socket_that_is_given_up_is_cut_too(self):
+        path = os.path.join(self.folder, "web.sock")
+        report = self.apply_without(tcp(), tcp("local", "unix:" + path), lambda daemon: path)
+        self.assertEqual((report["killed_at_deadline"], report["cut_at_deadline"], report["cut_is_complete"]), (1, 1, True))
+
+    def test_nobody_knows_any_more_which_port_a_socket_had_that_is_given_up(self):
+        report = self.apply_without(tcp(), tcp("other"), lambda daemon: daemon.port("web", "other"))
+        self.assertEqual((report["killed_at_deadline"], report["cut_at_deadline"], report["cut_is_complete"]), (1, None, False))
+
     def test_a_stop_says_what_it_cuts_too(self):
         daemon = self.holding()
         client, = self.held(daemon, daemon.port("web"))
