@@ -39,15 +39,15 @@ std::vector<ListenAddress> UnitRunner::served_addresses() const {
 
 std::string UnitRunner::note_cut(lifecycle::WorkerId id) {
     auto const* const worker = find(id);
-    if (worker == nullptr)
-        return {};
     auto& open = underway().open;
-    if (!open)
-        open = std::make_unique<OpenConnections>(served_addresses());
     // However many are to be killed now, and however much they have open, none of them waits long for it.
     auto const began = MonotonicTime::now();
-    auto const count =
-        open->held_by(worker->process.pid(), worker->process.leader(), began + shared_.counting.left(began));
+    auto const deadline = began + shared_.counting.left(began);
+    if (!open)
+        open = std::make_unique<OpenConnections>(served_addresses());
+    auto const count = worker == nullptr
+                           ? ConnectionCount{}
+                           : open->held_by(worker->process.pid(), worker->process.leader(), deadline);
     shared_.counting.spend(MonotonicTime::now() - began);
     underway().rollouts.killed_at_deadline(count);
     return open->is_idle() ? std::string{} : text(count);
