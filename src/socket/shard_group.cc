@@ -125,10 +125,10 @@ Result<ShardGroup> ShardGroup::adopt(std::vector<ShardMember> members, Shares co
         return where.error();
     if (order_ports.size() == group.members_.size()) {
         group.order_ = OrderProbe{*where, std::move(order_ports)};
-        // Where it cannot be read (a shard is shut down: mend() will tell), what was saved has to do.
-        (void)group.sort_as_kernel().has_value();
+        // Where it cannot be read (a shard is shut down, say), what was saved has to do until it is mended.
+        group.is_unsorted_ = !group.sort_as_kernel();
     }
-    if (auto done = group.steer(shares); !done)
+    if (auto done = group.steer(shares); !done && !group.is_unsorted_)
         return std::move(done).error();
     if (group.order_.client_ports().empty())
         group.learn_order();
@@ -171,6 +171,10 @@ Outcome ShardGroup::attach(Shares const& shares) {
 }
 
 Outcome ShardGroup::steer(Shares const& shares) {
+    if (is_unsorted_) {
+        shares_ = shares;
+        return steer_unsorted();
+    }
     auto done = attach(shares);
     if (done)
         shares_ = shares;
@@ -179,6 +183,8 @@ Outcome ShardGroup::steer(Shares const& shares) {
 
 Outcome ShardGroup::grow(SocketSpec const& socket, std::uint16_t slots) {
     ensure(slots > slots_, "a group grows");
+    if (auto done = require_order(); !done)
+        return done;
     auto const strangers = count_strangers();
     if (!strangers)
         return strangers.error();
@@ -219,6 +225,8 @@ Outcome ShardGroup::shrink(std::uint16_t slots) {
     auto const leaves = [&](Shard shard) { return shard.slot >= slots; };
     ensure(std::none_of(shares_.begin(), shares_.end(), [&](auto const& row) { return leaves(row.first); }),
            "what is closed has no share");
+    if (auto done = require_order(); !done)
+        return done;
     for (;;) {
         auto const leaving = std::find_if(members_.rbegin(), members_.rend(), [&](auto const& member) {
             return member.shard && leaves(*member.shard);

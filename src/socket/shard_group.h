@@ -62,7 +62,7 @@ public:
 
     [[nodiscard]] std::uint16_t slots() const { return slots_; }
     [[nodiscard]] ListenAddress bound() const { return members_.front().listener.bound(); }
-    /// In the kernel's order. One of them is the anchor.
+    /// In the kernel's order, as far as it is known (see mend()). One of them is the anchor.
     [[nodiscard]] std::vector<ShardMember> const& members() const { return members_; }
     /// The listener of a shard, to be handed to its worker.
     [[nodiscard]] Listener const& listener(Shard shard) const;
@@ -72,11 +72,12 @@ public:
 
     /// From now on new connections are shared out like this. One step for the kernel: each SYN sees the old
     /// program or the new one. Handshakes under way stay with their shard. On an error the old one is in
-    /// force. `shares` are whole and name shards of ours.
+    /// force. `shares` are whole and name shards of ours. While the order is not known they go to those only
+    /// whose place is certain, and are put in force by mend(), also after an EAGAIN: there is none such.
     [[nodiscard]] Outcome steer(Shares const& shares);
 
     /// Adds the slots up to `slots` in both banks, without a share: steer() gives them theirs. All or
-    /// nothing. `socket` is what it was bound with.
+    /// nothing. `socket` is what it was bound with. EAGAIN, also of shrink(): mend() it first.
     [[nodiscard]] Outcome grow(SocketSpec const& socket, std::uint16_t slots);
     /// Closes the slots from `slots` (at least 1) on, in both banks. They have no share, and the caller has
     /// seen them at rest (RestWatch) or past a deadline: what is in their queues is reset. A TCP shard is
@@ -91,8 +92,12 @@ public:
     /// Makes shards listen again that a worker has shut down (shutdown(2) on any duplicate ends it for all,
     /// resets its queue, and moves the kernel's last member into its place, so that traffic goes where
     /// nobody meant it to: call it as soon as poll(2) tells POLLHUP). Traffic first goes to those only whose
-    /// place is certain. True if there was one. TCP only; for UDP there is nothing to mend.
+    /// place is certain. True if there was one, and all is as it was before. After an error, which may come
+    /// when all listen again, the order is not known: the next call goes on. TCP only; for UDP there is
+    /// nothing to mend.
     [[nodiscard]] Result<bool> mend(int backlog);
+    /// Do all of its shards, or has a worker shut one down?
+    [[nodiscard]] bool are_listening() const { return find_dead().empty(); }
 
     /// Sockets on the group's address that are not ours: of another process of our user, or a UDP shard that
     /// we closed and somebody still holds.
@@ -109,13 +114,22 @@ private:
     [[nodiscard]] Outcome attach(Shares const& shares);
     [[nodiscard]] Listener const& anchor() const;
     [[nodiscard]] std::vector<ShardMember>::iterator find_anchor();
-    [[nodiscard]] Outcome attach_to_certain(std::vector<std::size_t> const& dead);
+    [[nodiscard]] Result<bool> attach_to_certain(std::size_t dead);
+    [[nodiscard]] Outcome steer_unsorted();
+    [[nodiscard]] Outcome require_order() const;
+    [[nodiscard]] std::vector<std::size_t> find_dead() const;
+    void move_to_end(std::vector<std::size_t> const& dead);
+    [[nodiscard]] bool is_uncertain(ShardMember const& member) const;
+    [[nodiscard]] Outcome listen_again_from(std::size_t first, int backlog);
     [[nodiscard]] Outcome close_at(std::size_t place);
     [[nodiscard]] bool is_tcp() const;
     void learn_order();
     [[nodiscard]] Outcome sort_as_kernel();
 
-    std::vector<ShardMember> members_; ///< in the kernel's order
+    std::vector<ShardMember> members_; ///< in the kernel's order, but for those in uncertain_
+    std::vector<std::optional<Shard>>
+        uncertain_;            ///< members (the anchor: none) that were moved, who knows where
+    bool is_unsorted_ = false; ///< one was shut down, and the kernel has not confirmed the order since
     Shares shares_;
     OrderProbe order_;
     std::uint16_t slots_ = 0;

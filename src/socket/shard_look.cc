@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -83,41 +84,119 @@ Outcome ShardGroup::sort_as_kernel() {
         sorted.push_back(std::move(
             members_[static_cast<std::size_t>(std::find(now.begin(), now.end(), inode) - now.begin())]));
     members_ = std::move(sorted);
+    uncertain_.clear();
     return {};
 }
 
-/// Each dead one's place was taken by one of the last, nobody knows by which. Whoever is before the new end
-/// and alive is where it was, and stays there when the dead ones come back at the end.
-Outcome ShardGroup::attach_to_certain(std::vector<std::size_t> const& dead) {
-    std::vector<Shard> uncertain;
-    for (std::size_t place = 0; place < members_.size(); ++place) {
-        bool const is_dead = std::find(dead.begin(), dead.end(), place) != dead.end();
-        if (members_[place].shard && (is_dead || place >= members_.size() - dead.size()))
-            uncertain.push_back(*members_[place].shard);
-    }
-    auto const certain = without(shares_, uncertain);
-    return certain.empty() ? Outcome{} : attach(certain);
-}
-
-Result<bool> ShardGroup::mend(int backlog) {
+std::vector<std::size_t> ShardGroup::find_dead() const {
     std::vector<std::size_t> dead;
     for (std::size_t place = 0; is_tcp() && place < members_.size(); ++place)
         if (!is_listening(members_[place].listener.fd))
             dead.push_back(place);
-    if (dead.empty())
+    return dead;
+}
+
+/// Each dead one's place was taken by one of the last, nobody knows by which. Whoever is before the new end
+/// and alive is where it was, and the dead ones will be behind it, in the order in which they listen again.
+void ShardGroup::move_to_end(std::vector<std::size_t> const& dead) {
+    auto const is_dead = [&](std::size_t place) { return std::ranges::binary_search(dead, place); };
+    auto const end = members_.size() - dead.size();
+    std::vector<std::size_t> moved;
+    std::vector<std::size_t> order(end, members_.size());
+    for (std::size_t place = 0; place < members_.size(); ++place) {
+        if (is_dead(place))
+            continue;
+        if (place < end && !is_uncertain(members_[place]))
+            order[place] = place;
+        else
+            moved.push_back(place);
+    }
+    uncertain_.clear();
+    if (moved.size() > 1) // one alone has the one place that is left
+        for (std::size_t const place : moved)
+            uncertain_.push_back(members_[place].shard);
+    std::ranges::copy(dead, std::back_inserter(order));
+    auto next = moved.begin();
+    std::vector<ShardMember> placed;
+    for (std::size_t const place : order)
+        placed.push_back(std::move(members_[place == members_.size() ? *next++ : place]));
+    members_ = std::move(placed);
+}
+
+bool ShardGroup::is_uncertain(ShardMember const& member) const {
+    return std::ranges::find(uncertain_, member.shard) != uncertain_.end();
+}
+
+/// Of the last `dead` ones no place is known. False where that leaves nobody who has a share.
+Result<bool> ShardGroup::attach_to_certain(std::size_t dead) {
+    std::vector<Shard> excluded;
+    for (std::size_t place = 0; place < members_.size(); ++place)
+        if (members_[place].shard && (place >= members_.size() - dead || is_uncertain(members_[place])))
+            excluded.push_back(*members_[place].shard);
+    auto const certain = without(shares_, excluded);
+    if (certain.empty())
         return false;
-    if (auto done = attach_to_certain(dead); !done)
+    if (auto done = attach(certain); !done)
         return std::move(done).error();
+    return true;
+}
+
+Outcome ShardGroup::steer_unsorted() {
+    auto const dead = find_dead();
+    move_to_end(dead);
+    auto const attached = attach_to_certain(dead.size());
+    if (!attached)
+        return attached.error();
+    if (!*attached)
+        return system_error(EAGAIN, "steer the shards of " + to_string(bound()), anchor().name,
+                            "they have been shut down by workers; it is done when they are mended");
+    return {};
+}
+
+Outcome ShardGroup::require_order() const {
+    if (!is_unsorted_ && find_dead().empty())
+        return {};
+    return system_error(EAGAIN, "have other shards of " + to_string(bound()), anchor().name,
+                        "a worker has shut one down, and it is not mended yet");
+}
+
+/// What listens again is at the end, unless one more was shut down meanwhile: then less is certain.
+Outcome ShardGroup::listen_again_from(std::size_t first, int backlog) {
     auto const where = kernel_address_of(anchor());
     if (!where)
         return where.error();
-    for (std::size_t const place : dead)
-        if (auto done = listen_again(members_[place].listener, *where, backlog); !done)
-            return std::move(done).error();
-    if (auto done = sort_as_kernel(); !done)
+    Outcome done;
+    std::size_t end = first;
+    while (end < members_.size() && (done = listen_again(members_[end].listener, *where, backlog)))
+        ++end;
+    auto more = find_dead();
+    std::erase_if(more, [&](std::size_t place) { return place >= end; });
+    auto const certain_end = first - std::min(first, more.size());
+    for (std::size_t place = 0; !more.empty() && place < end; ++place)
+        if ((place >= certain_end || std::ranges::binary_search(more, place)) &&
+            !is_uncertain(members_[place]))
+            uncertain_.push_back(members_[place].shard);
+    return done;
+}
+
+Result<bool> ShardGroup::mend(int backlog) {
+    auto const dead = find_dead();
+    if (dead.empty() && !is_unsorted_)
+        return false;
+    is_unsorted_ = true;
+    move_to_end(dead);
+    if (auto done = attach_to_certain(dead.size()); !done)
         return std::move(done).error();
+    if (auto done = listen_again_from(members_.size() - dead.size(), backlog); !done)
+        return std::move(done).error();
+    if (auto done = sort_as_kernel(); !done) {
+        // A unit's only shard has the clients again. What fails here is told by the next call.
+        (void)attach_to_certain(0).has_value();
+        return std::move(done).error();
+    }
     if (auto done = attach(shares_); !done)
         return std::move(done).error();
+    is_unsorted_ = false;
     return true;
 }
 

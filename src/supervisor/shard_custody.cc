@@ -250,9 +250,10 @@ Outcome ShardCustody::mend(ShardGroup& group) {
     if (mended && !*mended)
         return {};
     unguard(group);
-    if (!mended) // not guarded: what is shut down would be told of at once
+    if (mended || group.are_listening()) // else what is shut down would be told of at once
+        guard(group);
+    if (!mended)
         return mended.error();
-    guard(group);
     mending_.pace.mended(MonotonicTime::now());
     shared_.events.say(Weight::Warning, "socket-mended", unit_,
                        "a shard of " + to_string(group.bound()) +

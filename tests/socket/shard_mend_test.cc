@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <random>
 
 #include <fcntl.h>
@@ -25,6 +26,14 @@ bool mend(ShardGroup& group) {
     if (!mended)
         FAIL(to_string(mended.error()));
     return *mended;
+}
+
+/// There is no descriptor for the question in which order the kernel has them.
+void fail_to_mend(ShardGroup& group) {
+    FewerDescriptors const full{0};
+    auto const mended = group.mend(64);
+    REQUIRE_FALSE(mended);
+    CHECK(mended.error().code == EMFILE);
 }
 
 /// Duplicates of all members, as the store would hand them back.
@@ -82,6 +91,61 @@ TEST_CASE("a whole bank that its workers shut down in any order is mended, and t
         auto const found = hits(group, 100);
         CHECK(std::all_of(found.begin(), found.end(),
                           [](auto const& row) { return row.first.bank == Bank::Blue; }));
+        CHECK(leads_to_each(group));
+    }
+}
+
+TEST_CASE("a mending that cannot read the kernel's order goes on until it can", "[socket]") {
+    // Bug: all listened, so the next try saw nothing to do, and the program named wrong places from then on.
+    std::vector<std::vector<Shard>> const cases{
+        {blue(1)}, {green(2), blue(0)}, {blue(2), green(0), blue(1)}, shards_of(Bank::Blue, 3)};
+    for (auto const& address : {tcp("127.0.0.1"), tcp("::1"), tcp("")})
+        for (auto const& leaving : cases) {
+            auto group = bind_group(address, 3);
+            for (Shard const shard : leaving)
+                shut_down(group, shard);
+            fail_to_mend(group);
+            CHECK(group.are_listening());
+            for (auto const& [hit, count] : hits(group, 30))
+                CHECK(hit.bank == Bank::Blue);
+            fail_to_mend(group);
+            REQUIRE(told(group.steer(all_to(leaving.front()))) == "ok");
+            CHECK(hits(group, 5) == std::map<Shard, int>{{leaving.front(), 5}});
+            CHECK(mend(group));
+            CHECK_FALSE(mend(group));
+            CHECK(hits(group, 5) == std::map<Shard, int>{{leaving.front(), 5}});
+            CHECK(leads_to_each(group));
+        }
+}
+
+TEST_CASE("a group whose order is not known is steered to those only whose place is, until it is mended",
+          "[socket]") {
+    std::mt19937 random{std::random_device{}()};
+    for (int round = 0; round < 20; ++round) {
+        auto group = bind_group(tcp("127.0.0.1"), 4);
+        auto all = shards_of(Bank::Blue, 4);
+        std::ranges::copy(shards_of(Bank::Green, 4), std::back_inserter(all));
+        for (std::size_t deaths = 1 + random() % 3; deaths > 0; --deaths) {
+            auto leaving = all;
+            std::shuffle(leaving.begin(), leaving.end(), random);
+            leaving.resize(1 + random() % 4);
+            for (Shard const shard : leaving)
+                shut_down(group, shard);
+            fail_to_mend(group);
+        }
+        for (Shard const shard : all) {
+            auto const steered = group.steer(all_to(shard));
+            if (steered)
+                CHECK(hits(group, 3) == std::map<Shard, int>{{shard, 3}});
+            else
+                CHECK(steered.error().code == EAGAIN);
+            CHECK(group.shares() == all_to(shard));
+        }
+        auto const grown = group.grow(shard_spec(tcp("127.0.0.1")), 5);
+        REQUIRE_FALSE(grown);
+        CHECK(grown.error().code == EAGAIN);
+        CHECK(mend(group));
+        CHECK(hits(group, 3) == std::map<Shard, int>{{all.back(), 3}});
         CHECK(leads_to_each(group));
     }
 }

@@ -194,3 +194,28 @@ TEST_CASE("a shard that is shut down again and again is mended at a pace", "[sup
     CHECK(MonotonicTime::now() - before > mending_period / 4); // it had to wait for its turn,
     CHECK(unit.told_of == times_told);                         // and nothing rang meanwhile
 }
+
+TEST_CASE("shards that listen again where nobody knows are looked for until they are found", "[supervisor]") {
+    // Bug: they counted as mended then, in a wrong order, and nobody heard of the next one that was shut
+    // down.
+    Sharded unit;
+    unit.shards().steer(all_to(green(1)));
+    {
+        FewerDescriptors const full{0};
+        for (Shard const shard : {blue(0), green(1)})
+            REQUIRE(::shutdown(unit.listener(shard).fd.raw(), SHUT_RDWR) == 0);
+        REQUIRE(unit.until([&] { return unit.told("socket-broken").size() == 1; }));
+        auto const before = unit.told_of;
+        REQUIRE(::shutdown(unit.listener(green(0)).fd.raw(), SHUT_RDWR) == 0);
+        REQUIRE(unit.until([&] { return unit.told_of > before; }));
+    }
+    REQUIRE(unit.until([&] { return unit.told("socket-mended").size() == 1; }));
+    CHECK(unit.told("socket-broken").size() == 1);
+    auto const clients = unit.clients(2);
+    CHECK(unit.shards().queued_in(green(1)) == 2);
+    for (Shard const shard : {blue(0), blue(1), green(0)}) {
+        unit.shards().steer(all_to(shard));
+        auto const more = unit.clients(2);
+        CHECK(unit.shards().queued_in(shard) == 2);
+    }
+}
