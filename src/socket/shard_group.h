@@ -125,6 +125,7 @@ private:
     [[nodiscard]] bool is_tcp() const;
     void learn_order();
     [[nodiscard]] Outcome sort_as_kernel();
+    [[nodiscard]] Outcome find_order();
 
     std::vector<ShardMember> members_; ///< in the kernel's order, but for those in uncertain_
     std::vector<std::optional<Shard>>

@@ -179,6 +179,16 @@ Outcome ShardGroup::listen_again_from(std::size_t first, int backlog) {
     return done;
 }
 
+/// Where it was never learnt (others had joined then, say) it may follow from who was shut down.
+Outcome ShardGroup::find_order() {
+    if (!order_.client_ports().empty() || !uncertain_.empty())
+        return sort_as_kernel();
+    auto const strangers = count_strangers();
+    if (!strangers)
+        return strangers.error();
+    return *strangers == 0 ? Outcome{} : sort_as_kernel();
+}
+
 Result<bool> ShardGroup::mend(int backlog) {
     auto const dead = find_dead();
     if (dead.empty() && !is_unsorted_)
@@ -189,7 +199,7 @@ Result<bool> ShardGroup::mend(int backlog) {
         return std::move(done).error();
     if (auto done = listen_again_from(members_.size() - dead.size(), backlog); !done)
         return std::move(done).error();
-    if (auto done = sort_as_kernel(); !done) {
+    if (auto done = find_order(); !done) {
         // A unit's only shard has the clients again. What fails here is told by the next call.
         (void)attach_to_certain(0).has_value();
         return std::move(done).error();
@@ -197,6 +207,8 @@ Result<bool> ShardGroup::mend(int backlog) {
     if (auto done = attach(shares_); !done)
         return std::move(done).error();
     is_unsorted_ = false;
+    if (order_.client_ports().empty())
+        learn_order();
     return true;
 }
 

@@ -150,6 +150,22 @@ TEST_CASE("a group whose order is not known is steered to those only whose place
     }
 }
 
+TEST_CASE("a group whose order could not be learnt is mended, and learns it then", "[socket]") {
+    auto const group = bind_group(tcp("127.0.0.1"), 2);
+    auto adopted = [&] {
+        auto saved = saved_members(group);
+        FewerDescriptors const full{0};
+        return ShardGroup::adopt(std::move(saved), group.shares());
+    }();
+    REQUIRE(adopted);
+    REQUIRE(adopted->order_ports().empty());
+    shut_down(*adopted, blue(0));
+    fail_to_mend(*adopted);
+    CHECK(mend(*adopted));
+    CHECK(leads_to_each(*adopted));
+    CHECK(adopted->order_ports().size() == 5);
+}
+
 TEST_CASE("a group that was mended grows and shrinks as before", "[socket]") {
     auto const address = tcp("127.0.0.1");
     auto group = bind_group(address, 4);
