@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.h"
 #include "event/loop.h"
+#include "support/descriptors.h"
 
 #include <cerrno>
 #include <csignal>
@@ -10,7 +11,6 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 using namespace holdfast;
@@ -116,15 +116,10 @@ TEST_CASE("those that are always ready take turns", "[event]") {
 TEST_CASE("a timer can be set when there are no descriptors left", "[event]") {
     // Bug: sd-event made the descriptor of its timers with the first timer, in the middle of the trouble.
     auto loop = make_loop();
-    rlimit before{};
-    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-    UniqueFd const highest{::dup(STDERR_FILENO)};
-    rlimit const none{static_cast<rlim_t>(highest.raw()), before.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    test::FewerDescriptors const full{0};
     bool rang = false;
     auto const timer = loop->at(MonotonicTime::now(), [&] { rang = true; });
     loop->run_once(1s);
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK(rang);
 }
 
