@@ -31,6 +31,14 @@ WorkerPlace place_of(Slot slot, GenerationId generation) {
 
 } // namespace
 
+void UnitRunner::enact(Orders const& orders) {
+    // Before those are told to go whom a change of places leaves without clients.
+    if (std::ranges::none_of(orders, [](Order const& it) { return std::holds_alternative<Steer>(it); }))
+        follow_workers();
+    for (auto const& order : orders)
+        enact(order);
+}
+
 void UnitRunner::enact(Order const& order) {
     std::visit(
         Match{
@@ -54,12 +62,9 @@ void UnitRunner::enact(Order const& order) {
             },
             [&](Steer const& what) {
                 if (auto* const shards = sockets_.shards())
-                    shards->steer(what.shares);
+                    shards->steer(hosted(what.shares));
             },
-            [&](WatchRest const& what) {
-                if (auto* const shards = sockets_.shards())
-                    shards->watch_rest(what.shards, [this](Shard shard) { hear_rest(shard); });
-            },
+            [&](WatchRest const& what) { watch_rest(what.shards); },
             [&](Arm const& what) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
                 timers_.push_back({what.timer, what.at});
@@ -99,7 +104,9 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         ours = UniqueFd{ends[0]};
         theirs = UniqueFd{ends[1]};
     }
-    auto handed = sockets_.hand_out(*spec, shard_of(order));
+    auto const own = shard_of(order);
+    auto const place = sockets_.shards() == nullptr ? own : sockets_.shards()->place_of(own);
+    auto handed = sockets_.hand_out(*spec, place);
     PrivateListener for_probes;
     if (spec->health) {
         auto made = private_listener(*spec);
@@ -120,16 +127,71 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     if (!launched)
         return std::move(launched).error();
     workers_.push_back(std::make_unique<RunningWorker>(shared_.loop, static_cast<WorkerObserver&>(*this),
-                                                       order, spec, std::move(launched).value()));
+                                                       order, place, spec, std::move(launched).value()));
     auto& worker = *workers_.back();
-    if (auto* const shards = sockets_.shards())
-        shards->occupy(worker.shard);
     shared_.unit_of_leader[worker.process.leader()] = this;
     if (spec->health)
         add_prober(worker, std::move(for_probes));
     if (ours.is_open())
         worker.handoff = open_handoff(std::move(ours), worker);
     return {};
+}
+
+UnitRunner::Hosts UnitRunner::hosts() const {
+    std::map<WorkerId, Shard> places;
+    for (auto const& worker : workers_)
+        places.emplace(WorkerId{worker->process.id()}, worker->shard);
+    struct Best {
+        int rank;
+        Shard place;
+    };
+    std::map<Shard, Best> best;
+    for (auto const& worker : state_.workers) { // the oldest first
+        auto const place = places.find(worker.id);
+        if (place == places.end())
+            continue;
+        int const rank = worker.phase == WorkerPhase::Ready ? 2 : worker.was_ready ? 1 : 0;
+        auto const [known, is_first] = best.try_emplace(shard_of(worker), Best{rank, place->second});
+        if (!is_first && rank > 0 && rank >= known->second.rank)
+            known->second = {rank, place->second};
+    }
+    Hosts hosts;
+    for (auto const& [shard, one] : best)
+        hosts.emplace(shard, one.place);
+    return hosts;
+}
+
+/// Nobody is in it: where the next one will be.
+Shard UnitRunner::host_of(Shard shard, Hosts const& hosts) const {
+    auto const found = hosts.find(shard);
+    return found == hosts.end() ? sockets_.shards()->place_of(shard) : found->second;
+}
+
+Shares UnitRunner::hosted(Shares const& shares) const {
+    auto const known = hosts();
+    Shares hosted;
+    for (auto const& [shard, weight] : shares)
+        hosted[host_of(shard, known)] += weight; // two may meet in one
+    return hosted;
+}
+
+void UnitRunner::follow_workers() {
+    auto* const shards = sockets_.shards();
+    if (shards == nullptr || state_.shares.empty())
+        return;
+    if (auto const shares = hosted(state_.shares); shares != shards->shares())
+        shards->steer(shares);
+}
+
+void UnitRunner::watch_rest(std::vector<Shard> const& restless) {
+    auto* const shards = sockets_.shards();
+    if (shards == nullptr)
+        return;
+    auto const known = hosts();
+    std::vector<ShardCustody::Hosted> watched;
+    for (auto const shard : restless)
+        watched.push_back({shard, host_of(shard, known)});
+    shards->watch_rest(watched, [this](Shard shard) { hear_rest(shard); });
 }
 
 void UnitRunner::pin_program(WorkerProcess const& process) {

@@ -3,7 +3,7 @@
 // watches over it. Made and ended by its UnitRunner; decides nothing.
 #pragma once
 
-#include "lifecycle/sharing.h"
+#include "lifecycle/order.h"
 #include "supervisor/watchdog.h"
 #include "worker/command.h"
 #include "worker/handoff_port.h"
@@ -24,15 +24,16 @@ struct Reloading {
 
 /// A worker process and what belongs to it.
 struct RunningWorker {
-    RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, UnitSpecPtr used,
-                  Launched launched)
-        : generation{order.generation}, slot{order.slot}, shard{shard_of(order)}, spec{std::move(used)},
+    RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, Shard place,
+                  UnitSpecPtr used, Launched launched)
+        : generation{order.generation}, slot{order.slot}, shard{place}, spec{std::move(used)},
           watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
                                                     std::move(launched)} {}
 
     lifecycle::GenerationId generation;
     lifecycle::Slot slot;
-    Shard shard; ///< of `reuse_port` sockets: from which it accepts
+    Shard shard; ///< of `reuse_port` sockets: from which it accepts, maybe another slot's
+                 ///< (ShardCustody::place_of)
     UnitSpecPtr spec;
     std::string status; ///< what it said last by STATUS=
     Watchdog watchdog;

@@ -15,7 +15,7 @@ constexpr Duration first_look = 5ms; // at a queue that is being emptied; then l
 constexpr Duration longest_look = 200ms;
 
 /// Where its slot could not be made, it is another of the same bank.
-Shard own_or_another(ShardGroup const& group, Shard shard) {
+Shard place_in(ShardGroup const& group, Shard shard) {
     return {static_cast<std::uint16_t>(shard.slot % group.slots()), shard.bank};
 }
 
@@ -33,8 +33,8 @@ bool is_sharded(UnitSpec const& spec) {
     return is_any;
 }
 
-ShardCustody::ShardCustody(Shared& shared, std::uint32_t number, std::string unit)
-    : shared_{shared}, number_{number}, unit_{std::move(unit)} {}
+ShardCustody::ShardCustody(Shared& shared, std::uint32_t number, std::string unit, Change change)
+    : shared_{shared}, number_{number}, unit_{std::move(unit)}, change_{std::move(change)} {}
 
 ShardCustody::~ShardCustody() {
     for (auto const& group : groups_)
@@ -72,22 +72,12 @@ ShardGroup const* ShardCustody::find(ListenerIdentity const& identity) const {
 }
 
 Listener const& ShardCustody::listener(ShardGroup const& group, Shard shard) {
-    return group.listener(own_or_another(group, shard));
+    return group.listener(place_in(group, shard));
 }
 
-void ShardCustody::occupy(Shard shard) {
-    std::erase_if(guests_, [&](Guest const& guest) { return guest.shard == shard; });
-    for (auto const& group : groups_)
-        if (shard.slot >= group.slots())
-            guests_.push_back({identity_of(group), shard, own_or_another(group, shard)});
-}
-
-/// Where the worker of the shard accepts.
-Shard ShardCustody::place_in(ShardGroup const& group, Shard shard) const {
-    for (auto const& guest : guests_)
-        if (guest.shard == shard && guest.group == identity_of(group))
-            return guest.host;
-    return own_or_another(group, shard);
+Shard ShardCustody::place_of(Shard shard) const {
+    auto const fewest = std::ranges::min_element(groups_, {}, &ShardGroup::slots);
+    return fewest == groups_.end() ? shard : place_in(*fewest, shard);
 }
 
 void ShardCustody::drop_fresh() {
@@ -112,22 +102,35 @@ ShardCustody::release_unless(std::function<bool(ListenerIdentity const&)> const&
             released.push_back(std::move(listener));
     }
     groups_ = std::move(staying);
-    std::erase_if(guests_, [&](Guest const& guest) { return find(guest.group) == nullptr; });
+    if (growing_ && have_all_slots()) {
+        growing_.reset();
+        if (!groups_.empty())
+            say_held();
+    }
     if (!released.empty()) // a watch is of a group; what is left is seen anew
         for (auto& watched : watched_)
             watched.watches.assign(groups_.size(), RestWatch{MonotonicTime::now()});
     return released;
 }
 
-Shares ShardCustody::fitted(Shares const& shares, ShardGroup const& group) const {
+Shares ShardCustody::fitted(Shares const& shares, ShardGroup const& group) {
     Shares fitted;
     for (auto const& [shard, weight] : shares)
         fitted[place_in(group, shard)] += weight;
     return fitted;
 }
 
+bool ShardCustody::have_all_slots() const {
+    return std::ranges::all_of(groups_, [this](ShardGroup const& group) { return group.slots() >= slots_; });
+}
+
 void ShardCustody::hold(UnitSpecPtr spec, std::uint16_t slots) {
     slots_ = slots;
+    auto const has_others = [&](ShardGroup const& group) { return group.slots() != slots; };
+    if (std::ranges::any_of(groups_, has_others)) {
+        mending_.spec = spec;
+        mend_now(); // only what is in order can be changed
+    }
     auto const sockets = sockets_of(*spec);
     std::optional<Error> missing;
     for (auto& group : groups_) {
@@ -138,12 +141,10 @@ void ShardCustody::hold(UnitSpecPtr spec, std::uint16_t slots) {
             if (auto grown = grow(group, *socket->second, slots); !grown)
                 missing = std::move(grown).error();
     }
-    if (!missing)
-        return growing_.reset();
-    if (!growing_)
-        growing_ = std::make_unique<Growing>();
-    growing_->spec = std::move(spec);
-    grow_later(*missing);
+    if (have_all_slots())
+        growing_.reset();
+    else if (missing)
+        grow_later(std::move(spec), *missing);
 }
 
 Outcome ShardCustody::grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots) {
@@ -153,22 +154,29 @@ Outcome ShardCustody::grow(ShardGroup& group, SocketSpec const& socket, std::uin
     return grown;
 }
 
-void ShardCustody::grow_later(Error const& why) {
-    if (growing_->pace.failed(MonotonicTime::now(), why.code))
+void ShardCustody::grow_later(UnitSpecPtr spec, Error const& why) {
+    if (!growing_) {
+        growing_ = std::make_unique<Retried>();
         shared_.events.say(Weight::Failure, "shards-missing", unit_,
                            to_string(why) +
                                "; its workers share the shards that there are. This is tried again");
+    }
+    growing_->spec = std::move(spec);
+    growing_->pace.failed(MonotonicTime::now(), why.code);
     growing_->timer = shared_.loop.at(growing_->pace.retry_at, [this] { grow_again(); });
 }
 
 void ShardCustody::grow_again() {
     shared_.loop.set_owner(number_);
-    hold(UnitSpecPtr{growing_->spec}, slots_);
+    change_([this] { hold(UnitSpecPtr{growing_->spec}, slots_); });
     if (!growing_)
-        shared_.events.say(
-            Weight::Normal, "shards-held", unit_,
-            "the shards of all " + std::to_string(slots_) +
-                " slots are there now; a worker that shares one has its own after its restart");
+        say_held();
+}
+
+void ShardCustody::say_held() {
+    shared_.events.say(Weight::Normal, "shards-held", unit_,
+                       "the shards of all " + std::to_string(slots_) +
+                           " slots are there now; a worker that shares one has its own after its restart");
 }
 
 void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
@@ -181,9 +189,6 @@ void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
     auto const before = group.slots();
     auto const shrunk = group.shrink(slots);
     guard(group);
-    std::erase_if(guests_, [&](Guest const& guest) {
-        return guest.group == identity_of(group) && (guest.shard.slot >= slots || guest.host.slot >= slots);
-    });
     if (!shrunk)
         return shared_.events.say(Weight::Failure, "shards-not-closed", unit_, to_string(shrunk.error()));
     auto const closed = std::to_string(2 * (before - slots)) + " shards of " + to_string(group.bound());
@@ -206,12 +211,18 @@ void ShardCustody::steer(Shares const& shares) {
     shares_ = shares;
 }
 
-void ShardCustody::change(UnitSpec const& spec) {
-    auto const sockets = sockets_of(spec);
+void ShardCustody::change(UnitSpecPtr const& spec) {
+    auto const sockets = sockets_of(*spec);
     for (auto& group : groups_)
         if (auto const socket = sockets.find(identity_of(group)); socket != sockets.end())
             if (auto const changed = group.change(*socket->second); !changed)
                 shared_.events.say(Weight::Warning, "socket-unchanged", unit_, to_string(changed.error()));
+    if (mending_.spec)
+        mending_.spec = spec;
+    if (!growing_)
+        return;
+    growing_->spec = spec;
+    growing_->timer.rearm(growing_->pace.retry_at); // it had nothing to try where this lists a socket again
 }
 
 void ShardCustody::guard(ShardGroup const& group) {
@@ -228,16 +239,19 @@ void ShardCustody::unguard(ShardGroup const& group) {
 
 void ShardCustody::mend(UnitSpecPtr spec) {
     mending_.spec = std::move(spec);
-    auto const now = MonotonicTime::now();
-    if (auto const due = mending_.pace.due(); now < due)
+    if (auto const due = mending_.pace.due(); MonotonicTime::now() < due)
         return mend_at(due);
+    mend_now();
+}
+
+void ShardCustody::mend_now() {
     std::optional<Error> broken;
     for (auto& group : groups_)
         if (auto mended = mend(group); !mended)
             broken = std::move(mended).error();
     if (!broken)
         return mending_.pace.succeeded();
-    if (mending_.pace.failed(now, broken->code))
+    if (mending_.pace.failed(MonotonicTime::now(), broken->code))
         shared_.events.say(Weight::Failure, "socket-broken", unit_,
                            to_string(*broken) + "; this is tried again");
     mend_at(mending_.pace.retry_at);
@@ -258,6 +272,8 @@ Outcome ShardCustody::mend(ShardGroup& group) {
     shared_.events.say(Weight::Warning, "socket-mended", unit_,
                        "a shard of " + to_string(group.bound()) +
                            " had been shut down by a worker; it listens again");
+    if (slots_ != 0 && group.slots() > slots_) // that was refused meanwhile
+        shrink(group, slots_);
     return {};
 }
 
@@ -266,29 +282,30 @@ void ShardCustody::mend_at(MonotonicTime time) {
         return mending_.timer.rearm(time);
     mending_.timer = shared_.loop.at(time, [this] {
         shared_.loop.set_owner(number_);
-        mend(mending_.spec);
+        change_([this] { mend(mending_.spec); });
     });
 }
 
 // ---- rest ----
 
-bool ShardCustody::is_at_rest(Watched const& watched) const {
-    for (std::size_t i = 0; i < groups_.size(); ++i)
-        if (!watched.watches[i].rest_of(place_in(groups_[i], watched.shard)).is_at_rest())
+bool ShardCustody::Watched::is_at_rest(std::vector<ShardGroup> const& groups) const {
+    for (std::size_t i = 0; i < groups.size(); ++i)
+        if (!watches[i].rest_of(place_in(groups[i], hosted.host)).is_at_rest())
             return false;
     return true;
 }
 
-void ShardCustody::watch_rest(std::vector<Shard> const& shards, AtRest at_rest) {
+void ShardCustody::watch_rest(std::vector<Hosted> const& shards, AtRest at_rest) {
     at_rest_ = std::move(at_rest);
     auto const now = MonotonicTime::now();
     std::vector<Watched> watched;
-    for (auto const shard : shards) {
-        auto const known = std::find_if(watched_.begin(), watched_.end(),
-                                        [&](Watched const& other) { return other.shard == shard; });
+    for (auto const& one : shards) {
+        auto const known = std::find_if(watched_.begin(), watched_.end(), [&](Watched const& other) {
+            return other.hosted.shard == one.shard;
+        });
         watched.push_back(known != watched_.end()
                               ? std::move(*known)
-                              : Watched{shard, std::vector<RestWatch>(groups_.size(), RestWatch{now})});
+                              : Watched{one, std::vector<RestWatch>(groups_.size(), RestWatch{now})});
     }
     watched_ = std::move(watched);
     if (watched_.empty()) {
@@ -300,10 +317,13 @@ void ShardCustody::watch_rest(std::vector<Shard> const& shards, AtRest at_rest) 
 }
 
 std::uint32_t ShardCustody::queued_in(Shard shard) const {
+    auto const watched = std::find_if(watched_.begin(), watched_.end(),
+                                      [&](Watched const& one) { return one.hosted.shard == shard; });
+    auto const host = watched == watched_.end() ? shard : watched->hosted.host;
     std::uint32_t queued = 0;
     for (auto const& group : groups_)
         if (auto const look = group.look())
-            if (auto const found = look.value().queued.find(place_in(group, shard));
+            if (auto const found = look.value().queued.find(place_in(group, host));
                 found != look.value().queued.end())
                 queued += found->second;
     return queued;
@@ -319,8 +339,8 @@ void ShardCustody::look() {
                 watched.watches[i].see(*seen, now);
     }
     for (auto const& watched : watched_)
-        if (is_at_rest(watched))
-            at_rest_(watched.shard);
+        if (watched.is_at_rest(groups_))
+            at_rest_(watched.hosted.shard);
     pause_ = std::min(pause_ * 2, longest_look);
     timer_.rearm(MonotonicTime::now() + pause_);
 }

@@ -22,8 +22,10 @@ namespace holdfast {
 
 class ShardCustody {
 public:
+    /// Does what opens or closes shards by itself, later, with no watch on any.
+    using Change = std::function<void(std::function<void()> const& change)>;
     /// `number` is the unit's, `unit` its name.
-    ShardCustody(Shared& shared, std::uint32_t number, std::string unit);
+    ShardCustody(Shared& shared, std::uint32_t number, std::string unit, Change change);
     ShardCustody(ShardCustody const&) = delete;
     ShardCustody& operator=(ShardCustody const&) = delete;
     ~ShardCustody();
@@ -35,9 +37,9 @@ public:
     [[nodiscard]] ShardGroup const* find(ListenerIdentity const& identity) const;
     /// The shard's listener. Where its slot could not be made, another of the same bank.
     [[nodiscard]] static Listener const& listener(ShardGroup const& group, Shard shard);
-    /// A worker is started with listener(`shard`): what is steered to this shard goes there until another one
-    /// is started for it, also when its own can be made meanwhile.
-    void occupy(Shard shard);
+    /// Where a worker that is started for this shard accepts, in every group: in another of the same bank
+    /// where its slot could not be made in one of them. It stays there when that can be made.
+    [[nodiscard]] Shard place_of(Shard shard) const;
 
     /// The last step of a bind_new(): those bound since the last call stay; or they are closed.
     void keep_fresh() { fresh_.clear(); }
@@ -52,18 +54,26 @@ public:
     void hold(UnitSpecPtr spec, std::uint16_t slots);
     /// From now on new connections are shared out like this, in every group.
     void steer(Shares const& shares);
-    /// Takes over what can be changed in place.
-    void change(UnitSpec const& spec);
+    /// What steer() was told last.
+    [[nodiscard]] Shares const& shares() const { return shares_; }
+    /// Takes over what can be changed in place, and what is tried again.
+    void change(UnitSpecPtr const& spec);
     /// As for listeners: makes those listen again that a worker has shut down; later, where that happens
     /// again and again or does not succeed.
     void mend(UnitSpecPtr spec);
 
-    /// Told of a shard in which nothing is queued and nothing will end any more; again, until it is not
-    /// watched.
+    /// Told of a shard when nothing is queued where its worker accepts and nothing will end there any more;
+    /// again, until it is not watched.
     using AtRest = std::function<void(Shard)>;
-    /// Looks at these and no others. Those that were not watched before have lost their share just now.
-    void watch_rest(std::vector<Shard> const& shards, AtRest at_rest);
-    /// How many connections wait in the shard, of all addresses; udp: bytes.
+    struct Hosted {
+        Shard shard;
+        Shard host; ///< from which its worker accepts, or did
+    };
+    /// Looks at these and no others. Those that were not watched before have lost their share just now; the
+    /// others keep the host that they had then.
+    void watch_rest(std::vector<Hosted> const& shards, AtRest at_rest);
+    /// How many connections wait in the shard (in its host while it is watched), of all addresses; udp:
+    /// bytes.
     [[nodiscard]] std::uint32_t queued_in(Shard shard) const;
 
     [[nodiscard]] std::vector<ShardGroup> const& groups() const { return groups_; }
@@ -76,53 +86,44 @@ public:
 
 private:
     struct Watched {
-        Shard shard;
+        Hosted hosted;
         std::vector<RestWatch> watches; ///< one of each group
+        [[nodiscard]] bool is_at_rest(std::vector<ShardGroup> const& groups) const;
     };
-    /// A worker whose shard could not be made when it was started.
-    struct Guest {
-        ListenerIdentity group;
-        Shard shard; ///< of the worker
-        Shard host;  ///< where it accepts
+    /// What is tried again at a pace, for all groups together, as SocketCustody's mending is.
+    struct Retried {
+        UnitSpecPtr spec;
+        MendingPace pace;
+        EventSource timer;
     };
-    [[nodiscard]] Shard place_in(ShardGroup const& group, Shard shard) const;
-    [[nodiscard]] bool is_at_rest(Watched const& watched) const;
-    [[nodiscard]] Shares fitted(Shares const& shares, ShardGroup const& group) const;
+    [[nodiscard]] static Shares fitted(Shares const& shares, ShardGroup const& group);
+    [[nodiscard]] bool have_all_slots() const;
     void guard(ShardGroup const& group);
     void unguard(ShardGroup const& group);
     [[nodiscard]] Outcome grow(ShardGroup& group, SocketSpec const& socket, std::uint16_t slots);
     void shrink(ShardGroup& group, std::uint16_t slots);
-    void grow_later(Error const& why);
+    void grow_later(UnitSpecPtr spec, Error const& why);
     void grow_again();
+    void say_held();
+    [[nodiscard]] Outcome mend(ShardGroup& group);
+    void mend_now();
+    void mend_at(MonotonicTime time);
     void look();
 
     Shared& shared_;
     std::uint32_t number_;
     std::string unit_;
+    Change change_;
     std::vector<ShardGroup> groups_;
     std::vector<ListenerIdentity> fresh_;
-    std::vector<Guest> guests_;
     Shares shares_;
-    std::uint16_t slots_ = 0; ///< that hold() was told; 0: not yet
-    struct Growing {
-        UnitSpecPtr spec;
-        MendingPace pace;
-        EventSource timer;
-    };
-    std::unique_ptr<Growing> growing_; ///< while there are fewer
+    std::uint16_t slots_ = 0;          ///< that hold() was told; 0: not yet
+    std::unique_ptr<Retried> growing_; ///< since some could not be made, while there are fewer
+    Retried mending_;
     std::vector<Watched> watched_;
     AtRest at_rest_;
     Duration pause_{};
     EventSource timer_;
-    /// As SocketCustody's, for all groups together.
-    struct Mending {
-        UnitSpecPtr spec;
-        MendingPace pace;
-        EventSource timer;
-    };
-    [[nodiscard]] Outcome mend(ShardGroup& group);
-    void mend_at(MonotonicTime time);
-    Mending mending_;
 };
 
 } // namespace holdfast

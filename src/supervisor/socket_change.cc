@@ -112,7 +112,7 @@ void SocketCustody::take_over(UnitSpecPtr spec, std::vector<Listener> arrived) {
                                    to_string(changed.error()));
     if (shards_) {
         shards_->keep_fresh();
-        shards_->change(*spec);
+        shards_->change(spec);
     }
     watch_held();
     spec_ = std::move(spec);

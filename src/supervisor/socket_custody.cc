@@ -91,7 +91,9 @@ Outcome SocketCustody::hold_one(SocketSpec const& socket, ListenAddress const& a
 Outcome SocketCustody::bind_shards(UnitSpec const& spec, SocketSpec const& socket,
                                    ListenAddress const& address) {
     if (!shards_)
-        shards_ = std::make_unique<ShardCustody>(shared_, number_, spec_->name);
+        shards_ = std::make_unique<ShardCustody>(
+            shared_, number_, spec_->name,
+            [this](std::function<void()> const& change) { change_shards(change); });
     return shards_->bind(socket, address, pool_size(spec.service));
 }
 

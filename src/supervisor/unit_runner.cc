@@ -160,8 +160,7 @@ void UnitRunner::settle() {
             }
             trace_.add(fact, now);
             take_rollout_wish(fact);
-            for (auto const& order : step(state_, rules, fact, now))
-                enact(order);
+            enact(step(state_, rules, fact, now));
             if (underway_)
                 underway_->rollouts.observe(state_);
             if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)

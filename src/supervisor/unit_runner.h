@@ -17,6 +17,7 @@
 #include "worker/process.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -136,10 +137,20 @@ private:
     void keep_former(RolloutRecord const& record);
 
     // orders (enact.cc)
+    void enact(lifecycle::Orders const& orders);
     void enact(lifecycle::Order const& order);
     void spawn(lifecycle::Spawn const& order);
     [[nodiscard]] Outcome try_spawn(lifecycle::Spawn const& order, UnitSpecPtr const& spec);
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
+    /// From which shard the worker of a shard accepts: another slot's, for one that is a guest there. Of
+    /// several the newest that is ready, else that was, else the oldest.
+    using Hosts = std::map<Shard, Shard>;
+    [[nodiscard]] Hosts hosts() const;
+    [[nodiscard]] Shard host_of(Shard shard, Hosts const& hosts) const;
+    [[nodiscard]] Shares hosted(Shares const& shares) const;
+    /// A shard's worker may be another one, elsewhere, though the shares are the same.
+    void follow_workers();
+    void watch_rest(std::vector<Shard> const& restless);
     void arm_timer();
     void forget(WorkerProcess const& worker);
     void replace_dumping(lifecycle::WorkerId id);

@@ -37,6 +37,20 @@ UniqueFd listen_on_loopback(std::uint16_t port) {
     return fd;
 }
 
+UniqueFd join_group(std::uint16_t port) {
+    UniqueFd joined{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    int const on = 1;
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::setsockopt(joined.raw(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0);
+    REQUIRE(::setsockopt(joined.raw(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+    REQUIRE(::bind(joined.raw(), reinterpret_cast<sockaddr const*>(&address), sizeof address) == 0);
+    REQUIRE(::listen(joined.raw(), 1) == 0);
+    return joined;
+}
+
 std::uint16_t port_of(FdRef socket) {
     sockaddr_in in{};
     socklen_t length = sizeof in;

@@ -29,6 +29,9 @@ inline constexpr char const* runs = "exec sleep 1000";
 /// A TCP socket that listens on a free port of 127.0.0.1, or on that port.
 [[nodiscard]] UniqueFd listen_on_loopback(std::uint16_t port = 0);
 [[nodiscard]] std::uint16_t port_of(FdRef socket);
+/// Another process of our user that listens at a group's address, with SO_REUSEPORT: it gets nothing, but as
+/// long as it does the group cannot grow.
+[[nodiscard]] UniqueFd join_group(std::uint16_t port);
 /// Connected to 127.0.0.1:port; closed when refused.
 [[nodiscard]] UniqueFd connect_to(std::uint16_t port);
 /// "[[socket]] name, listen = 127.0.0.1:PORT".

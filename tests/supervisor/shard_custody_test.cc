@@ -2,6 +2,7 @@
 // The shards of a unit: bound, handed out, steered, grown, looked at until they are at rest, closed, and
 // mended.
 #include "harness.h"
+#include "socket/inspect.h"
 #include "supervisor/socket_custody.h"
 #include "support/descriptors.h"
 
@@ -27,9 +28,14 @@ Shares all_to(Shard shard) {
     return {{shard, whole}};
 }
 
-/// A unit of two workers with one sharded socket, held.
+std::string sharded_socket(std::string const& name) {
+    return tcp_socket(name, 0) + "reuse_port = true\n";
+}
+
+/// A unit of two workers with a sharded socket, or more, held.
 struct Sharded : OneUnit {
-    Sharded() {
+    explicit Sharded(std::string const& more = "")
+        : spec{unit_of("web", sharded_socket("a") + more + service(runs, "workers = 2\n"))} {
         hung_up = [this](int fd) {
             ++told_of;
             sockets.hear_hangup(fd, {});
@@ -53,7 +59,7 @@ struct Sharded : OneUnit {
     bool serve_one(Shard shard) {
         return UniqueFd{::accept4(listener(shard).fd.raw(), nullptr, nullptr, SOCK_CLOEXEC)}.is_open();
     }
-    void watch(std::vector<Shard> const& watched) {
+    void watch(std::vector<ShardCustody::Hosted> const& watched) {
         shards().watch_rest(watched, [this](Shard shard) { rested.insert(shard); });
     }
     [[nodiscard]] std::vector<Event> told(std::string const& kind) const {
@@ -64,8 +70,7 @@ struct Sharded : OneUnit {
         return found;
     }
 
-    UnitSpecPtr spec =
-        unit_of("web", tcp_socket("a", 0) + "reuse_port = true\n" + service(runs, "workers = 2\n"));
+    UnitSpecPtr spec;
     SocketCustody sockets{shared, 1, spec};
     std::set<Shard> rested;
     int told_of = 0;
@@ -104,7 +109,7 @@ TEST_CASE("a shard is at rest when all who waited in it are served, and not befo
     unit.shards().steer(all_to(green(0)));
     auto const clients = unit.clients(2);
     unit.shards().steer(all_to(blue(0)));
-    unit.watch({green(0), green(1)});
+    unit.watch({{green(0), green(0)}, {green(1), green(1)}});
     REQUIRE(unit.until([&] { return unit.rested.contains(green(1)); }));
     CHECK_FALSE(unit.rested.contains(green(0)));
     REQUIRE(unit.serve_one(green(0)));
@@ -133,7 +138,7 @@ TEST_CASE("shards of further slots are bound beside those in use, and those too 
     CHECK(unit.shards().queued_in(blue(0)) == 2);
 }
 
-TEST_CASE("shards that could not be made come later, and who shared one until then is found there",
+TEST_CASE("who is started for a shard that could not be made is a guest in another one, and stays there",
           "[supervisor]") {
     Sharded unit;
     {
@@ -141,18 +146,115 @@ TEST_CASE("shards that could not be made come later, and who shared one until th
         unit.shards().hold(unit.spec, 4);
     }
     REQUIRE(unit.shards().slots() == 2);
-    REQUIRE(unit.told("shards-missing").size() == 1);
-    unit.shards().occupy(green(3)); // its worker got green(1)
-    REQUIRE(unit.until([&] { return unit.shards().slots() == 4; }));
-    CHECK(unit.told("shards-held").size() == 1);
-    unit.shards().steer(all_to(green(3)));
+    CHECK(unit.shards().place_of(blue(2)) == blue(0));
+    auto const guest = unit.shards().place_of(green(3));
+    CHECK(guest == green(1));
+    unit.shards().steer(all_to(guest));
+    REQUIRE(unit.until([&] { return unit.told("shards-held").size() == 1; }));
+    CHECK(unit.shards().slots() == 4);
+    CHECK(unit.shards().place_of(green(3)) == green(3)); // the next one has its own
     auto const clients = unit.clients(2);
-    CHECK(unit.serve_one(green(1)));
-    CHECK(unit.serve_one(green(1)));
-    unit.shards().occupy(green(3)); // another one, that gets its own
-    unit.shards().steer(all_to(green(3)));
-    auto const more = unit.clients(1);
-    CHECK(unit.serve_one(green(3)));
+    CHECK(unit.shards().queued_in(green(1)) == 2);
+    auto const asked_late = unit.sockets.hand_out(*unit.spec, guest);
+    REQUIRE(asked_late.size() == 1);
+    CHECK(asked_late.front().listener.fd == FdRef{unit.listener(green(1)).fd});
+}
+
+TEST_CASE("that shards are missing is told once, however often and why they cannot be made", "[supervisor]") {
+    Sharded unit;
+    {
+        FewerDescriptors const full{0};
+        unit.shards().hold(unit.spec, 4);
+        auto const end = MonotonicTime::now() + 4 * first_mending_retry;
+        unit.until([&] { return MonotonicTime::now() > end; });
+    }
+    auto stranger = join_group(unit.port()); // another reason
+    unit.shards().hold(unit.spec, 5);
+    CHECK(unit.shards().slots() == 2);
+    CHECK(unit.told("shards-missing").size() == 1);
+    stranger.reset();
+    REQUIRE(unit.until([&] { return unit.told("shards-held").size() == 1; }));
+    CHECK(unit.shards().slots() == 5);
+    CHECK(unit.told("shards-missing").size() == 1);
+}
+
+TEST_CASE("a guest is one at each address, until all of them have its shard or those without are given up",
+          "[supervisor]") {
+    Sharded unit{sharded_socket("b")};
+    auto const other = unit.spec->sockets.back().listen.front();
+    auto stranger = join_group(unit.shards().find({"b", other})->bound().port);
+    unit.shards().hold(unit.spec, 4);
+    CHECK(unit.shards().slots() == 4); // at the first one
+    CHECK(unit.shards().find({"b", other})->slots() == 2);
+    CHECK(unit.shards().place_of(green(3)) == green(1));
+    unit.until([&] { return unit.told("shards-held").size() == 1; }, 4 * first_mending_retry);
+    CHECK(unit.told("shards-held").empty());
+    SECTION("those are given up") {
+        auto const less = unit_of("web", sharded_socket("a") + service(runs, "workers = 4\n"));
+        unit.sockets.take_over(less, {});
+        CHECK(unit.shards().place_of(green(3)) == green(1)); // an old worker may still be in both
+        unit.sockets.retire_unlisted(*less, false, 0s, {});
+    }
+    SECTION("they can be made") {
+        stranger.reset();
+    }
+    REQUIRE(unit.until([&] { return unit.told("shards-held").size() == 1; }));
+    CHECK(unit.shards().place_of(green(3)) == green(3));
+    CHECK(unit.told("shards-missing").size() == 1);
+}
+
+TEST_CASE("shards that come later are made as the unit says by then", "[supervisor]") {
+    Sharded unit;
+    auto stranger = join_group(unit.port());
+    unit.shards().hold(unit.spec, 4);
+    REQUIRE(unit.shards().slots() == 2);
+    auto const changed = unit_of(
+        "web", "[[socket]]\nname = \"a\"\nlisten = \"127.0.0.1:0\"\nreuse_port = true\nbacklog = 7\n" +
+                   service(runs));
+    unit.sockets.take_over(changed, {});
+    stranger.reset();
+    REQUIRE(unit.until([&] { return unit.shards().slots() == 4; }));
+    for (Shard const shard : {green(0), green(3)}) {
+        auto const queue = inspect_queue(unit.listener(shard).fd, Transport::Tcp);
+        REQUIRE(queue);
+        CHECK(queue->limit == 7);
+    }
+}
+
+TEST_CASE("a smaller pool ends the wait for shards that it does not need", "[supervisor]") {
+    Sharded unit;
+    auto const stranger = join_group(unit.port());
+    unit.shards().steer(all_to(green(0)));
+    unit.shards().hold(unit.spec, 4);
+    REQUIRE(unit.told("shards-missing").size() == 1);
+    unit.shards().hold(unit.spec, 1);
+    CHECK(unit.shards().slots() == 1);
+    CHECK(unit.shards().place_of(green(3)) == green(0));
+    unit.until([&] { return unit.told("shards-missing").size() == 2; }, 4 * first_mending_retry);
+    CHECK(unit.told("shards-missing").size() == 1);
+    CHECK(unit.told("shards-held").empty());
+    auto const clients = unit.clients(2);
+    CHECK(unit.shards().queued_in(green(0)) == 2);
+}
+
+TEST_CASE("a shard whose worker is a guest is at rest when its host is, also after its own has come",
+          "[supervisor]") {
+    Sharded unit;
+    auto stranger = join_group(unit.port());
+    unit.shards().hold(unit.spec, 4);
+    unit.shards().steer(all_to(green(1)));
+    auto const clients = unit.clients(1);
+    unit.shards().steer(all_to(blue(0)));
+    unit.watch({{green(1), green(1)}, {green(2), green(0)}, {green(3), unit.shards().place_of(green(3))}});
+    stranger.reset();
+    REQUIRE(unit.until([&] { return unit.shards().slots() == 4; }));
+    // Watched as before, though the next worker would be elsewhere.
+    unit.watch({{green(1), green(1)}, {green(2), green(2)}, {green(3), unit.shards().place_of(green(3))}});
+    REQUIRE(unit.until([&] { return unit.rested.contains(green(2)); }));
+    CHECK(unit.rested == std::set{green(2)});
+    CHECK(unit.shards().queued_in(green(3)) == 1);
+    REQUIRE(unit.serve_one(green(1)));
+    REQUIRE(unit.until([&] { return unit.rested == std::set{green(1), green(2), green(3)}; }));
 }
 
 TEST_CASE("a shard that is closed with somebody in it is told of", "[supervisor]") {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks for listeners by SCM_RIGHTS, on HOLDFAST_HANDOFF or (with --share PATH) on handoff.sock, and writes what came, a line of JSON
-per frame: {"head": ..., "names": [...], "addresses": [...]}.
+per frame: {"head": ..., "names": [...], "addresses": [...], "inodes": [...]}.
 
-scm_worker.py OUT QUESTION [--serve] [--share PATH]     --serve: says READY=1, and writes pushes too until SIGTERM
+scm_worker.py OUT QUESTION [--serve] [--share PATH] [--after FILE]     --serve: says READY=1, and writes pushes too until SIGTERM
+--after: asks when FILE exists
 """
 import json
 import os
@@ -10,6 +11,7 @@ import select
 import signal
 import socket
 import sys
+import time
 
 
 def address_of(fd):
@@ -24,7 +26,8 @@ def receive(sock, out):
     if not text:
         return None
     lines = text.decode().splitlines()
-    line = {"head": lines[0], "names": lines[1:], "addresses": [address_of(fd) for fd in fds], "truncated": flags & socket.MSG_CTRUNC}
+    line = {"head": lines[0], "names": lines[1:], "addresses": [address_of(fd) for fd in fds],
+            "inodes": [os.fstat(fd).st_ino for fd in fds], "truncated": flags & socket.MSG_CTRUNC}
     for fd in fds:
         os.close(fd)
     out.write(json.dumps(line) + "\n")
@@ -39,6 +42,8 @@ def main():
         sock.connect(sys.argv[sys.argv.index("--share") + 1])
     else:
         sock = socket.socket(fileno=int(os.environ["HOLDFAST_HANDOFF"]))
+    while "--after" in sys.argv and not os.path.exists(sys.argv[sys.argv.index("--after") + 1]):
+        time.sleep(0.005)
     out = sys.stdout if path == "-" else open(path, "w")
     sock.send(question.encode())
     while True:

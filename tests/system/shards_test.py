@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`reuse_port`: every worker has a listener of its own in each of two banks, and what is steered to it."""
+import json
 import os
 import re
 import signal
 import socket
 
-from harness import DEADLINE, Story, connect, free_port, http_get, main, read_answer, tcp, wait_for, web, worker
+from harness import DEADLINE, HERE, PYTHON, Story, connect, free_port, http_get, main, read_answer, tcp, unit_text, wait_for, web, worker
 
 
 class Shards(Story):
@@ -77,6 +78,62 @@ class Shards(Story):
             wait_for("%d listeners" % (2 * count + 1), lambda: self.listeners(port) == 2 * count + 1)
             self.assertEqual(len(daemon.sockets("web")), 2 * count)
         self.assert_clean(load.finish(), least=100)
+
+    def stranger(self, port):
+        """Another process of the daemon's user at the port: as long as it is there no shards can be added."""
+        sock = socket.socket()
+        self.addCleanup(sock.close)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.bind(("127.0.0.1", port))
+        sock.listen()
+        return sock
+
+    def test_a_pool_whose_shards_cannot_be_made_yet_loses_nothing(self):
+        daemon = self.pool(2)
+        port = daemon.port("web")
+        stranger = self.stranger(port)
+        load = self.load(port, seconds=3)
+        for count in (4, 2, 5):
+            self.assert_says(daemon.run("scale", "web", str(count)), 0)
+            self.assertEqual(len(daemon.workers("web")), count)
+        self.assertEqual(self.listeners(port), 5 + 1)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        stranger.close()
+        daemon.wait_event("shards-held", "web")
+        self.assert_says(daemon.run("scale", "web", "3"), 0)
+        wait_for("7 listeners", lambda: self.listeners(port) == 7)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        self.assert_clean(load.finish(), least=100)
+        self.assertEqual({e["kind"] for e in daemon.call("Events")["events"]} & {"shard-given-up", "rest-deadline-passed"}, set())
+
+    def test_a_guest_that_asks_late_by_messages_gets_the_listener_that_it_serves(self):
+        asks, out = (os.path.join(self.folder, name) for name in ("asks", "frames"))
+        daemon = self.daemon({"web": unit_text([tcp(reuse_port=True)], {
+            "type": "exec", "handoff": ["scm_rights"], "workers": 1, "exec_start": [
+                PYTHON, "-I", "-S", os.path.join(HERE, "scm_worker.py"), out + "{generation}.{slot}", "get", "--after", asks, "--serve"]})})
+
+        def given(generation):
+            """The listeners that its two workers were given, by their inodes."""
+            paths = ["%s%d.%d" % (out, generation, slot) for slot in (0, 1)]
+            wait_for("both to have asked", lambda: all(os.path.exists(path) and os.path.getsize(path) for path in paths))
+            lines = []
+            for path in paths:
+                with open(path) as file:
+                    lines.append(json.loads(file.readline())["inodes"])
+            return lines
+        stranger = self.stranger(daemon.port("web"))
+        self.assert_says(daemon.run("scale", "web", "2"), 0)
+        stranger.close()
+        daemon.wait_event("shards-held", "web")
+        with open(asks, "w"):
+            pass
+        first, guest = given(1)
+        self.assertEqual(first, guest)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        first, second = given(2)
+        self.assertEqual((len(first), len(second)), (1, 1))
+        self.assertNotEqual(first, second)
 
     def test_a_change_to_fewer_workers_closes_their_shards(self):
         daemon = self.pool(4)
