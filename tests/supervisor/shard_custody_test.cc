@@ -321,3 +321,25 @@ TEST_CASE("shards that listen again where nobody knows are looked for until they
         CHECK(unit.shards().queued_in(shard) == 2);
     }
 }
+
+TEST_CASE("shards that are too many are closed when a group whose order is not known is mended",
+          "[supervisor]") {
+    Sharded unit;
+    unit.shards().steer(all_to(green(0)));
+    {
+        FewerDescriptors const full{0};
+        REQUIRE(::shutdown(unit.listener(blue(0)).fd.raw(), SHUT_RDWR) == 0);
+        REQUIRE(unit.until([&] { return unit.told("socket-broken").size() == 1; }));
+        unit.shards().hold(unit.spec, 1);
+        CHECK(unit.shards().slots() == 2);
+        CHECK(unit.told("shards-not-closed").size() == 1);
+    }
+    REQUIRE(unit.until([&] { return unit.told("shards-closed").size() == 1; }));
+    CHECK(unit.shards().slots() == 1);
+    CHECK(unit.told("socket-mended").size() == 1);
+    auto const clients = unit.clients(2);
+    CHECK(unit.shards().queued_in(green(0)) == 2);
+    unit.shards().steer(all_to(blue(0)));
+    auto const more = unit.clients(2);
+    CHECK(unit.shards().queued_in(blue(0)) == 2);
+}
