@@ -179,6 +179,11 @@ void UnitRunner::follow_workers() {
     auto* const shards = sockets_.shards();
     if (shards == nullptr || state_.shares.empty())
         return;
+    auto const is_guest = [](auto const& worker) {
+        return worker->shard.slot != static_cast<std::uint16_t>(worker->slot);
+    };
+    if (shards->shares() == state_.shares && std::ranges::none_of(workers_, is_guest))
+        return; // as nearly always
     if (auto const shares = hosted(state_.shares); shares != shards->shares())
         shards->steer(shares);
 }
