@@ -96,6 +96,9 @@ public:
     /// when all listen again, the order is not known: the next call goes on. TCP only; for UDP there is
     /// nothing to mend.
     [[nodiscard]] Result<bool> mend(int backlog);
+    /// Where one is shut down that is to be mended later: until then traffic goes as after a mend() that
+    /// failed. Errors: as steer().
+    [[nodiscard]] Outcome avoid_shut_down();
     /// Do all of its shards, or has a worker shut one down?
     [[nodiscard]] bool are_listening() const { return find_dead().empty(); }
 

@@ -153,6 +153,13 @@ Outcome ShardGroup::steer_unsorted() {
     return {};
 }
 
+Outcome ShardGroup::avoid_shut_down() {
+    if (find_dead().empty())
+        return {};
+    is_unsorted_ = true;
+    return steer_unsorted();
+}
+
 Outcome ShardGroup::require_order() const {
     if (!is_unsorted_ && find_dead().empty())
         return {};

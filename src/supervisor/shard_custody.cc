@@ -239,9 +239,12 @@ void ShardCustody::unguard(ShardGroup const& group) {
 
 void ShardCustody::mend(UnitSpecPtr spec) {
     mending_.spec = std::move(spec);
-    if (auto const due = mending_.pace.due(); MonotonicTime::now() < due)
-        return mend_at(due);
-    mend_now();
+    auto const due = mending_.pace.due();
+    if (MonotonicTime::now() >= due)
+        return mend_now();
+    for (auto& group : groups_)
+        (void)group.avoid_shut_down().has_value(); // what fails is told by the mending
+    mend_at(due);
 }
 
 void ShardCustody::mend_now() {

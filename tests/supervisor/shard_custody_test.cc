@@ -59,6 +59,18 @@ struct Sharded : OneUnit {
     bool serve_one(Shard shard) {
         return UniqueFd{::accept4(listener(shard).fd.raw(), nullptr, nullptr, SOCK_CLOEXEC)}.is_open();
     }
+    /// The shard, until it is not mended at once any more. Returns how often.
+    std::size_t shut_down_until_it_waits(Shard shard) {
+        std::size_t times = 0;
+        REQUIRE(until([&] {
+            if (told("socket-mended").size() == times && times <= mended_at_once + 1) {
+                ::shutdown(listener(shard).fd.raw(), SHUT_RDWR);
+                ++times;
+            }
+            return told_of > mended_at_once + 1;
+        }));
+        return times;
+    }
     void watch(std::vector<ShardCustody::Hosted> const& watched) {
         shards().watch_rest(watched, [this](Shard shard) { rested.insert(shard); });
     }
@@ -280,21 +292,27 @@ TEST_CASE("a shard that a worker shuts down listens again, and its clients land 
 
 TEST_CASE("a shard that is shut down again and again is mended at a pace", "[supervisor]") {
     Sharded unit;
-    int shut_down = 0;
-    REQUIRE(unit.until([&] {
-        if (unit.told("socket-mended").size() == static_cast<std::size_t>(shut_down) &&
-            shut_down <= mended_at_once + 1) {
-            ::shutdown(share(unit.listener(green(1))).raw(), SHUT_RDWR);
-            ++shut_down;
-        }
-        return unit.told_of > mended_at_once + 1;
-    }));
+    auto const shut_down = unit.shut_down_until_it_waits(green(1));
     auto const before = MonotonicTime::now();
     auto const times_told = unit.told_of;
-    REQUIRE(
-        unit.until([&] { return unit.told("socket-mended").size() == static_cast<std::size_t>(shut_down); }));
+    REQUIRE(unit.until([&] { return unit.told("socket-mended").size() == shut_down; }));
     CHECK(MonotonicTime::now() - before > mending_period / 4); // it had to wait for its turn,
     CHECK(unit.told_of == times_told);                         // and nothing rang meanwhile
+}
+
+TEST_CASE("while a shard waits to be mended its clients go to the others that have a share", "[supervisor]") {
+    // Bug: the program went on as if nobody had moved, and clients went to shards that nobody serves.
+    Sharded unit;
+    unit.shards().steer(share_equally(shards_of(Bank::Green, 2)));
+    auto const shut_down = unit.shut_down_until_it_waits(green(1));
+    auto const clients = unit.clients(20);
+    CHECK(unit.shards().queued_in(green(0)) == 20);
+    unit.shards().steer(all_to(blue(1)));
+    auto const more = unit.clients(5);
+    CHECK(unit.shards().queued_in(blue(1)) == 5);
+    REQUIRE(unit.until([&] { return unit.told("socket-mended").size() == shut_down; }));
+    auto const last = unit.clients(5);
+    CHECK(unit.shards().queued_in(blue(1)) == 10);
 }
 
 TEST_CASE("shards that listen again where nobody knows are looked for until they are found", "[supervisor]") {
