@@ -9,15 +9,14 @@
 
 namespace holdfast::lifecycle {
 
-/// Opens the slots of the step that comes next; when all of them are ready the step has begun, and is held.
+/// Opens the slots of the step that comes next; when all of them are ready the step has begun, and is held. A
+/// pool that grows meanwhile may give it more slots.
 void UnitStep::advance_canary() {
     auto const* const incoming = find(Role::Incoming);
     if (incoming == nullptr || !state_.rollout || state_.rollout->strategy != Strategy::Canary ||
         state_.rollout->is_paused)
         return;
     auto& rollout = *state_.rollout;
-    if (rollout.share == rollout.aim) // it is held
-        return;
     auto const id = incoming->id;
     auto const open =
         canary_slots(rollout.aim, slots_of(incoming->policy), slots_of(the(Role::Serving).policy));
@@ -31,7 +30,8 @@ void UnitStep::advance_canary() {
             return worker.generation == id && worker.slot == Slot{number} && is_well(worker);
         });
     }
-    if (rollout.aim >= all_percent || ready < open)
+    bool const is_held = rollout.share == rollout.aim;
+    if (is_held || rollout.aim >= all_percent || ready < open)
         return;
     rollout.share = rollout.aim;
     rollout.stage = RolloutStage::Canary;

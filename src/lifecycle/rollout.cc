@@ -350,11 +350,13 @@ void UnitStep::take_the_seat() {
         retire_withdrawn(no_generation);
 }
 
-/// Nobody comes to take the slots of what was withdrawn: the serving generation takes its own back.
+/// Nobody comes to take the slots of what was withdrawn (or a canary, which takes none): the serving
+/// generation takes its own back.
 void UnitStep::make_way() {
     if (find(Role::Withdrawn) == nullptr || (state_.rollout && state_.rollout->is_paused))
         return;
-    if (find(Role::Serving) != nullptr && find(Role::Incoming) == nullptr)
+    bool const takes_slots = find(Role::Incoming) != nullptr && state_.rollout->strategy != Strategy::Canary;
+    if (find(Role::Serving) != nullptr && !takes_slots)
         recover();
     release_withdrawn();
 }

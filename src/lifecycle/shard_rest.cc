@@ -76,8 +76,8 @@ void UnitStep::tell_to_go(Worker& worker) {
 bool UnitStep::is_attended(Shard shard) const {
     return std::ranges::any_of(state_.workers,
                                [&](Worker const& worker) {
-                                   return shard_of(worker) == shard && !worker.told && !worker.missed_watchdog &&
-                                          worker.phase != WorkerPhase::Killed;
+                                   return shard_of(worker) == shard && !worker.told &&
+                                          !worker.missed_watchdog && worker.phase != WorkerPhase::Killed;
                                }) ||
            std::ranges::any_of(state_.refills, [&](Refill const& refill) {
                return refill.generation != no_generation && shard_of(refill.slot, refill.generation) == shard;

@@ -121,8 +121,7 @@ bool is_restless(UnitState const& state, Shard shard) {
 
 bool waits_for_rest(UnitState const& state, Worker const& worker) {
     bool const may_wait = worker.phase == WorkerPhase::Draining && worker.sent && !worker.told &&
-                          !worker.is_unhealthy &&
-                          is_restless(state, shard_of(worker));
+                          !worker.is_unhealthy && is_restless(state, shard_of(worker));
     bool const is_stopped = state.stop_owed && worker.generation <= state.stop_covers;
     auto const* const generation = may_wait && !is_stopped ? generation_of(state, worker) : nullptr;
     return generation != nullptr && generation->policy.is_sharded;
@@ -132,6 +131,14 @@ MonotonicTime rest_deadline(UnitState const& state, Worker const& worker) {
     if (!waits_for_rest(state, worker) || worker.deadline == MonotonicTime::never())
         return MonotonicTime::never();
     return worker.since + (worker.deadline - worker.since) / 2;
+}
+
+CanaryPart canary_part(UnitState const& state) {
+    CanaryPart part;
+    for (auto const& worker : state.workers)
+        if (worker.phase == WorkerPhase::Ready)
+            ++(state.rollout && worker.generation == state.rollout->id ? part.canary : part.others);
+    return part;
 }
 
 Bank bank_of_next(UnitState const& state, Strategy strategy) {

@@ -31,8 +31,8 @@ namespace holdfast::lifecycle {
 /// Somebody may wait in the shard: it has lost its share and was not at rest since.
 [[nodiscard]] bool is_restless(UnitState const& state, Shard shard);
 
-/// The worker is to go, and is told when its shard is at rest. A stop waits for nobody in a queue, and whoever
-/// waits for an unhealthy worker is better served by another.
+/// The worker is to go, and is told when its shard is at rest. A stop waits for nobody in a queue, and
+/// whoever waits for an unhealthy worker is better served by another.
 [[nodiscard]] bool waits_for_rest(UnitState const& state, Worker const& worker);
 
 /// When a worker that is to go is told so, though its shard is not at rest: after half of the time that it
@@ -41,6 +41,17 @@ namespace holdfast::lifecycle {
 
 /// Of `slots` acceptors beside `old` ones, so many come nearest to `percent` of all of them; one at least.
 [[nodiscard]] std::uint16_t canary_slots(std::uint8_t percent, std::uint16_t slots, std::uint16_t old);
+
+/// Workers that accept: of the canary, and of those that it comes against.
+struct CanaryPart {
+    unsigned canary = 0;
+    unsigned others = 0;
+    [[nodiscard]] unsigned percent() const {
+        auto const all = canary + others;
+        return all == 0 ? 0 : (all_percent * canary + all / 2) / all;
+    }
+};
+[[nodiscard]] CanaryPart canary_part(UnitState const& state);
 
 /// The bank for a generation that is to come up: not that of the serving one while that can go on (with
 /// replace it goes first); else the one in which clients wait.

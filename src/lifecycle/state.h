@@ -33,14 +33,14 @@ struct Worker {
     std::uint16_t tries = 0; ///< automatic restarts of its slot in a row that led to it
     WorkerPhase phase = WorkerPhase::Starting;
     bool was_ready = false;
-    bool forked = false;    ///< the process exists, so it can be signalled
-    bool shown = false;     ///< the sign of its type has come; Starting: it settles
-    bool sent = false;      ///< it is to go; told when its shard, if it has one, is at rest
-    bool told = false;      ///< the Drain order was given
-    bool dismissed = false; ///< its slot is another's, or nobody's: it was sent away though it did nothing
-                            ///< wrong; or (Ready) it is unhealthy and goes as soon as another one is ready
-    bool is_lent = false;   ///< it was started for what waits in its shard, and goes when that is at rest
-    Bank bank = Bank::Blue; ///< of its shard
+    bool forked = false;       ///< the process exists, so it can be signalled
+    bool shown = false;        ///< the sign of its type has come; Starting: it settles
+    bool sent = false;         ///< it is to go; told when its shard, if it has one, is at rest
+    bool told = false;         ///< the Drain order was given
+    bool dismissed = false;    ///< its slot is another's, or nobody's: it was sent away though it did nothing
+                               ///< wrong; or (Ready) it is unhealthy and goes as soon as another one is ready
+    bool is_lent = false;      ///< it was started for what waits in its shard, and goes when that is at rest
+    Bank bank = Bank::Blue;    ///< of its shard
     bool is_unhealthy = false; ///< its probes failed: who waits in its shard is not left to it
     bool missed_watchdog = false;                    ///< it is being ended for it, by whoever told
     MonotonicTime since{};                           ///< when it entered its phase

@@ -148,6 +148,23 @@ std::string UnitRunner::reason(Report const& report) const {
     return {};
 }
 
+/// "5 % of new connections"; on listeners that all accept from, as much as comes nearest to that.
+std::string UnitRunner::canary_text(unsigned share) const {
+    auto const own = canary_part(state_);
+    auto const workers = std::to_string(own.canary) + " of the " + std::to_string(own.canary + own.others) +
+                         " workers that accept";
+    auto const percent = std::to_string(share) + " %";
+    auto const& sockets = wanted_->sockets;
+    bool const on_shards = sockets_.shards() != nullptr;
+    bool const on_one = std::any_of(sockets.begin(), sockets.end(),
+                                    [](SocketSpec const& socket) { return !socket.reuse_port; });
+    if (!on_shards)
+        return "about " + std::to_string(own.percent()) + " % of new connections: " + workers +
+               " (the step is " + percent + ")";
+    return percent + " of new connections" +
+           (on_one ? " on `reuse_port` sockets, and of the others " + workers : "");
+}
+
 /// Where it has been rolled back, who failed is gone by now; the reason was noted when that began.
 std::string UnitRunner::reason_of_failure(Report const& report) const {
     auto const* const record = underway_ ? underway_->rollouts.find(report.generation) : nullptr;
@@ -204,8 +221,8 @@ std::string UnitRunner::sentence(Report const& report) const {
     case Happening::RolloutDone:
         return "rollout of " + text(report.generation) + " is done";
     case Happening::CanaryStep:
-        return text(report.generation) + " gets " + (sockets_.shards() == nullptr ? "about " : "") +
-               std::to_string(report.share.value_or(0)) + " % of new connections for " + until_text(report);
+        return text(report.generation) + " gets " + canary_text(report.share.value_or(0)) + " for " +
+               until_text(report);
     case Happening::RolloutPaused:
         return "rollout of " + text(report.generation) + " is paused";
     case Happening::RolloutResumed:
@@ -316,8 +333,7 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     else if (report.happening == Happening::RollingBack) {
         if (auto* const record = underway().rollouts.find(report.generation))
             record->report.reason = reason(report);
-    }
-    else if (auto const verdict = meaning_of(report.happening).verdict) {
+    } else if (auto const verdict = meaning_of(report.happening).verdict) {
         if (auto const serving = serving_spec(); *verdict == Verdict::Failed && serving && is_running())
             sockets_.withdraw(*serving);
         finish_rollout(report, *verdict, told);

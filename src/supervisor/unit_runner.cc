@@ -173,7 +173,7 @@ void UnitRunner::settle() {
         since_ = MonotonicTime::now();
 }
 
-UnitRunner::Underway& UnitRunner::underway() {
+Underway& UnitRunner::underway() {
     if (!underway_)
         underway_ = std::make_unique<Underway>();
     return *underway_;
@@ -304,7 +304,8 @@ std::vector<RolloutReport> UnitRunner::rollouts_under_way() const {
         bool const comes = state_.rollout && state_.rollout->id == GenerationId{report.generation};
         report.stage = waits ? "waiting" : comes ? to_name(state_.rollout->stage) : "draining";
         if (comes && state_.rollout->stage == RolloutStage::Canary)
-            report.share = state_.rollout->share;
+            report.share =
+                sockets_.shards() != nullptr ? state_.rollout->share : canary_part(state_).percent();
         report.is_paused = (waits && state_.next->is_paused) || (comes && state_.rollout->is_paused);
     }
     return reports;

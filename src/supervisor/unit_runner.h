@@ -5,14 +5,12 @@
 #pragma once
 
 #include "lifecycle/step.h"
-#include "socket/open_connections.h"
 #include "supervisor/fact_ring.h"
 #include "supervisor/rollout_history.h"
-#include "supervisor/rollout_record.h"
 #include "supervisor/running_worker.h"
-#include "supervisor/sampler.h"
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
+#include "supervisor/underway.h"
 #include "supervisor/unit_parts.h"
 #include "worker/process.h"
 
@@ -186,6 +184,7 @@ private:
     void tell(lifecycle::Report const& report);
     [[nodiscard]] std::string sentence(lifecycle::Report const& report) const;
     [[nodiscard]] std::string reason(lifecycle::Report const& report) const;
+    [[nodiscard]] std::string canary_text(unsigned share) const;
     [[nodiscard]] std::string reason_of_failure(lifecycle::Report const& report) const;
     [[nodiscard]] std::string count_text() const; ///< "3 workers": how many it is to have
     [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
@@ -209,18 +208,6 @@ private:
     [[nodiscard]] UnitSpecPtr const& spec_of(lifecycle::SpecId id) const;
     void drop_unused_specs();
 
-    /// What a unit has only while something is under way: there are many units, and most rest.
-    struct Underway {
-        std::vector<lifecycle::Fact> facts; ///< not yet taken by step()
-        std::vector<Ending> endings;        ///< of the workers that these facts are about
-        std::vector<Ending> unhealthy;      ///< why their probes failed
-        std::vector<Waiting> waiting;
-        RolloutRecords rollouts;
-        std::unique_ptr<Sampler> sampler; ///< of the queues, while there are such records
-        /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.
-        std::vector<lifecycle::WorkerId> postponed_drains;
-        std::unique_ptr<OpenConnections> open; ///< of one turn: many may be killed in it
-    };
     [[nodiscard]] Underway& underway();
     void drop_underway();
 

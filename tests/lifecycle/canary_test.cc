@@ -112,6 +112,37 @@ TEST_CASE("a step that is paused is held until it is resumed, and then for what 
     CHECK(story.spawned.size() == 4);
 }
 
+TEST_CASE("a pool that grows while a step is held gives the canary more workers", "[lifecycle]") {
+    auto story = begun(false, {25});
+    story.comes_up(WorkerId{5});
+    story.policy.workers = 12;
+    story.tell(PolicyChanged{});
+    auto const canaries = std::ranges::count_if(
+        story.all<Spawn>(), [](Spawn const& spawn) { return spawn.generation == GenerationId{2}; });
+    auto const share = story.state.rollout->share;
+    CHECK(canaries == canary_slots(share, 12, 12));
+    CHECK(canaries > 1);
+    CHECK(story.reports(Happening::CanaryStep).size() == 1);
+}
+
+TEST_CASE("a canary that supersedes a half-done rollout does not leave that one serving", "[lifecycle]") {
+    Policy policy;
+    policy.workers = 2;
+    policy.type = ServiceType::Notify;
+    policy.strategy = Strategy::Canary;
+    auto story = served(policy);
+    story.tell(RestartWished{Strategy::Rolling});
+    story.comes_up(WorkerId{3});
+    REQUIRE(story.told_to_go(WorkerId{1}));
+    story.new_chapter();
+    story.tell(RestartWished{});
+    auto const spawns = story.all<Spawn>();
+    auto const is_old = [](Spawn const& spawn) { return spawn.generation == GenerationId{1}; };
+    REQUIRE(std::ranges::count_if(spawns, is_old) == 1);
+    story.comes_up(std::ranges::find_if(spawns, is_old)->worker);
+    CHECK(story.told_to_go(WorkerId{3}));
+}
+
 TEST_CASE("a stop and a newer restart end a canary", "[lifecycle]") {
     auto story = begun(true);
     story.comes_up(WorkerId{5});
@@ -157,6 +188,9 @@ TEST_CASE("a restart that waits for room does not wait for ever", "[lifecycle]")
     REQUIRE(story.worker(WorkerId{1}) != nullptr);
     story.tell(RestartWished{});
     REQUIRE(story.said(Happening::RolloutWaits));
-    story.pass(30s);
+    auto const patience = policy.timeout_stop == forever ? Duration{30s} : policy.timeout_stop;
+    story.pass(patience - 1s);
+    CHECK_FALSE(story.has(Kill{WorkerId{1}}));
+    story.pass(1s);
     CHECK(story.has(Kill{WorkerId{1}}));
 }
