@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reports of the lifecycle core become sentences for people, answers for those who wait, and entries of a
 // rollout's report.
+#include "lifecycle/sharing.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>

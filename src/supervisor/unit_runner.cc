@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/unit_runner.h"
 
+#include "lifecycle/sharing.h"
 #include "supervisor/policy.h"
 
 #include <algorithm>

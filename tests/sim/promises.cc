@@ -128,7 +128,11 @@ std::string rollback_ends_well(Scene const& scene) {
             });
         };
         bool is_any_left = false;
-        bool is_at_fault = scene.reports(Happening::WorkerStuck); // it may be the last that was to come up
+        bool is_at_fault = false;
+        scene.for_each<Report>([&](Report const& other) { // it may be the last that was to come up
+            is_at_fault = is_at_fault ||
+                          (other.happening == Happening::WorkerStuck && other.generation < report.generation);
+        });
         for (auto const& process : scene.before.processes) { // what was superseded in between may serve on
             bool const is_old = process.generation < report.generation;
             auto const* const then = scene.after.find(process.id);
@@ -340,7 +344,9 @@ std::string reports_are_true(Scene const& scene) {
         bool const says_ready = report.happening == Happening::TookOver ||
                                 (report.happening == Happening::Started && !scene.after.watching);
         // what is said at its word may be followed by the next rollout in the same step
-        auto const& then = std::holds_alternative<RestartWished>(scene.fact) ? scene.between : scene.after;
+        bool const is_followed =
+            report.happening == Happening::Started && std::holds_alternative<RestartWished>(scene.fact);
+        auto const& then = is_followed ? scene.between : scene.after;
         if (says_ready && !all_serve(scene, then, report.generation))
             complain("not all of it are ready");
         bool const is_pool = report.happening == Happening::Resized && !scene.after.watching;

@@ -19,8 +19,8 @@ namespace holdfast::test {
 
 /// The unit that a file with this text makes; a wrong one fails the test.
 [[nodiscard]] UnitSpecPtr unit_of(std::string const& name, std::string const& toml);
-/// "[service] type, exec_start = sh -c SCRIPT", with further lines for [service] before it.
-/// Most tests are not about probation, and would wait for it.
+/// "[service] type, exec_start = sh -c SCRIPT", with further lines for [service] before it, and for
+/// [rollout]. There is no probation unless they say so: most tests are not about it, and would wait for it.
 [[nodiscard]] std::string service(std::string const& script, std::string const& lines = "",
                                   std::string const& rollout = "probation = \"0s\"\n");
 /// A worker that runs until it is told to go.

@@ -107,7 +107,7 @@ class Sockets(Story):
             result = self.load(target, seconds=0.5).finish()
             self.assert_clean(result, least=100)
             requests += result["sent"]
-        # A page of its own program that has to be read again puts it to sleep too, so a few are none of theirs.
+        # Once, on a very busy machine, there was one that was none of theirs, and its cause was not found: so against their number.
         self.assertLess(self.wakeups(daemon) - seen[-1], requests / 20)
 
     # ---- unix paths ----
