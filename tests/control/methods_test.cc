@@ -43,7 +43,7 @@ TEST_CASE("exactly these methods change something", "[control]") {
     for (auto const& method : control_methods())
         if (method.access == Access::Change)
             changing.insert(method.name);
-    CHECK(changing == std::set<std::string_view>{"Start", "Stop", "Restart", "Scale", "UndoRollout",
+    CHECK(changing == std::set<std::string_view>{"Start", "Stop", "Restart", "Reload", "Scale", "UndoRollout",
                                                  "PauseRollout", "ResumeRollout", "Apply", "Shutdown"});
 }
 

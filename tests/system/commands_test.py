@@ -23,7 +23,7 @@ class Commands(Story):
         cases = [("Status", 0, ["status"]), ("Status", 0, ["status", "web"]), ("Status", 3, ["status", "down"]), ("Status", 3, ["status", "bad"]),
                  ("List", 0, ["list"]), ("Sockets", 0, ["sockets"]), ("Sockets", 0, ["sockets", "web"]), ("Show", 0, ["show", "web"]),
                  ("Plan", 1, ["plan"]), ("Apply", 1, ["apply"]), ("Events", 0, ["events"]), ("Events", 0, ["events", "web"]), ("Trace", 0, ["trace", "web"]),
-                 ("Start", 0, ["start", "web"]), ("Start", 1, ["start", "busy"]), ("Restart", 0, ["restart", "web"]), ("Restart", 0, ["restart", "web", "--strategy", "replace"]),
+                 ("Start", 0, ["start", "web"]), ("Start", 1, ["start", "busy"]), ("Reload", 1, ["reload", "web"]), ("Restart", 0, ["restart", "web"]), ("Restart", 0, ["restart", "web", "--strategy", "replace"]),
                  ("Stop", 0, ["stop", "web"]), ("Start", 0, ["start", "web"])]
         for method, status, arguments in cases:
             with self.subTest(" ".join(arguments)):
@@ -51,7 +51,7 @@ class Commands(Story):
         daemon = self.daemon({"web": web(), "bad": BAD}, active=["web"])
         self.assert_says(daemon.run("start", "bad"), 1, "exec_strat", "did you mean `exec_start`")
         self.assert_says(daemon.run("apply"), 1, "exec_strat")
-        for verb in ("reload", "cat", "pause", "resume", "kill", "signal", "logs", "top", "import", "enable", "disable", "mask",
+        for verb in ("cat", "pause", "resume", "kill", "signal", "logs", "top", "import", "enable", "disable", "mask",
                      "unmask", "metrics", "upgrade"):
             self.assert_says(daemon.run(verb, "web"), 1, "not supported yet")
 
