@@ -25,6 +25,7 @@ class Bench:
         self.parser.add_argument("--bin", default=os.path.join(ROOT, "build/release/bin"), help="folder of the programs")
         self.parser.add_argument("--results", default=os.path.join(ROOT, "build/bench-results"), help="folder for JSON results")
         self.parser.add_argument("--check", action="store_true", help="exit 1 when over budget")
+        self.folder = None
         self.over = []
         self.lost = False
         self.results = {"bench": name, "time": datetime.datetime.now().isoformat(timespec="seconds"),
