@@ -20,6 +20,11 @@ void UnitStep::advance_canary() {
     auto const id = incoming->id;
     auto const open =
         canary_slots(rollout.aim, slots_of(incoming->policy), slots_of(the(Role::Serving).policy));
+    bool const is_held = rollout.share == rollout.aim;
+    auto const has = std::ranges::count_if(
+        state_.workers, [&](Worker const& worker) { return worker.generation == id && !worker.dismissed; });
+    if (is_held && has >= open)
+        return;
     std::uint16_t ready = 0;
     for (std::uint16_t number = 0; number < open; ++number) {
         if (is_open(the(id), Slot{number})) {
@@ -30,7 +35,6 @@ void UnitStep::advance_canary() {
             return worker.generation == id && worker.slot == Slot{number} && is_well(worker);
         });
     }
-    bool const is_held = rollout.share == rollout.aim;
     if (is_held || rollout.aim >= all_percent || ready < open)
         return;
     rollout.share = rollout.aim;

@@ -44,11 +44,12 @@ void UnitStep::advance_reload() {
     }
     if (std::exchange(round.is_again, false))
         round.worker = WorkerId{};
-    if (state_.rollout && state_.rollout->id == round.rollout && state_.rollout->is_paused &&
-        !round.is_wished)
+    if (is_reload_held() && !round.is_wished)
         return;
     auto const next = std::ranges::find_if(state_.workers, [&](Worker const& worker) {
+        auto const role = the(worker.generation).role; // what one may go back to is not to be tried with it
         return worker.id > round.worker && worker.id <= round.last && !worker.dismissed &&
+               (role == Role::Serving || role == Role::Incoming) &&
                (worker.phase == WorkerPhase::Ready || worker.phase == WorkerPhase::Starting);
     });
     if (next == state_.workers.end())
@@ -62,15 +63,20 @@ void UnitStep::advance_reload() {
     orders_.emplace_back(Reload{next->id});
 }
 
+/// The rollout that it is for is paused, and something serves meanwhile.
+bool UnitStep::is_reload_held() const {
+    return state_.rollout && state_.rollout->id == state_.reload->rollout && state_.rollout->is_paused &&
+           may_reload_in_place(state_);
+}
+
 void UnitStep::finish_reload() {
     auto const rollout = state_.reload->rollout;
     if (std::exchange(state_.reload->is_wished, false))
         report({.happening = Happening::ReloadDone, .generation = state_.last_generation});
     auto const* const serving = find(Role::Serving);
     bool const comes_up = rollout != no_generation && serving != nullptr && is_recovering(*serving);
-    if (comes_up || (state_.rollout && state_.rollout->is_paused && rollout != no_generation))
-        return; // what takes the place of one that went has read the new configuration, and is part of the
-                // proof
+    if (comes_up || is_reload_held()) // who takes the place of one that went is part of the proof
+        return;
     ++changes_;
     state_.reload.reset();
     if (rollout == no_generation)
@@ -102,6 +108,7 @@ void UnitStep::on(Reloaded const& fact) {
     if (worker == nullptr || worker->phase != WorkerPhase::Ready)
         return;
     state_.reload->is_asked = false;
+    state_.reload->reloaded = std::max(state_.reload->reloaded, fact.worker);
     report({.happening = Happening::WorkerReloaded, .worker = fact.worker, .generation = worker->generation});
 }
 
@@ -119,7 +126,12 @@ void UnitStep::on_reload_deadline(WorkerId id) {
 /// Those who wait for it are told, and nobody else is asked.
 void UnitStep::fail_reload(Report what) {
     auto const round = *state_.reload;
-    state_.reload.reset();
+    if (round.is_asked && round.worker == what.worker)
+        state_.reload.reset();
+    else {
+        state_.reload->is_wished = false;
+        leave_reload();
+    }
     what.happening = Happening::ReloadFailed;
     what.generation = state_.last_generation;
     if (round.is_wished)
@@ -135,14 +147,14 @@ void UnitStep::note_fault(Report const& what) {
     if (is_in_place && state_.rollout->stage == RolloutStage::Probation) {
         auto why = what;
         why.generation = state_.rollout->id;
-        return fail_rollout(why);
+        fail_rollout(why);
     }
     if (!state_.reload)
         return;
     auto const& round = *state_.reload;
     bool const is_it = round.is_asked && round.worker == what.worker;
-    bool const has_reloaded = what.worker <= round.worker || what.worker > round.last;
-    if (is_it || (is_in_place && has_reloaded))
+    bool const has_reloaded = what.worker <= round.reloaded || what.worker > round.last;
+    if (is_it || has_reloaded)
         fail_reload(what);
 }
 

@@ -83,8 +83,14 @@ void UnitStep::propose(NextGeneration const& next) {
 void UnitStep::begin_next() {
     if (!state_.next)
         return;
-    if (!may_begin(*state_.next))
-        return hurry_the_oldest();
+    if (!may_begin(*state_.next)) {
+        auto const* const oldest = find(Role::Outgoing);
+        if (state_.next->strategy == Strategy::Replace)
+            return hurry(no_generation);
+        if (oldest != nullptr && !state_.next->is_paused)
+            hurry(oldest->id);
+        return;
+    }
     auto const next = *state_.next;
     state_.next.reset();
     if (next.is_rollout && !next.announced)
@@ -102,17 +108,17 @@ void UnitStep::begin_next() {
     fill(state_.generations.back(), Promised::IsTried);
 }
 
-/// Somebody waits for room: what may drain for ever may do so no longer.
-void UnitStep::hurry_the_oldest() {
+/// Somebody waits for room, or until all are gone: what may drain for ever may do so no longer.
+void UnitStep::hurry(GenerationId oldest) {
     constexpr Duration at_most = std::chrono::seconds{30}; // where stopping may take for ever too
-    auto* const oldest = find(Role::Outgoing);
-    if (oldest == nullptr || state_.next->is_paused || state_.next->strategy == Strategy::Replace)
-        return;
-    auto const patience = oldest->policy.timeout_stop;
-    for (auto& worker : state_.workers)
-        if (worker.generation == oldest->id && worker.phase == WorkerPhase::Draining && worker.forked &&
+    for (auto& worker : state_.workers) {
+        auto const& generation = the(worker.generation);
+        bool const is_meant = oldest == no_generation || generation.id == oldest;
+        auto const patience = generation.policy.timeout_stop;
+        if (is_meant && worker.phase == WorkerPhase::Draining && worker.forked &&
             worker.deadline == MonotonicTime::never())
             worker.deadline = now_ + (patience == forever ? at_most : patience);
+    }
 }
 
 /// A newer restart takes the place of the rollout that is coming, if there is one, and inherits what that one
@@ -233,6 +239,9 @@ void UnitStep::arrive() {
     if (generation == nullptr || !all_ready(*generation))
         return;
     auto const id = generation->id;
+    generation->has_served = true;
+    if (generation->role == Role::Serving && find(Role::Incoming) == nullptr)
+        generation->is_thinned = false; // it is whole again
     bool const is_rollout =
         state_.rollout && state_.rollout->id == id &&
         (state_.rollout->stage == RolloutStage::Coming || state_.rollout->stage == RolloutStage::Canary);
@@ -277,8 +286,8 @@ void UnitStep::park(Generation& old) {
 void UnitStep::leave(Generation& old) {
     old.is_thinned = true;
     park(old);
-    for (auto& worker : state_.workers)
-        if (worker.generation == old.id)
+    for (auto& worker : state_.workers) // who leaves by itself has its slot until it is gone
+        if (worker.generation == old.id && worker.phase == WorkerPhase::Ready)
             dismiss(worker);
 }
 

@@ -16,7 +16,8 @@ UnitPhase phase_of(UnitState const& state) {
     bool const is_serving = serving != state.generations.end();
     bool const is_rolling =
         (state.next && state.next->is_rollout && is_serving) ||
-        (state.reload && state.reload->rollout != no_generation) ||
+        (state.rollout && (state.rollout->strategy == Strategy::InPlace ||
+                           state.rollout->stage == RolloutStage::RollingBack)) ||
         std::ranges::any_of(state.generations, [](Generation const& generation) {
             return generation.role == Role::Incoming || generation.role == Role::Withdrawn ||
                    generation.role == Role::Parked || generation.retired_by != no_generation;

@@ -41,7 +41,7 @@ struct Worker {
                                ///< wrong; or (Ready) it is unhealthy and goes as soon as another one is ready
     bool is_lent = false;      ///< it was started for what waits in its shard, and goes when that is at rest
     Bank bank = Bank::Blue;    ///< of its shard
-    bool is_unhealthy = false; ///< its probes failed: who waits in its shard is not left to it
+    bool is_unhealthy = false; ///< its probes failed, or it was not ready in time: it empties no queue
     bool missed_watchdog = false;                    ///< it is being ended for it, by whoever told
     MonotonicTime since{};                           ///< when it entered its phase
     MonotonicTime ready_at{};                        ///< when it became ready, if was_ready
@@ -74,6 +74,7 @@ constexpr GenerationId no_generation{};
 struct Generation {
     GenerationId id{};
     Role role = Role::Serving;
+    bool has_served = false; ///< all of it was ready once: it is worth going back to
     bool is_thinned = false; ///< it gave up slots for a newer one; a roll-back fills them again
     GenerationId retired_by = no_generation; ///< the rollout that is done when this one is gone
     Policy policy{};                         ///< the rules it was started with
@@ -148,6 +149,7 @@ struct ReloadRound {
     bool is_again = false;                ///< it was wished once more: those who have reloaded do it again
     bool is_asked = false;                ///< `worker` was, and has not answered
     WorkerId worker{};                    ///< who was asked last
+    WorkerId reloaded{};                  ///< the newest that has
     WorkerId last{}; ///< whoever came after it has read the configuration when it started
     MonotonicTime deadline = MonotonicTime::never(); ///< for who is asked
     bool operator==(ReloadRound const&) const = default;

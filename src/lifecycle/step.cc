@@ -120,6 +120,7 @@ void UnitStep::on(ProbeFailed const& fact) {
         if (!worker->shown || policy.type != ServiceType::Notify)
             return;
         tell();
+        worker->is_unhealthy = true;
         send_away(*worker, policy.timeout_stop);
         return fail(id, fact.worker, Cause::Unhealthy, std::nullopt);
     case WorkerPhase::Ready:
@@ -234,6 +235,7 @@ void UnitStep::on_start_deadline(Worker& worker) {
         auto const id = worker.id;
         auto const generation = worker.generation;
         report({.happening = Happening::StartDeadlinePassed, .worker = id, .generation = generation});
+        worker.is_unhealthy = true;
         send_away(worker, the(generation).policy.timeout_stop);
         return fail(generation, id, Cause::StartDeadline, std::nullopt);
     }

@@ -94,7 +94,7 @@ private:
     void answer_resize();
     void answer_stop();
     void begin_next();
-    void hurry_the_oldest();
+    void hurry(GenerationId oldest = no_generation);
     void finish();
     [[nodiscard]] bool may_begin(NextGeneration const& next) const;
     [[nodiscard]] bool may_take_over(Generation const& incoming) const;
@@ -135,6 +135,7 @@ private:
     ReloadRound& want_reload();
     void advance_reload();
     void finish_reload();
+    [[nodiscard]] bool is_reload_held() const;
     void fail_reload(Report what);
     void note_fault(Report const& what);
     void end_in_place(GenerationId rollout);

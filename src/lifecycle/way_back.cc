@@ -78,8 +78,10 @@ bool UnitStep::waits_to_recover() {
 /// The serving generation fills what it had given up, at once: the way back does not wait for room.
 void UnitStep::recover() {
     auto& serving = the(Role::Serving);
-    if (waits_to_recover() && !state_.workers.empty())
-        return;
+    if (waits_to_recover() && std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+            return worker.generation == serving.id || worker.generation == state_.rollout->id;
+        }))
+        return hurry();
     if (std::exchange(serving.is_thinned, false))
         fill(serving, Promised::Stays);
 }

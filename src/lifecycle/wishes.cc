@@ -74,14 +74,15 @@ void UnitStep::on(RestartWished const& wish) {
         report({.happening = Happening::RolloutBegan, .generation = id});
         return report({.happening = Happening::RolloutDone, .generation = id});
     }
+    bool const was_going_back = waits_to_recover();
     supersede(id, strategy);
     if (strategy == Strategy::InPlace)
         return begin_in_place(id);
     state_.listening = false;
     if (auto* const serving = find(Role::Serving)) {
         bool const goes_first = strategy == Strategy::Replace;
-        bool const is_worth_it = has_ready(serving->id) || serving->is_thinned;
-        if (goes_first && is_worth_it && find(Role::Parked) == nullptr)
+        bool const is_worth_it = has_ready(serving->id) || serving->has_served;
+        if ((goes_first || was_going_back) && is_worth_it && find(Role::Parked) == nullptr)
             leave(*serving);
         else if (goes_first || !has_ready(serving->id)) // nothing of it is worth protecting
             retire(*serving, id);

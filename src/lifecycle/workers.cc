@@ -185,8 +185,8 @@ void UnitStep::show_sign(Worker& worker) {
     auto const& policy = generation.policy;
     if (policy.is_probed) // and a probe must pass; until then it has its start deadline
         return;
-    if (policy.type == ServiceType::Notify || generation.role != Role::Incoming ||
-        policy.settle_time <= Duration{0})
+    bool const has_something_older = generation.role == Role::Incoming || find(Role::Parked) != nullptr;
+    if (policy.type == ServiceType::Notify || !has_something_older || policy.settle_time <= Duration{0})
         return become_ready(worker);
     if (is_first)
         worker.deadline = now_ + policy.settle_time;
@@ -266,7 +266,8 @@ void UnitStep::take_out(WorkerId id) {
 /// Its slot is empty; only the serving generation keeps its slots filled, and not those that it gave up.
 void UnitStep::vacate(Worker const& gone, Ending ending) {
     auto const& generation = the(gone.generation);
-    if (generation.role == Role::Serving && !gone.dismissed && has_slot(generation, gone.slot))
+    if (generation.role == Role::Serving && !gone.dismissed && has_slot(generation, gone.slot) &&
+        !waits_to_recover())
         refill(generation, gone, ending);
 }
 

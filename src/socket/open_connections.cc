@@ -90,13 +90,16 @@ OpenConnections::Sockets OpenConnections::list_connections(MonotonicTime deadlin
     auto const go_on = [&] { return is_in_time = MonotonicTime::now() < deadline; };
     auto const note = [&](Outcome const& seen) { listed.is_all = listed.is_all && seen && is_in_time; };
     for (int const family : {AF_INET, AF_INET6})
-        for (auto const port : ports_of(family))
+        for (auto const port : ports_of(family)) {
+            if (!go_on()) // a walk that finds nobody takes its time too
+                return {{}, false};
             note(see_inet_sockets(family, IPPROTO_TCP, port, InetStates::Connections,
                                   [&](InetSocket const& socket) {
                                       if (socket.inode != no_socket && came_in(socket))
                                           listed.inodes.push_back(socket.inode);
                                       return go_on();
                                   }));
+        }
     if (!names_.empty())
         note(see_unix_connections([&](UnixSocket const& socket) {
             if (socket.inode != no_socket && std::binary_search(names_.begin(), names_.end(), socket.name))

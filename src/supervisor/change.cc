@@ -40,6 +40,10 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
     auto const before = want(std::move(spec));
     note_shards();
     push_fresh(known);
+    if (!restart) // what runs is what it would be: it goes on by the new text
+        for (auto& older : older_specs_)
+            if (older.spec == before)
+                older.spec = wanted_;
     if (!restart || !is_wanted_up()) {
         retire_unlisted(true);
         for (auto const& worker : workers_)
@@ -51,7 +55,9 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
              restart ? "changed; it is being stopped, so nothing is restarted" : "changed without a restart",
              std::nullopt});
     }
-    // What is not listed any more is given up when the new generation has taken over for good: if it fails,
+    if (wanted_->rollout.strategy == Strategy::Replace)
+        retire_unlisted(true); // while the old workers serve it; else when the new generation has taken over
+    // If it fails,
     // the old generation goes on with its own spec and all its listeners, and plan shows the difference.
     this->restart(std::nullopt, std::move(answer));
 }
@@ -137,6 +143,15 @@ void UnitRunner::retire_unlisted(bool is_served) {
     // Half of the time that the old workers have is for the clients in the queue, the rest for what they
     // hold.
     sockets_.retire_unlisted(*wanted_, is_served, wanted_->drain_timeout() / 2,
+                             later(&UnitRunner::send_postponed_drains));
+}
+
+/// A replace goes back: what only the old generation lists was given up when it went, and is held again.
+void UnitRunner::take_sockets_back() {
+    auto const serving = serving_spec();
+    sockets_.take_over(serving, {});
+    (void)sockets_.hold(serving, [] {}); // what cannot be had is tried again, and said by those who need it
+    sockets_.retire_unlisted(*serving, true, serving->drain_timeout() / 2,
                              later(&UnitRunner::send_postponed_drains));
 }
 

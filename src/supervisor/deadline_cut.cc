@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a drain's deadline cuts: the connections that a worker has open when it is killed.
+#include "supervisor/addresses.h"
 #include "supervisor/unit_runner.h"
 
 namespace holdfast {
@@ -25,8 +26,9 @@ std::vector<ListenAddress> UnitRunner::served_addresses() const {
     if (auto const* const shards = sockets_.shards())
         for (auto const& group : shards->groups())
             addresses.push_back(group.bound());
-    auto const is_held = [this](ListenerIdentity const& identity) {
-        return sockets_.find(identity) != nullptr ||
+    auto const held = identities_of(sockets_.held()); // there may be ten thousand of them
+    auto const is_held = [&](ListenerIdentity const& identity) {
+        return held.contains(identity) ||
                (sockets_.shards() != nullptr && sockets_.shards()->find(identity) != nullptr);
     };
     for (auto const& known : older_specs_)

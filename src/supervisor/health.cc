@@ -30,9 +30,15 @@ void UnitRunner::add_prober(RunningWorker& worker, PrivateListener listener) {
 void UnitRunner::hear_probe(WorkerId id, bool passed) {
     if (is_broken_)
         return;
-    if (passed)
-        return happen(ProbePassed{id});
     auto* const worker = find(id);
+    if (passed) {
+        happen(ProbePassed{id});
+        if (worker->reloading && worker->reloading->awaits_probe) {
+            worker->reloading.reset();
+            happen(Reloaded{id});
+        }
+        return;
+    }
     if (is_dumping_core(worker->process.pid()))
         return hear_core_dump(worker->process.pid());
     auto& known = underway().unhealthy;

@@ -12,9 +12,6 @@ namespace holdfast {
 
 namespace {
 
-/// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
-constexpr Duration settle_time = std::chrono::milliseconds{250};
-
 /// The core learns of probes in a change of its own; until it has the word, nothing is to be set.
 template <class P>
 void set_probed(P& policy, UnitSpec const& spec) {

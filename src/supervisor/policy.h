@@ -7,6 +7,9 @@
 
 namespace holdfast {
 
+/// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
+inline constexpr Duration settle_time = std::chrono::milliseconds{250};
+
 [[nodiscard]] lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id);
 
 /// How many workers the service has, at least 1: `workers`, or for "auto" one for each CPU that we may run on

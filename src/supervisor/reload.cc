@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a UnitRunner does so that a worker re-reads its configuration: its command, its signal, and for
 // notify-reload the answer of sd_notify(3): RELOADING=1 with a MONOTONIC_USEC that is not from before the
-// signal, and then READY=1. A signal alone is answered by nothing, so there it has reloaded when it is sent.
+// signal, and then READY=1. A signal alone is answered by nothing: there it has reloaded if it lives on for a
+// moment, or where it is probed, if it is well then.
 #include "supervisor/apply_plan.h"
+#include "supervisor/policy.h"
 #include "supervisor/unit_runner.h"
 
 #include <cstring>
@@ -42,6 +44,8 @@ void UnitRunner::ask_to_reload(WorkerId id) {
     if (worker == nullptr) // its death is about to be told
         return;
     worker->reloading = std::make_unique<Reloading>();
+    if (!worker->spec->service.can_reload()) // another generation than the one that can
+        return refuse_reload(*worker, no_way_to_reload);
     if (worker->spec->service.exec_reload.empty())
         return send_reload_signal(*worker);
     WorkerPlace const place{static_cast<std::uint16_t>(worker->slot),
@@ -64,6 +68,16 @@ void UnitRunner::ask_to_reload(WorkerId id) {
     worker->reloading->command = std::move(command).value();
 }
 
+/// Nobody waits any more for those who are not asked (it was too late, or another failed): a command that
+/// still runs is killed.
+void UnitRunner::end_reloads() {
+    auto const& round = state_.reload;
+    for (auto const& worker : workers_)
+        if (worker->reloading &&
+            !(round && round->is_asked && round->worker == static_cast<WorkerId>(worker->process.id())))
+            worker->reloading.reset();
+}
+
 void UnitRunner::send_reload_signal(RunningWorker& worker) {
     auto const& service = worker.spec->service;
     worker.reloading->asked_at = MonotonicTime::now();
@@ -72,6 +86,21 @@ void UnitRunner::send_reload_signal(RunningWorker& worker) {
             return; // it is dead already; its death is about to be told
     if (service.type == ServiceType::NotifyReload)
         return; // it says when it is done
+    if (worker.prober || !service.exec_reload.empty())
+        return prove_reload(worker);
+    worker.reloading->settles = shared_.loop.at(MonotonicTime::now() + settle_time,
+                                                [this, id = static_cast<WorkerId>(worker.process.id())] {
+                                                    shared_.loop.set_owner(number_);
+                                                    prove_reload(*find(id));
+                                                });
+}
+
+/// It has reloaded. Where it is probed, that is believed when it is well.
+void UnitRunner::prove_reload(RunningWorker& worker) {
+    if (worker.prober) {
+        worker.reloading->awaits_probe = true;
+        return worker.prober->worker_is_up();
+    }
     worker.reloading.reset();
     happen(Reloaded{static_cast<WorkerId>(worker.process.id())});
 }
@@ -84,7 +113,7 @@ void UnitRunner::refuse_reload(RunningWorker& worker, std::string why) {
 }
 
 void UnitRunner::hear_reload(RunningWorker& worker, NotifyMessage const& message) {
-    if (!worker.reloading || worker.reloading->command)
+    if (!worker.reloading || worker.reloading->command || worker.reloading->awaits_probe)
         return;
     auto& reloading = *worker.reloading;
     // Without a time it might be of a reload that was under way when it was asked.
@@ -92,8 +121,7 @@ void UnitRunner::hear_reload(RunningWorker& worker, NotifyMessage const& message
         reloading.has_begun = true;
     if (!message.ready || !reloading.has_begun)
         return;
-    worker.reloading.reset();
-    happen(Reloaded{static_cast<WorkerId>(worker.process.id())});
+    prove_reload(worker);
 }
 
 } // namespace holdfast

@@ -19,7 +19,9 @@ namespace holdfast {
 struct Reloading {
     std::unique_ptr<Command> command; ///< exec_reload, while it runs
     MonotonicTime asked_at = MonotonicTime::never();
-    bool has_begun = false; ///< it has said RELOADING=1 since
+    bool has_begun = false;    ///< it has said RELOADING=1 since
+    bool awaits_probe = false; ///< it is done, and has to show that it is well
+    EventSource settles;       ///< nothing says that it is done; it has to live on for a moment
 };
 
 /// A worker process and what belongs to it.

@@ -107,6 +107,13 @@ std::string last_probe_text(std::vector<std::unique_ptr<RunningWorker>> const& w
     return {};
 }
 
+std::string reload_time_text(std::vector<std::unique_ptr<RunningWorker>> const& workers, WorkerId id) {
+    for (auto const& worker : workers)
+        if (worker->process.id() == number_of(id))
+            return to_string(worker->spec->service.timeout_start) + " (timeout_start)";
+    return "its time";
+}
+
 } // namespace
 
 std::string UnitRunner::ending_text(WorkerId id) const {
@@ -143,8 +150,7 @@ std::string UnitRunner::reason(Report const& report) const {
     case Cause::ReloadRefused:
         return text(report.worker) + " does not reload: " + ending_text(report.worker);
     case Cause::ReloadDeadline:
-        return text(report.worker) + " has not reloaded within " + to_string(wanted_->service.timeout_start) +
-               " (timeout_start)";
+        return text(report.worker) + " has not reloaded within " + reload_time_text(workers_, report.worker);
     }
     return {};
 }
@@ -208,7 +214,10 @@ std::string UnitRunner::sentence(Report const& report) const {
                to_string(service.start_limit_interval) + ": paused for " + until_text(report) +
                ", then tried again (`holdfast start " + wanted_->name + "` tries at once)";
     case Happening::RolloutBegan:
-        return text(report.generation) + " is being rolled out";
+        return text(report.generation) + " is being rolled out" +
+               (is_no_longer_in_place_
+                    ? " by overlap: what runs is another program, or nothing, so it cannot reload in place"
+                    : "");
     case Happening::RolloutWaits:
         return text(report.generation) + " waits: too many generations are alive, one must end first";
     case Happening::TookOver:
@@ -313,8 +322,6 @@ void UnitRunner::tell(Report const& report) {
 
 void UnitRunner::follow_rollouts(Report const& report, std::string const& told) {
     underway().rollouts.sample(sockets_);
-    if (auto* const late = report.cause == Cause::ReloadDeadline ? find(report.worker) : nullptr)
-        late->reloading.reset();
     if (report.happening == Happening::RolloutBegan || report.happening == Happening::RolloutWaits)
         begin_rollout(report.generation);
     else if (report.happening == Happening::TookEffect)
@@ -332,12 +339,17 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     } else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
         retire_unlisted(is_running());
     else if (report.happening == Happening::RollingBack) {
-        if (auto* const record = underway().rollouts.find(report.generation))
+        if (auto* const record = underway().rollouts.find(report.generation)) {
             record->report.reason = reason(report);
+            if (record->report.strategy == Strategy::Replace)
+                take_sockets_back();
+        }
     } else if (auto const verdict = meaning_of(report.happening).verdict) {
         if (auto const serving = serving_spec(); *verdict == Verdict::Failed && serving && is_running())
             sockets_.withdraw(*serving);
         finish_rollout(report, *verdict, told);
+        if (serving_spec() == wanted_) // what was kept for another release, until this one is proved
+            retire_unlisted(is_running());
     }
 }
 

@@ -156,7 +156,8 @@ void UnitRunner::settle() {
             if (auto* const restart = std::get_if<RestartWished>(&fact)) {
                 auto const wished = restart->strategy.value_or(rules.strategy);
                 strategy_of_next_ = strategy_for(wished);
-                if (strategy_of_next_ != wished)
+                is_no_longer_in_place_ = strategy_of_next_ != wished;
+                if (is_no_longer_in_place_)
                     restart->strategy = strategy_of_next_;
             }
             trace_.add(fact, now);
@@ -167,6 +168,7 @@ void UnitRunner::settle() {
             if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)
                 answer_scale_at_rest();
         }
+    end_reloads();
     drop_underway();
     drop_unused_specs();
     arm_timer();

@@ -117,6 +117,7 @@ private:
     void tell_renewed(Listener const& listener);
     /// Gives up listeners that the wanted spec does not list. Until they are, who is to go serves on.
     void retire_unlisted(bool is_served);
+    void take_sockets_back();
     void drain(lifecycle::WorkerId id);
     void tell_to_go(lifecycle::WorkerId id);
     void send_postponed_drains();
@@ -161,8 +162,10 @@ private:
 
     // reload.cc
     [[nodiscard]] Strategy strategy_for(Strategy wished) const;
+    void end_reloads();
     void ask_to_reload(lifecycle::WorkerId id);
     void send_reload_signal(RunningWorker& worker);
+    void prove_reload(RunningWorker& worker);
     void refuse_reload(RunningWorker& worker, std::string why);
     void hear_reload(RunningWorker& worker, NotifyMessage const& message);
 
@@ -224,7 +227,8 @@ private:
     bool starts_when_held_ = false;
     std::uint16_t scaled_to_ = 0; ///< what scale() said; 0: what the spec says
     bool is_settling_posted_ = false;
-    Strategy strategy_of_next_{}; ///< of the restart that is being taken
+    bool is_no_longer_in_place_ = false; ///< the restart that is being taken was to be, and cannot
+    Strategy strategy_of_next_{};        ///< of the restart that is being taken
     UnitSpecPtr wanted_;
     lifecycle::UnitState state_;
     std::vector<KnownSpec> older_specs_; ///< those that a generation still uses

@@ -102,7 +102,7 @@ void SocketName::read(Reader in, Node const& node, std::string& into) {
     into = node.text;
 }
 
-void Command::read(Reader in, Node const& node, std::vector<std::string>& into) {
+void CommandWords::read(Reader in, Node const& node, std::vector<std::string>& into) {
     into.clear();
     if (!node.is(NodeKind::List))
         return in.wrong_kind(node, "a list of strings", node.is(NodeKind::Text) ? as_list(node.text) : "");
@@ -200,11 +200,10 @@ void Signal::read(Reader in, Node const& node, int& into) {
                         did_you_mean(nearest(upper, signal_names()), "names are as in SIGTERM, SIGRTMIN+3"));
     }
     if (*signal == SIGKILL || *signal == SIGSTOP)
-        return in.error(node,
-                        signal_name(*signal) + " cannot be caught, so no program can do what it asks for",
-                        in.key == "drain_signal"
-                            ? "SIGTERM is the usual one; SIGKILL follows by itself at the deadline"
-                            : "");
+        return in.error(
+            node, signal_name(*signal) + " cannot be caught, so no program can do what it asks for",
+            in.key == "drain_signal" ? "SIGTERM is the usual one; SIGKILL follows by itself at the deadline"
+                                     : "");
     into = *signal;
 }
 

@@ -20,7 +20,7 @@ struct SocketName {
 };
 
 /// A program and its arguments. Whether the program is there is for others to say.
-struct Command {
+struct CommandWords {
     static constexpr std::string_view kind = "list of texts";
     static void read(Reader in, Node const& node, std::vector<std::string>& into);
     static std::string write(std::vector<std::string> const& words) { return toml_list(words); }
@@ -33,9 +33,9 @@ struct ProbePath {
     static std::string write(std::string const& path) { return path.empty() ? "" : Text::write(path); }
 };
 
-struct ProbeCommand : Command {
+struct OptionalCommand : CommandWords {
     static std::string write(std::vector<std::string> const& words) {
-        return words.empty() ? "" : Command::write(words);
+        return words.empty() ? "" : CommandWords::write(words);
     }
 };
 

@@ -22,12 +22,13 @@ constexpr std::array rows{
     type(in, "type", "exec",
          "When a started process counts as ready: when it says so (notify, notify-reload), when its program "
          "runs (exec), or at once (simple)."),
-    setting<&Service::exec_start, Command>(in, "exec_start", "required",
-                                           "The program and its arguments; {fd:NAME}, {port:NAME}, {unit}, "
-                                           "{instance}, {slot} and {generation} are replaced."),
+    setting<&Service::exec_start, CommandWords>(
+        in, "exec_start", "required",
+        "The program and its arguments; {fd:NAME}, {port:NAME}, {unit}, "
+        "{instance}, {slot} and {generation} are replaced."),
     later(in, "exec_start_pre", "list of commands", "Commands that run before each start."),
     later(in, "exec_start_post", "list of commands", "Commands that run after each start."),
-    setting<&Service::exec_reload, ProbeCommand>(
+    setting<&Service::exec_reload, OptionalCommand>(
         in, "exec_reload", "none",
         "The command that makes a worker re-read its configuration; MAINPID is its process."),
     later(in, "exec_stop", "command", "The command that asks the program to end."),

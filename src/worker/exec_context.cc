@@ -232,7 +232,7 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
 
 namespace {
 
-Result<LaunchPlan> make_command_plan(UnitSpec const& spec, WorkerPlace place,
+Result<LaunchPlan> make_command_plan(UnitSpec const& spec, WorkerPlace place, char const* setting,
                                      std::vector<std::string> const& command,
                                      std::vector<std::pair<std::string, std::string>> const& variables,
                                      Surroundings const& around) {
@@ -250,7 +250,10 @@ Result<LaunchPlan> make_command_plan(UnitSpec const& spec, WorkerPlace place,
     service.environment.insert(service.environment.end(), variables.begin(), variables.end());
     auto quiet = around;
     quiet.notify_path.clear();
-    return make_launch_plan(as_worker, place, {}, {}, quiet);
+    auto plan = make_launch_plan(as_worker, place, {}, {}, quiet);
+    if (plan)
+        plan.value().setting = setting;
+    return plan;
 }
 
 } // namespace
@@ -258,14 +261,14 @@ Result<LaunchPlan> make_command_plan(UnitSpec const& spec, WorkerPlace place,
 Result<LaunchPlan> make_reload_plan(UnitSpec const& spec, WorkerPlace place, int pid,
                                     Surroundings const& around) {
     ensure(!spec.service.exec_reload.empty());
-    return make_command_plan(spec, place, spec.service.exec_reload, {{"MAINPID", std::to_string(pid)}},
-                             around);
+    return make_command_plan(spec, place, "exec_reload", spec.service.exec_reload,
+                             {{"MAINPID", std::to_string(pid)}}, around);
 }
 
 Result<LaunchPlan> make_probe_plan(UnitSpec const& spec, WorkerPlace place, ProbeTarget target,
                                    Surroundings const& around) {
     ensure(spec.health && !spec.health->exec.empty());
-    return make_command_plan(spec, place, spec.health->exec,
+    return make_command_plan(spec, place, "exec", spec.health->exec,
                              {{"HOLDFAST_PROBE_ADDRESS", "127.0.0.1:" + std::to_string(target.port)},
                               {"HOLDFAST_PROBE_PID", std::to_string(target.pid)}},
                              around);

@@ -67,6 +67,7 @@ struct Output {
 };
 
 struct LaunchPlan {
+    char const* setting = "exec_start"; ///< that names the program
     std::vector<std::string> programs;  ///< absolute paths to try in turn, as execvp(3) does
     FdRef pinned;                       ///< if open: executed instead of them; see PinnedProgram
     std::vector<std::string> arguments; ///< argv, with argv[0]

@@ -18,13 +18,15 @@ std::string advice_on_users(int code) {
 Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
     std::string doing{to_name(failure.stage)};
     std::string advice;
+    std::string const setting = plan.setting;
     switch (failure.stage) {
     case LaunchStage::Execute:
         doing += " " + (plan.programs.size() == 1 ? plan.programs.front() : plan.arguments.front());
         if (failure.code == ENOENT)
-            advice = plan.programs.size() == 1
-                         ? "correct `exec_start`, or install the program (for a script: its interpreter)"
-                         : "there is no such program on the PATH; give its absolute path in `exec_start`";
+            advice =
+                plan.programs.size() == 1
+                    ? "correct `" + setting + "`, or install the program (for a script: its interpreter)"
+                    : "there is no such program on the PATH; give its absolute path in `" + setting + "`";
         else if (failure.code == EACCES)
             advice = "make it executable (chmod +x), and its folders accessible to the service's user";
         else if (failure.code == ENOEXEC)

@@ -196,3 +196,49 @@ TEST_CASE("a restart supersedes a rollout in place, and never do two workers rel
     CHECK(asked(story).size() == 2);
     CHECK_FALSE(story.state.reload);
 }
+
+TEST_CASE("a worker that dies after it has reloaded ends the reload", "[lifecycle]") {
+    auto story = served(three);
+    story.tell(ReloadWished{});
+    story.tell(Reloaded{WorkerId{1}});
+    story.exits(WorkerId{1}, ExitKind::UncleanSignal);
+    CHECK(story.reports(Happening::ReloadFailed).size() == 1);
+    story.tell(Reloaded{WorkerId{2}});
+    CHECK(asked(story).size() == 2);
+    CHECK_FALSE(story.said(Happening::ReloadDone));
+}
+
+TEST_CASE("a reload on the probation of a rollout in place fails with it", "[lifecycle]") {
+    auto story = served(three);
+    story.tell(RestartWished{});
+    for (unsigned number = 1; number <= 3; ++number)
+        story.tell(Reloaded{WorkerId{number}});
+    story.new_chapter();
+    story.tell(ReloadWished{});
+    story.exits(WorkerId{1}, ExitKind::CoreDump);
+    CHECK(story.said(Happening::RolloutFailed));
+    CHECK(story.said(Happening::ReloadFailed));
+    CHECK(asked(story) == std::vector{WorkerId{1}});
+}
+
+TEST_CASE("a rollout in place that is paused ends with what it was for", "[lifecycle]") {
+    auto policy = three;
+    policy.restart = RestartWhen::No;
+    auto story = served(policy);
+    story.tell(RestartWished{});
+    story.tell(PauseRolloutWished{});
+    for (unsigned number = 3; number >= 1; --number)
+        story.exits(WorkerId{number});
+    CHECK(story.said(Happening::RolloutFailed));
+    CHECK(story.said(Happening::Finished));
+    CHECK_FALSE(story.state.rollout);
+}
+
+TEST_CASE("who is parked keeps the configuration that it was started with", "[lifecycle]") {
+    auto story = served(three);
+    story.tell(RestartWished{Strategy::Overlap});
+    for (auto const worker : std::vector{story.spawned})
+        story.comes_up(worker);
+    story.tell(ReloadWished{});
+    CHECK(asked(story) == std::vector{WorkerId{4}});
+}

@@ -148,6 +148,47 @@ TEST_CASE("a replace that supersedes one that has not proved itself goes back to
     CHECK(story.said(Happening::RolledBack));
 }
 
+TEST_CASE("a replace while the old spec comes back has that to go back to", "[lifecycle]") {
+    auto story = replaced();
+    story.exits(old_one);
+    story.tell(SpawnFailed{new_one});
+    REQUIRE(specs(story).back() == SpecId{1}); // it starts
+    story.policy.spec = SpecId{3};
+    story.tell(RestartWished{});
+    story.tell(Forked{again});
+    story.exits(again);
+    REQUIRE(specs(story).back() == SpecId{3});
+    story.tell(SpawnFailed{story.spawned.back()});
+    CHECK(specs(story).back() == SpecId{1});
+}
+
+TEST_CASE("nobody may drain for ever while a replace waits", "[lifecycle]") {
+    auto story = replaced({.timeout_stop = 3s, .drain_timeout = forever});
+    story.pass(3s);
+    CHECK(story.has(Kill{old_one}));
+    story.exits(old_one, ExitKind::UncleanSignal);
+    story.tell(Forked{new_one});
+    story.tell(UndoWished{});
+    story.pass(3s);
+    CHECK(story.has(Kill{new_one}));
+}
+
+TEST_CASE("a program that only runs has to run for a moment before the old one is given up", "[lifecycle]") {
+    auto story = replaced({.type = ServiceType::Exec, .settle_time = 250ms});
+    story.exits(old_one);
+    story.tell(Forked{new_one});
+    story.tell(Executed{new_one});
+    CHECK_FALSE(story.said(Happening::TookOver));
+    SECTION("it does") {
+        story.pass(250ms);
+        CHECK(story.said(Happening::RolloutDone));
+    }
+    SECTION("it crashes at once") {
+        story.exits(new_one, ExitKind::UncleanCode);
+        CHECK(specs(story).back() == SpecId{1});
+    }
+}
+
 TEST_CASE("a stop wins over a replace that goes back", "[lifecycle]") {
     auto story = replaced();
     story.exits(old_one);

@@ -27,7 +27,9 @@ std::string replace_is_alone(Scene const& scene) {
         if ((!first && !comes_back) || proposed(scene).strategy != Strategy::Replace)
             return;
         for (auto const& process : scene.between.processes)
-            if ((first || process.generation == scene.history.rolled_back) &&
+            if ((first || process.generation == scene.history.rolled_back ||
+                 (process.generation == spawn.generation && process.is_leaving() &&
+                  process.id <= scene.history.last_before_roll_back)) &&
                 scene.after.find(process.id) != nullptr) // not given up in this very step
                 wrong = name(process.id) + " is still there";
     });
@@ -144,9 +146,7 @@ std::string one_worker_per_slot(Scene const& scene) {
     for (auto const& process : scene.after.processes) {
         // who is sent away though it did nothing wrong has its slot no more; it may not be born yet
         bool const is_sent_away =
-            ((process.told || process.excused) &&
-             (!process.late || process.generation <= scene.history.left)) ||
-            process.unhealthy || process.lent ||
+            ((process.told || process.excused) && !process.late) || process.unhealthy || process.lent ||
             (process.stage == Stage::Ordered && scene.state_of(process.id) == WorkerPhase::Draining);
         if (!is_sent_away && !taken.insert({process.generation, process.slot}).second)
             return name(process.id) + " has the slot of another";
@@ -329,7 +329,9 @@ std::string state_is_well_formed(Scene const& scene) {
             return "an empty generation";
     bool const is_on_probation = state.rollout && state.rollout->stage == RolloutStage::Probation &&
                                  state.rollout->strategy != Strategy::InPlace;
-    bool const may_be_left = state.next || (state.rollout && state.rollout->stage == RolloutStage::Coming);
+    bool const may_be_left = (state.next && state.next->is_rollout) ||
+                             (state.rollout && state.rollout->stage == RolloutStage::Coming &&
+                              state.rollout->strategy != Strategy::InPlace);
     auto const parked = count(Role::Parked);
     if (parked > 1 || (parked == 1 && !is_on_probation && !may_be_left) ||
         (is_on_probation && (parked == 0 || count(Role::Serving) == 0)))

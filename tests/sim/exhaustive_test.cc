@@ -67,7 +67,7 @@ int deeper() {
 
 TEST_CASE("in small scope every order of events keeps every invariant", "[sim]") {
     auto const scope = GENERATE(
-        Scope{"one worker", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 9},
+        Scope{"one worker", 1, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 8},
         Scope{"one simple worker", 1, ServiceType::Simple, Activation::Eager, RestartWhen::Always, 8},
         Scope{"two workers", 2, ServiceType::Exec, Activation::Eager, RestartWhen::OnFailure, 7},
         Scope{"one lazy worker", 1, ServiceType::Notify, Activation::Lazy, RestartWhen::OnFailure, 9},

@@ -110,7 +110,8 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     for (auto const& generation : state.generations) {
         print.add(generation.id);
         print.add(static_cast<std::uint64_t>(generation.role) << 20 |
-                  std::uint64_t{generation.is_thinned} << 16 | generation.policy.workers);
+                  std::uint64_t{generation.has_served} << 17 | std::uint64_t{generation.is_thinned} << 16 |
+                  generation.policy.workers);
         print.add(generation.retired_by);
     }
     for (auto const& worker : state.workers) {
@@ -159,6 +160,7 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     if (state.reload) {
         print.add(state.reload->rollout);
         print.add(state.reload->worker);
+        print.add(state.reload->reloaded);
         print.add(std::uint64_t{state.reload->is_wished} | std::uint64_t{state.reload->is_again} << 1 |
                   std::uint64_t{state.reload->is_asked} << 2 |
                   std::uint64_t{state.reload->last == state.last_worker} << 3);

@@ -173,9 +173,6 @@ namespace {
 void remember_wish(Scene const& scene, History& history) {
     if (!scene.is_wish())
         return;
-    if (auto const* const restart = std::get_if<RestartWished>(&scene.fact);
-        restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace)
-        history.left = history.last_spawned;
     history.up = !std::holds_alternative<StopWished>(scene.fact);
     if (!history.up)
         history.last_stopped = history.last_worker;

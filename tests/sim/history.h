@@ -40,7 +40,6 @@ struct History {
     GenerationId last_proposed{};
     GenerationId rolled_back{};       ///< the one that is being rolled back, or 0
     WorkerId last_before_roll_back{}; ///< the newest worker when that began
-    GenerationId left{};              ///< a replace told it, and all before it, to go
     GenerationId on_probation{};      ///< the one that took over with a probation, or 0
     std::vector<WorkerId> parked;     ///< who served before it
     MonotonicTime probation_ends{};

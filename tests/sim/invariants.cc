@@ -37,10 +37,13 @@ std::vector<Invariant> const& invariants() {
     return all;
 }
 
-void check_invariants(Scene const& scene, Complaints& complaints) {
-    for (auto const& invariant : invariants())
+void check_invariants(Scene const& scene, std::string_view only, Complaints& complaints) {
+    for (auto const& invariant : invariants()) {
+        if (!only.empty() && invariant.name != only)
+            continue;
         if (auto what = invariant.check(scene); !what.empty())
             complaints.push_back({invariant.name, std::move(what)});
+    }
 }
 
 } // namespace holdfast::sim

@@ -30,6 +30,7 @@ struct Invariant {
 /// Every slot of the generation has a process that serves.
 [[nodiscard]] bool all_serve(Scene const& scene, Kernel const& kernel, GenerationId id);
 
-void check_invariants(Scene const& scene, Complaints& complaints);
+/// All of them, or the `only` one.
+void check_invariants(Scene const& scene, std::string_view only, Complaints& complaints);
 
 } // namespace holdfast::sim

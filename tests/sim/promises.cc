@@ -18,13 +18,16 @@ std::string last_ready_stays(Scene const& scene) {
         restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace;
     if (replaces || std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
         return {};
-    // a replace goes back as it came: the new one first
-    if (proposed(scene).strategy == Strategy::Replace && scene.reports(Happening::RollingBack))
-        return {};
     for (auto const& process : scene.between.processes) {
         auto const* const earlier = scene.before.find(process.id);
         auto const* const then = scene.after.find(process.id);
-        if (!earlier->serves() || !process.serves() || (then != nullptr && then->serves()))
+        bool goes_first = false; // a replace goes back as it came
+        scene.for_each<Report>([&](Report const& report) {
+            goes_first = goes_first || (report.happening == Happening::RollingBack &&
+                                        report.generation == process.generation &&
+                                        proposed(scene).strategy == Strategy::Replace);
+        });
+        if (goes_first || !earlier->serves() || !process.serves() || (then != nullptr && then->serves()))
             continue;
         auto const is_coming = [&](GenerationId id) { // somebody waits for its rollout, and goes on to
             bool has_ended = false;

@@ -16,7 +16,7 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::uint64_t default_runs = 250;
 #else
-constexpr std::uint64_t default_runs = 10000;
+constexpr std::uint64_t default_runs = 4000;
 #endif
 
 std::uint64_t setting(char const* name, std::uint64_t otherwise) {

@@ -68,8 +68,8 @@ std::string last_of_a_shard_stays(Scene const& scene) {
     scene.for_each<Drain>([&](Drain const& drain) {
         auto const* const process = scene.between.find(drain.worker);
         bool const is_stopped = drain.worker <= scene.history.last_stopped;
-        if (process == nullptr || process->stopping || process->unhealthy || is_stopped || !process->shard ||
-            !scene.after.dirty.contains(*process->shard))
+        if (process == nullptr || process->stopping || process->unhealthy || process->late || is_stopped ||
+            !process->shard || !scene.after.dirty.contains(*process->shard))
             return;
         auto const least = std::min(scene.wanted.drain_timeout, scene.wanted.timeout_stop) / 2;
         bool const is_late = process->excused && scene.now - process->leaving_since >= least;

@@ -21,7 +21,8 @@ Complaints World::deliver(TraceLine const& line) {
     auto const id = worker_of(fact);
     bool const settles = std::ranges::any_of(state.workers, [&](Worker const& worker) {
         return worker.id == id && std::ranges::any_of(state.generations, [&](Generation const& generation) {
-                   return generation.id == worker.generation && generation.role == Role::Incoming;
+                   return (generation.id == worker.generation && generation.role == Role::Incoming) ||
+                          generation.role == Role::Parked;
                });
     });
     kernel.happen(fact, now, settles);
@@ -47,7 +48,7 @@ Complaints World::deliver(TraceLine const& line) {
                       .history = history,
                       .state = state};
     Complaints complaints;
-    check_invariants(scene, complaints);
+    check_invariants(scene, only, complaints);
     auto waiters = waiters_after(scene, complaints);
     remember(scene, history, std::move(waiters));
     return heard(std::move(complaints));

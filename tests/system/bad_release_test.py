@@ -2,7 +2,7 @@
 """A release that does not come up costs the one that serves nothing (P2): no failed request, the same process, and a reason."""
 import os
 
-from harness import FACTOR, Story, http_get, main, program, unit_text, tcp, web, worker
+from harness import FACTOR, Story, free_port, http_get, main, program, tcp, unit_text, wait_for, web, worker
 
 
 class BadRelease(Story):
@@ -150,6 +150,34 @@ class BadRelease(Story):
         load = self.replaced("--crash-after", "300ms", words=["exit code 70"], probation="%ds" % (20 * FACTOR))
         self.assertEqual(load["failures"]["refused"], 0)
         self.assertLessEqual(load["failed"], 4)  # what it held when it crashed
+
+    def changes_its_sockets(self, fails):
+        """"127.0.0.1:PORT" becomes "0.0.0.0:PORT", and another socket is dropped."""
+        rollout = {"strategy": "replace", "probation": "%dms" % (500 * FACTOR), "drain_timeout": "%ds" % (10 * FACTOR)}
+        port, other = free_port(), free_port()
+        sockets = [tcp("http", "127.0.0.1:%d" % port), tcp("other", "127.0.0.1:%d" % other)]
+        service = lambda *more: {"type": "notify", "timeout_start": "%ds" % (10 * FACTOR),
+                                 "exec_start": [program("holdfast-webserver"), *more]}
+        daemon = self.daemon({"web": unit_text(sockets, service("--release", "good"), rollout=rollout)})
+        load = self.load(port, seconds=2.0)
+        bad = ["--crash-at-start"] if fails else []
+        daemon.write("web", unit_text([tcp("http", "0.0.0.0:%d" % port)], service("--release", "new", *bad), rollout=rollout))
+        self.assert_says(daemon.run("apply"), 1 if fails else 0)
+        self.assertIn("release=good" if fails else "release=new", http_get(port)[1])
+        if not fails:
+            wait_for("the other to be closed", lambda: len(daemon.sockets("web")) == 1)
+            return self.assert_clean(load.finish(), least=100)
+        self.assertIn("release=good", http_get(other)[1])
+        # Who came in by the new address, and nobody else: it is closed, and the old release does not serve it.
+        result = load.finish()
+        self.assertEqual(result["failed"], result["failures"]["reset"])
+        self.assertGreater(result["ok"], result["sent"] / 2)
+
+    def test_a_replace_that_changes_its_sockets_loses_nobody(self):
+        self.changes_its_sockets(False)
+
+    def test_a_replace_that_changes_its_sockets_and_fails_brings_them_back(self):
+        self.changes_its_sockets(True)
 
     def test_a_replace_that_is_undone_while_the_old_one_drains_starts_that_again(self):
         rollout = {"strategy": "replace", "drain_timeout": "%ds" % (10 * FACTOR)}

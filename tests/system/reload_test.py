@@ -3,7 +3,7 @@
 import os
 import signal
 
-from harness import FACTOR, Story, main, wait_for, wait_gone, web, worker
+from harness import FACTOR, Story, main, tcp, wait_for, wait_gone, web, worker
 
 
 class ReloadStory(Story):
@@ -85,10 +85,50 @@ class Reload(ReloadStory):
         with open(pid_file) as file:
             wait_gone(int(file.read()))
 
+    def test_a_signal_that_kills_reaches_one_worker(self):
+        """Nothing answers a signal, so all of them had "reloaded" in the same moment."""
+        daemon = self.serving(type="notify", reload_signal="SIGHUP")
+        before = self.pids(daemon)
+        self.how("die")
+        self.assert_says(daemon.run("reload", "web"), 1, "exit code 7")
+        self.assertEqual(self.reloads(), before[:1])
+
+    def test_one_that_is_not_well_after_it_is_the_last(self):
+        daemon = self.daemon({"web": worker("reload=" + self.path(), "say=READY=1", type="notify-reload", workers=2) +
+                              '[health]\nexec = ["/bin/sh", "-c", "test ! -e %s"]\nfailures = 1\n' % self.path()})
+        before = self.pids(daemon)
+        self.assert_says(daemon.run("reload", "web"), 1, "is not healthy")
+        self.assertEqual(self.reloads(), before[:1])
+
     def test_a_signal_alone_is_enough(self):
         daemon = self.serving(type="notify", reload_signal="SIGHUP", workers=2)
         self.assert_says(daemon.run("reload", "web"), 0)
         wait_for("both reloads", lambda: sorted(self.reloads()) == sorted(self.pids(daemon)))
+
+    def test_a_way_to_reload_may_come_and_go_without_a_restart(self):
+        """What a generation was started with was asked, not what it goes on by: it "had reloaded" though nothing was run."""
+        log = self.path("log")
+        text = lambda **more: worker("say=READY=1", **more)
+        daemon = self.daemon({"web": text()})
+        old = daemon.pid_of("web")
+        self.assert_says(daemon.run("reload", "web"), 1, "no way to reload")
+        daemon.write("web", text(exec_reload=["/bin/sh", "-c", "echo $MAINPID >> " + log], rollout={"strategy": "in_place"}))
+        self.assert_says(daemon.run("apply"), 0)
+        self.assert_says(daemon.run("reload", "web"), 0)
+        self.assert_says(daemon.run("restart", "web"), 0)
+        with open(log) as file:
+            self.assertEqual(file.read(), "%d\n" % old * 2)
+        self.assertEqual(daemon.pid_of("web"), old)
+        os.kill(old, signal.SIGKILL)
+        wait_for("another one", lambda: any(one["pid"] != old and one["state"] == "ready" for one in daemon.workers("web")))
+        self.assert_says(daemon.run("reload", "web"), 0)
+        daemon.write("web", text())
+        self.assert_says(daemon.run("apply"), 0)
+        self.assert_says(daemon.run("reload", "web"), 1, "no way to reload")
+
+    def test_a_command_that_is_not_found_is_told_by_its_own_name(self):
+        daemon = self.daemon({"web": worker("say=READY=1", exec_reload=["/nonexistent/program"])})
+        self.assert_says(daemon.run("reload", "web"), 1, "/nonexistent/program", "correct `exec_reload`")
 
     def test_what_cannot_reload_or_does_not_run_says_so(self):
         daemon = self.daemon({"web": web(), "down": "[unit]\nstart_at_boot = false\n" + worker("say=READY=1", reload_signal="SIGHUP")},
@@ -141,6 +181,7 @@ class InPlace(ReloadStory):
         self.assert_says(daemon.run("apply"), 0)
         self.assertNotEqual(daemon.pid_of("web"), old)
         self.assertEqual(self.reloads(), [])
+        self.assertIn("by overlap", daemon.wait_event("rollout-began", "web")["text"])
         self.assertEqual(daemon.run("--json", "report", "web").json["report"]["strategy"], "overlap")
 
     def test_what_changes_for_the_supervisor_alone_is_no_reason_to_replace_it(self):
@@ -151,6 +192,35 @@ class InPlace(ReloadStory):
         self.assert_says(daemon.run("apply"), 0)
         self.assert_says(daemon.run("restart", "web"), 0)
         self.assertEqual((daemon.pid_of("web"), self.reloads()), (old, [old]))
+
+    def test_a_command_ends_with_the_rollout_that_it_was_for(self):
+        """Another worker failed, and the command ran on without a deadline."""
+        pid_file = self.path("pid")
+        script = "if test {slot} = 1; then echo $$ > %s.new; mv %s.new %s; sleep 1000 & wait; fi" % (pid_file, pid_file, pid_file)
+        daemon = self.daemon({"web": worker("say=READY=1", workers=2, exec_reload=["/bin/sh", "-c", script], rollout={"strategy": "in_place"})})
+        first = self.pids(daemon)[0]
+        waiting = daemon.popen("restart", "web")
+        wait_for("the second command", lambda: os.path.exists(pid_file))
+        os.kill(first, signal.SIGKILL)
+        waiting.communicate(timeout=10 * FACTOR)
+        self.assertEqual(waiting.returncode, 1)
+        with open(pid_file) as file:
+            wait_gone(int(file.read()))
+
+    def test_a_socket_that_was_kept_for_the_release_before_is_given_up(self):
+        """A restart in place superseded the probation for which it was kept; it stayed held, and served by nobody."""
+        more = tcp("more")
+        rollout = {"strategy": "overlap", "probation": "%ds" % (60 * FACTOR)}
+        arguments = ["reload=" + self.path(), "say=READY=1"]
+        daemon = self.daemon({"web": worker(*arguments, sockets=[tcp(), more], type="notify-reload", rollout=rollout)})
+        daemon.write("web", worker(*arguments, type="notify-reload", rollout=rollout))
+        waiting = daemon.popen("apply")
+        daemon.wait_event("took-over", "web")
+        self.assertEqual(len(daemon.sockets("web")), 2)
+        self.how("die")
+        self.assert_says(daemon.run("restart", "--strategy", "in_place", "web"), 1)
+        wait_for("it to be closed", lambda: len(daemon.sockets("web")) == 1)
+        waiting.communicate(timeout=10 * FACTOR)
 
     def test_it_can_be_paused_between_two_workers(self):
         daemon = self.serving()
