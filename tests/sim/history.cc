@@ -171,6 +171,11 @@ std::vector<Waiter> waiters_after(Scene const& scene, Complaints& complaints) {
 namespace {
 
 void remember_wish(Scene const& scene, History& history) {
+    if (std::holds_alternative<ReloadWished>(scene.fact))
+        history.reload_wished = scene.now;
+    if (auto const* const restart = std::get_if<RestartWished>(&scene.fact);
+        restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::InPlace)
+        history.in_place_wished = scene.now;
     if (!scene.is_wish())
         return;
     history.up = !std::holds_alternative<StopWished>(scene.fact);

@@ -40,6 +40,8 @@ struct History {
     GenerationId last_proposed{};
     GenerationId rolled_back{};       ///< the one that is being rolled back, or 0
     WorkerId last_before_roll_back{}; ///< the newest worker when that began
+    MonotonicTime reload_wished{};    ///< last
+    MonotonicTime in_place_wished{};  ///< the last restart that was to be
     GenerationId on_probation{};      ///< the one that took over with a probation, or 0
     std::vector<WorkerId> parked;     ///< who served before it
     MonotonicTime probation_ends{};

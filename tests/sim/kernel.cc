@@ -222,7 +222,11 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
                              process->leaving_since = now;
                          }
                      },
-                     [&](Reloaded const&) { process->reloads = false; },
+                     [&](Reloaded const&) {
+                         if (process->reloads)
+                             process->reloaded_at = now;
+                         process->reloads = false;
+                     },
                      [&](ReloadRefused const&) { process->reloads = false; },
                      [&](TimeExtended const&) { process->extended = true; }, [](auto const&) {}},
                fact);

@@ -31,6 +31,7 @@ struct Process {
     bool told = false;      ///< Drain
     bool late = false;      ///< it was not ready in time
     bool signed_on = false; ///< probed: the sign of its type has come
+    MonotonicTime reloaded_at{};
     bool hangs = false;     ///< it missed its watchdog
     bool reloads = false;   ///< it was asked to, and has not answered
     bool unhealthy = false; ///< it was ready, and its probes failed

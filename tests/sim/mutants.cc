@@ -375,6 +375,16 @@ Orders all_reload_at_once(UnitState& state, Policy const& policy, Fact const& fa
                 orders.emplace_back(Reload{worker.id});
     return orders;
 }
+Orders a_refusal_is_not_heard(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto const* const refused = std::get_if<ReloadRefused>(&fact);
+    return refused != nullptr ? step(state, policy, Reloaded{refused->worker}, now)
+                              : step(state, policy, fact, now);
+}
+Orders a_reload_is_cut_short(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    if (state.reload && std::holds_alternative<Reloaded>(fact))
+        state.reload->last = state.reload->worker;
+    return step(state, policy, fact, now);
+}
 Orders a_reload_says_nothing(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto orders = step(state, policy, fact, now);
     forget_reports(orders, Happening::ReloadDone);
@@ -460,6 +470,8 @@ constexpr std::array all_mutants{
     Mutant{"only notify can be late", "wishes-are-answered-once", only_notify_can_be_late},
     Mutant{"settling is stretched", "leaving-has-a-deadline", settling_is_stretched},
     Mutant{"all reload at once", "reloads-one-by-one", all_reload_at_once},
+    Mutant{"a refusal is not heard", "reload-is-true", a_refusal_is_not_heard},
+    Mutant{"a reload is cut short", "reload-is-true", a_reload_is_cut_short},
     Mutant{"a reload says nothing", "wishes-are-answered-once", a_reload_says_nothing},
     Mutant{"timers are left armed", "no-timer-outlives-its-owner", timers_are_left_armed},
     Mutant{"timers are left armed", "levels-follow-the-state", timers_are_left_armed},

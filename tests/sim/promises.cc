@@ -376,6 +376,26 @@ std::string reports_are_true(Scene const& scene) {
     return wrong;
 }
 
+/// Whoever ran when it was wished, and serves still, has reloaded since.
+std::string reload_is_true(Scene const& scene) {
+    std::string wrong;
+    scene.for_each<Report>([&](Report const& report) {
+        bool const is_done = report.happening == Happening::ReloadDone;
+        if (!is_done && report.happening != Happening::TookEffect)
+            return;
+        auto const since = is_done ? scene.history.reload_wished : scene.history.in_place_wished;
+        for (auto const& process : scene.after.processes) {
+            auto const serves = std::ranges::any_of(scene.state.generations, [&](Generation const& it) {
+                return it.id == process.generation && it.role == Role::Serving;
+            });
+            if (serves && process.serves() && !process.unhealthy && process.ordered_at < since &&
+                process.reloaded_at < since)
+                wrong = name(process.id) + " has not reloaded: " + to_string(Order{report});
+        }
+    });
+    return wrong;
+}
+
 std::string never_stuck(Scene const& scene) {
     bool const up = scene.is_wish() ? !std::holds_alternative<StopWished>(scene.fact) : scene.history.up;
     bool const finished = std::ranges::any_of(scene.orders, [](Order const& order) {
@@ -439,6 +459,8 @@ constexpr std::array all_promises{
     Invariant{"take-over-is-said-first",
               "With overlap TookOver and Proved come before the old workers are told to go.",
               take_over_is_said_first},
+    Invariant{"reload-is-true", "ReloadDone and TookEffect come when all who ran have reloaded.",
+              reload_is_true},
     Invariant{"never-stuck", "A unit that is up has a worker, a timer or a watch.", never_stuck},
 };
 
