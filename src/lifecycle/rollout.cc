@@ -343,6 +343,8 @@ void UnitStep::take_the_seat() {
     auto* const incoming = find(Role::Incoming);
     if (auto* const kept = find_ready(Role::Withdrawn)) {
         ++changes_;
+        if (state_.reload) // it was not asked
+            fail_reload({.cause = Cause::ExitedSoon});
         kept->role = Role::Serving;
         kept->is_thinned = incoming != nullptr; // its empty slots are filled if that one fails
         if (incoming == nullptr)

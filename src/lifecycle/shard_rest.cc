@@ -80,7 +80,9 @@ bool UnitStep::is_attended(Shard shard) const {
                                           !worker.missed_watchdog && worker.phase != WorkerPhase::Killed;
                                }) ||
            std::ranges::any_of(state_.refills, [&](Refill const& refill) {
-               return refill.generation != no_generation && shard_of(refill.slot, refill.generation) == shard;
+               // who comes only after a longer back-off is not waited for
+               return refill.generation != no_generation && refill.at <= now_ + grace &&
+                      shard_of(refill.slot, refill.generation) == shard;
            });
 }
 

@@ -48,6 +48,8 @@ void UnitStep::fall_back(Generation* failed, Report const& why) {
     auto what = why;
     what.happening = Happening::RollingBack;
     report(what);
+    if (state_.reload) // what serves now was not asked
+        fail_reload(why);
     if (auto* const parked = find(Role::Parked)) {
         tell_that_it_failed(why);
         std::erase_if(state_.refills,

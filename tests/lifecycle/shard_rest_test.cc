@@ -74,6 +74,24 @@ TEST_CASE("a worker that hangs is not waited for: its shard is lent at once", "[
     }
 }
 
+TEST_CASE("who waits for a worker that crashes again and again is not left to its back-off", "[lifecycle]") {
+    // Clients in the queue of a slot that crashed for the fifth time waited for seconds, while others idled.
+    auto policy = sharded(2);
+    policy.restart_delay = 10s;
+    auto story = served(policy);
+    story.exits(WorkerId{1}, ExitKind::UncleanSignal); // the first time it is replaced at once
+    story.comes_up(WorkerId{3});
+    story.new_chapter();
+    story.exits(WorkerId{3}, ExitKind::UncleanSignal);
+    REQUIRE(story.backs_off());
+    story.pass(250ms);
+    REQUIRE(story.said(Happening::ShardLent));
+    CHECK(story.reports(Happening::ShardLent).front().shard == first);
+    story.pass(10s); // and its own comes in its time
+    CHECK(story.all<Spawn>().back().slot == Slot{0});
+    CHECK_FALSE(story.all<Spawn>().back().lent);
+}
+
 TEST_CASE("a worker that does not empty its queue goes after half of its time, and is killed after all of it",
           "[lifecycle]") {
     auto story = taken_over();

@@ -288,8 +288,8 @@ private:
                 return std::nullopt;
             if (temper == Temper::DiesOfReload)
                 return Exited{process.id, bad_end()};
-            return temper == Temper::CannotReload ? Fact{ReloadRefused{process.id}}
-                                                  : Fact{Reloaded{process.id}};
+            return temper == Temper::CannotReload || one_in(8) ? Fact{ReloadRefused{process.id}}
+                                                               : Fact{Reloaded{process.id}};
         }
         switch (temper) {
         case Temper::CrashesWhenReady:
