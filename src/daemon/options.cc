@@ -4,6 +4,8 @@
 #include "unit/load.h"
 
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -43,6 +45,10 @@ Parsed parse_options(int argc, char** argv) {
         }
         options.runtime_folder = std::move(folder).value();
     }
+    // Workers are told where it is, and they are in another folder.
+    std::error_code problem;
+    if (auto whole = std::filesystem::absolute(options.runtime_folder, problem); !problem)
+        options.runtime_folder = whole.lexically_normal();
     return {options, 0};
 }
 

@@ -55,6 +55,22 @@ class DaemonItself(Story):
         self.assertIn("Not a directory", self.refused("--runtime-dir", path + "/below"))
         self.assertIn("use a shorter runtime folder", self.refused("--runtime-dir", self.folder + "/" + "x" * 120))
 
+    def test_a_runtime_folder_may_be_relative(self):
+        """Workers start in another folder, and were told a NOTIFY_SOCKET that is not there: none became ready."""
+        os.mkdir(os.path.join(self.folder, "units"))
+        with open(os.path.join(self.folder, "units", "web.toml"), "w", encoding="utf-8") as file:
+            file.write(web())
+        process = subprocess.Popen([program("holdfastd"), "--foreground", "--unit-dir", "units", "--runtime-dir", "run"], cwd=self.folder,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            command = [program("holdfast"), "--runtime-dir", os.path.join(self.folder, "run"), "start", "web"]
+            wait_for("its control socket", lambda: os.path.exists(os.path.join(self.folder, "run", "control.sock")))
+            started = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20 * FACTOR, check=False)
+            self.assertEqual(started.returncode, 0, started.stdout)
+        finally:
+            process.terminate()
+            self.assertEqual(process.wait(20 * FACTOR), 0)
+
     def test_a_unit_folder_that_is_missing_is_said_and_the_others_count(self):
         daemon = self.daemon({"web": web()}, options=["--foreground", "--unit-dir", os.path.join(self.folder, "nothere")])
         daemon.wait_log("nothere")
