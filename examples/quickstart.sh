@@ -102,11 +102,12 @@ build
 start_supervisor
 say "Load: twice $rate requests per second for $seconds seconds; meanwhile $restarts restarts"
 loads=()
+began=$(date +%s.%N)
 load new
 load keep --keep-alive
 for i in $(seq $restarts); do
-    # Each takes its second of probation.
-    sleep "$(python3 -c "print(max(0.1, $seconds * 0.85 / $restarts - 1.2))")"
+    # Each takes its second of probation; one that took longer is made up for.
+    sleep "$(python3 -c "import time; print(max(0.1, $began + $i * $seconds * 0.85 / $restarts - 1.2 - time.time()))")"
     echo "  ${bold}holdfast restart web$plain   ($i of $restarts)"
     if ! holdfast restart web >"$work/restart.log" 2>&1; then
         cat "$work/restart.log" "$work/holdfastd.log" >&2
