@@ -30,7 +30,14 @@ std::optional<Run> hunt(Mutant const& mutant) {
 } // namespace
 
 TEST_CASE("each mutant is killed by the invariant that guards against it, and by no accident", "[sim]") {
-    for (auto const& mutant : mutants()) {
+    // What the sanitizers look for is found in a few of them; all are hunted in the other builds.
+#if defined(__SANITIZE_ADDRESS__)
+    constexpr std::size_t each = 6;
+#else
+    constexpr std::size_t each = 1;
+#endif
+    for (std::size_t number = 0; number < mutants().size(); number += each) {
+        auto const& mutant = mutants()[number];
         INFO(mutant.name << " / " << mutant.killed_by);
         auto const run = hunt(mutant);
         REQUIRE(run);

@@ -14,7 +14,7 @@ using namespace holdfast::sim;
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr std::uint64_t default_runs = 250;
+constexpr std::uint64_t default_runs = 500;
 #else
 constexpr std::uint64_t default_runs = 4000;
 #endif
@@ -58,10 +58,10 @@ TEST_CASE("whatever workers and operators do, every invariant holds", "[sim]") {
         return;
     for (auto const& row : enum_table(Happening{})) {
         INFO(row.name);
-        CHECK(happened[row.name] >= default_runs / 25);
+        CHECK(happened[row.name] >= default_runs / 100);
     }
     for (auto const& row : enum_table(Cause{})) {
         INFO(row.name);
-        CHECK(happened[row.name] >= default_runs / 25);
+        CHECK(happened[row.name] >= default_runs / 100);
     }
 }
