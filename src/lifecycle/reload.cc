@@ -102,7 +102,7 @@ void UnitStep::end_in_place(GenerationId rollout) {
 }
 
 void UnitStep::on(Reloaded const& fact) {
-    if (!state_.reload || !state_.reload->is_asked || state_.reload->worker != fact.worker)
+    if (!is_asked_to_reload(state_, fact.worker))
         return;
     auto const* const worker = find(fact.worker);
     if (worker == nullptr || worker->phase != WorkerPhase::Ready)
@@ -113,20 +113,19 @@ void UnitStep::on(Reloaded const& fact) {
 }
 
 void UnitStep::on(ReloadRefused const& fact) {
-    if (state_.reload && state_.reload->is_asked && state_.reload->worker == fact.worker)
+    if (is_asked_to_reload(state_, fact.worker))
         fail_reload({.worker = fact.worker, .cause = Cause::ReloadRefused});
 }
 
 void UnitStep::on_reload_deadline(WorkerId id) {
-    if (state_.reload && state_.reload->is_asked && state_.reload->worker == id &&
-        state_.reload->deadline <= now_)
+    if (is_asked_to_reload(state_, id) && state_.reload->deadline <= now_)
         fail_reload({.worker = id, .cause = Cause::ReloadDeadline});
 }
 
 /// Those who wait for it are told, and nobody else is asked.
 void UnitStep::fail_reload(Report what) {
     auto const round = *state_.reload;
-    if (round.is_asked && round.worker == what.worker)
+    if (is_asked_to_reload(state_, what.worker))
         state_.reload.reset();
     else {
         state_.reload->is_wished = false;
@@ -152,9 +151,8 @@ void UnitStep::note_fault(Report const& what) {
     if (!state_.reload)
         return;
     auto const& round = *state_.reload;
-    bool const is_it = round.is_asked && round.worker == what.worker;
     bool const has_reloaded = what.worker <= round.reloaded || what.worker > round.last;
-    if (is_it || has_reloaded)
+    if (has_reloaded || is_asked_to_reload(state_, what.worker))
         fail_reload(what);
 }
 

@@ -5,6 +5,14 @@
 
 namespace holdfast::lifecycle {
 
+namespace {
+
+bool has(UnitState const& state, Role role) {
+    return std::ranges::find(state.generations, role, &Generation::role) != state.generations.end();
+}
+
+} // namespace
+
 UnitPhase phase_of(UnitState const& state) {
     switch (state.goal) {
     case Goal::Down:
@@ -38,6 +46,10 @@ UnitPhase phase_of(UnitState const& state) {
     return some_alive ? UnitPhase::Starting : UnitPhase::BackingOff;
 }
 
+bool is_asked_to_reload(UnitState const& state, WorkerId worker) {
+    return state.reload && state.reload->is_asked && state.reload->worker == worker;
+}
+
 bool may_reload_in_place(UnitState const& state) {
     auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
     return serving != state.generations.end() &&
@@ -47,33 +59,27 @@ bool may_reload_in_place(UnitState const& state) {
 }
 
 GenerationId rollout_to_undo(UnitState const& state) {
-    auto const has = [&](Role role) {
-        return std::ranges::find(state.generations, role, &Generation::role) != state.generations.end();
-    };
-    if (!has(Role::Serving) && !has(Role::Parked))
+    if (!has(state, Role::Serving) && !has(state, Role::Parked))
         return no_generation;
     if (state.next && state.next->is_rollout)
         return state.next->id;
     if (!state.rollout || state.rollout->strategy == Strategy::InPlace)
         return no_generation;
-    bool const can_go_back =
-        state.rollout->stage != RolloutStage::Coming || has(Role::Incoming) || has(Role::Parked);
+    bool const can_go_back = state.rollout->stage != RolloutStage::Coming || has(state, Role::Incoming) ||
+                             has(state, Role::Parked);
     return can_go_back ? state.rollout->id : no_generation;
 }
 
 /// Something serves that can go on meanwhile.
 GenerationId rollout_to_pause(UnitState const& state) {
-    auto const has = [&](Role role) {
-        return std::ranges::find(state.generations, role, &Generation::role) != state.generations.end();
-    };
     if (state.next)
-        return has(Role::Serving) ? rollout_to_undo(state) : no_generation;
+        return has(state, Role::Serving) ? rollout_to_undo(state) : no_generation;
     if (!state.rollout)
         return no_generation;
     switch (state.rollout->stage) {
     case RolloutStage::Coming:
-        return has(Role::Incoming) || state.rollout->strategy == Strategy::InPlace ? state.rollout->id
-                                                                                   : no_generation;
+        return has(state, Role::Incoming) || state.rollout->strategy == Strategy::InPlace ? state.rollout->id
+                                                                                          : no_generation;
     case RolloutStage::Canary:
     case RolloutStage::Probation:
         return state.rollout->id;

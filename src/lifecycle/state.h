@@ -204,6 +204,9 @@ constexpr auto enum_table(UnitPhase) {
 }
 [[nodiscard]] UnitPhase phase_of(UnitState const& state);
 
+/// The worker was asked to reload, and has not answered.
+[[nodiscard]] bool is_asked_to_reload(UnitState const& state, WorkerId worker);
+
 /// Something runs that can re-read its configuration.
 [[nodiscard]] bool may_reload_in_place(UnitState const& state);
 

@@ -175,7 +175,7 @@ void UnitStep::on(TimeExtended const& fact) {
         worker->deadline = std::max(worker->deadline, now_ + fact.by);
         return;
     case WorkerPhase::Ready:
-        if (state_.reload && state_.reload->is_asked && state_.reload->worker == fact.worker)
+        if (is_asked_to_reload(state_, fact.worker))
             state_.reload->deadline = std::max(state_.reload->deadline, now_ + fact.by);
         return;
     case WorkerPhase::Killed:

@@ -57,8 +57,8 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
     }
     if (wanted_->rollout.strategy == Strategy::Replace)
         retire_unlisted(true); // while the old workers serve it; else when the new generation has taken over
-    // If it fails,
-    // the old generation goes on with its own spec and all its listeners, and plan shows the difference.
+    // If it fails, the old generation goes on with its own spec and all its listeners, and plan shows the
+    // difference.
     this->restart(std::nullopt, std::move(answer));
 }
 
@@ -146,9 +146,11 @@ void UnitRunner::retire_unlisted(bool is_served) {
                              later(&UnitRunner::send_postponed_drains));
 }
 
-/// A replace goes back: what only the old generation lists was given up when it went, and is held again.
+/// What only the old generation lists was given up if it went first (replace), and is held again.
 void UnitRunner::take_sockets_back() {
     auto const serving = serving_spec();
+    if (serving == nullptr || sockets_.holds_all(*serving))
+        return;
     sockets_.take_over(serving, {});
     (void)sockets_.hold(serving, [] {}); // what cannot be had is tried again, and said by those who need it
     sockets_.retire_unlisted(*serving, true, serving->drain_timeout() / 2,

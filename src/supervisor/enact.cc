@@ -82,6 +82,8 @@ void UnitRunner::spawn(Spawn const& order) {
     if (auto const* const record = underway().rollouts.find(order.generation);
         record != nullptr && record->program && pinned_program(order.generation) == nullptr)
         pins_.push_back({order.generation, record->program});
+    if (state_.rollout && state_.rollout->stage == RolloutStage::RollingBack)
+        take_sockets_back(); // who went first may have held them until now
     auto const spawned = try_spawn(order, spec_of(order.spec));
     if (spawned) {
         start_watchdog(*find(order.worker), ServiceType::Simple);

@@ -10,16 +10,6 @@
 
 namespace holdfast {
 
-namespace {
-
-/// The core learns of probes in a change of its own; until it has the word, nothing is to be set.
-template <class P>
-void set_probed(P& policy, UnitSpec const& spec) {
-    policy.is_probed = spec.health.has_value();
-}
-
-} // namespace
-
 std::uint16_t pool_size(ServiceSpec const& service) {
     if (service.workers != workers_auto)
         return service.workers;
@@ -54,7 +44,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.restart_steps = service.restart_steps;
     policy.start_limit_burst = service.start_limit_burst;
     policy.start_limit_interval = service.start_limit_interval;
-    set_probed(policy, spec);
+    policy.is_probed = spec.health.has_value();
     policy.is_sharded = is_sharded(spec);
     return policy;
 }

@@ -71,10 +71,8 @@ void UnitRunner::ask_to_reload(WorkerId id) {
 /// Nobody waits any more for those who are not asked (it was too late, or another failed): a command that
 /// still runs is killed.
 void UnitRunner::end_reloads() {
-    auto const& round = state_.reload;
     for (auto const& worker : workers_)
-        if (worker->reloading &&
-            !(round && round->is_asked && round->worker == static_cast<WorkerId>(worker->process.id())))
+        if (worker->reloading && !is_asked_to_reload(state_, static_cast<WorkerId>(worker->process.id())))
             worker->reloading.reset();
 }
 

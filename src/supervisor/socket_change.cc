@@ -126,6 +126,16 @@ Listener const* SocketCustody::find(ListenerIdentity const& identity) const {
     return found == held_.end() ? nullptr : &*found;
 }
 
+bool SocketCustody::holds_all(UnitSpec const& spec) const {
+    auto const held = identities_of(held_);
+    bool is_all = true;
+    each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
+        ListenerIdentity const identity{socket.name, address};
+        is_all = is_all && (held.contains(identity) || holds_shards(identity));
+    });
+    return is_all;
+}
+
 Listener SocketCustody::release(ListenerIdentity const& identity) {
     auto const* const found = find(identity);
     ensure(found != nullptr, "what is released is held");

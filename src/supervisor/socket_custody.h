@@ -53,6 +53,8 @@ public:
     void take_over(UnitSpecPtr spec, std::vector<Listener> arrived);
     /// The held one; null when there is none.
     [[nodiscard]] Listener const* find(ListenerIdentity const& identity) const;
+    /// Every address that `spec` lists.
+    [[nodiscard]] bool holds_all(UnitSpec const& spec) const;
     /// Another unit is to have it: it is no longer held here, and not handed out to new workers.
     [[nodiscard]] Listener release(ListenerIdentity const& identity);
     /// When it is retired, its clients go to one that another unit has bound beside it.

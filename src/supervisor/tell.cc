@@ -339,11 +339,9 @@ void UnitRunner::follow_rollouts(Report const& report, std::string const& told) 
     } else if (report.happening == Happening::Stopped || report.happening == Happening::Finished)
         retire_unlisted(is_running());
     else if (report.happening == Happening::RollingBack) {
-        if (auto* const record = underway().rollouts.find(report.generation)) {
+        if (auto* const record = underway().rollouts.find(report.generation))
             record->report.reason = reason(report);
-            if (record->report.strategy == Strategy::Replace)
-                take_sockets_back();
-        }
+        take_sockets_back();
     } else if (auto const verdict = meaning_of(report.happening).verdict) {
         if (auto const serving = serving_spec(); *verdict == Verdict::Failed && serving && is_running())
             sockets_.withdraw(*serving);

@@ -179,6 +179,25 @@ class BadRelease(Story):
     def test_a_replace_that_changes_its_sockets_and_fails_brings_them_back(self):
         self.changes_its_sockets(True)
 
+    def test_a_replace_that_is_undone_while_the_old_one_holds_a_dropped_socket_brings_that_back(self):
+        """It was tried to be held while the old worker still had it open, and the old release started without it."""
+        rollout = {"strategy": "replace", "drain_timeout": "%ds" % (20 * FACTOR)}
+        go, other = os.path.join(self.folder, "go"), free_port()
+        sockets = [tcp(), tcp("other", "127.0.0.1:%d" % other)]
+        daemon = self.daemon({"web": worker("say=READY=1", "term-takes=" + go, sockets=sockets, rollout=rollout)})
+        daemon.write("web", worker("say=READY=1", rollout=rollout))
+        replacing = daemon.popen("apply")
+        wait_for("the other to be closed", lambda: len(daemon.sockets("web")) == 1)
+        undoing = daemon.popen("rollout", "undo", "web")
+        daemon.wait_event("rolling-back", "web")
+        with open(go, "w"):
+            pass
+        for command, status in ((replacing, 1), (undoing, 0)):
+            command.communicate(timeout=20 * FACTOR)
+            self.assertEqual(command.returncode, status)
+        self.assertEqual([(w["generation"], w["state"]) for w in daemon.workers("web")], [(1, "ready")])
+        self.assertEqual(http_get(other)[0], 200)
+
     def test_a_replace_that_is_undone_while_the_old_one_drains_starts_that_again(self):
         rollout = {"strategy": "replace", "drain_timeout": "%ds" % (10 * FACTOR)}
         go = os.path.join(self.folder, "go")
