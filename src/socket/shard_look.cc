@@ -40,15 +40,18 @@ Outcome listen_again(Listener const& listener, KernelAddress const& where, int b
 
 } // namespace
 
-Result<GroupLook> ShardGroup::look() const {
+Result<std::vector<std::uint64_t>> ShardGroup::list_handshakes(ListenAddress const& bound) {
+    auto const handshakes = list_handshakes_at(bound);
+    if (!handshakes)
+        return handshakes.error();
+    std::vector<std::uint64_t> cookies;
+    for (InetSocket const& handshake : *handshakes)
+        cookies.push_back(handshake.cookie);
+    return cookies;
+}
+
+Result<GroupLook> ShardGroup::look_at_queues() const {
     GroupLook look;
-    if (is_tcp()) {
-        auto const handshakes = list_handshakes_at(bound());
-        if (!handshakes)
-            return handshakes.error();
-        for (InetSocket const& handshake : *handshakes)
-            look.handshakes.push_back(handshake.cookie);
-    }
     for (ShardMember const& member : members_) {
         if (is_tcp() && member.shard && !is_listening(member.listener.fd)) {
             look.shut_down.push_back(*member.shard);

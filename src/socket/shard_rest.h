@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When is a shard at rest, so that its last worker may go, or it may be closed? When nothing waits in its
 // queue and no handshake is under way that will end in it, after it was steered away from. Pure: it judges
-// looks that ShardGroup::look() takes; it reads no clock and waits for nothing. The supervisor asks.
+// looks at a ShardGroup; it reads no clock and waits for nothing. The supervisor asks.
 #pragma once
 
 #include "base/time.h"

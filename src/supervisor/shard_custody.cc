@@ -13,6 +13,7 @@ namespace {
 
 constexpr Duration first_look = 5ms; // at a queue that is being emptied; then less and less often
 constexpr Duration longest_look = 200ms;
+constexpr int pauses_per_look = 5; // where it takes long, it takes a sixth of one processor's time at most
 
 /// Where its slot could not be made, it is another of the same bank.
 Shard place_in(ShardGroup const& group, Shard shard) {
@@ -181,7 +182,7 @@ void ShardCustody::say_held() {
 
 void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
     std::uint32_t left = 0;
-    auto const look = group.look();
+    auto const look = group.look_at_queues();
     if (look)
         for (auto const& [shard, queued] : look.value().queued)
             left += shard.slot >= slots ? queued : 0;
@@ -316,7 +317,11 @@ void ShardCustody::watch_rest(std::vector<Hosted> const& shards, AtRest at_rest)
         return;
     }
     pause_ = first_look;
-    timer_ = shared_.loop.at(now + pause_, [this] { look(); });
+    auto first = MonotonicTime::never(); // no look before tells that anything is at rest
+    for (auto const& one : watched_)
+        for (auto const& watch : one.watches)
+            first = std::min(first, watch.settled_at());
+    timer_ = shared_.loop.at(std::max(first, now + pause_), [this] { look(); });
 }
 
 std::uint32_t ShardCustody::queued_in(Shard shard) const {
@@ -325,27 +330,77 @@ std::uint32_t ShardCustody::queued_in(Shard shard) const {
     auto const host = watched == watched_.end() ? shard : watched->hosted.host;
     std::uint32_t queued = 0;
     for (auto const& group : groups_)
-        if (auto const look = group.look())
+        if (auto const look = group.look_at_queues())
             if (auto const found = look.value().queued.find(place_in(group, host));
                 found != look.value().queued.end())
                 queued += found->second;
     return queued;
 }
 
+bool ShardCustody::may_be_at_rest() const {
+    std::vector<Result<GroupLook>> looks;
+    for (auto const& group : groups_)
+        looks.push_back(group.look_at_queues());
+    return std::ranges::any_of(watched_, [&](Watched const& watched) {
+        for (std::size_t i = 0; i < groups_.size(); ++i) {
+            if (!looks[i])
+                return false;
+            auto const queued = looks[i]->queued.find(place_in(groups_[i], watched.hosted.host));
+            if (queued != looks[i]->queued.end() && queued->second > 0)
+                return false;
+        }
+        return true;
+    });
+}
+
+/// The queues first: the handshakes are worth their price only when nobody waits there.
 void ShardCustody::look() {
     shared_.loop.set_owner(number_);
+    if (listing_)
+        return; // its end brings the next look
+    if (!may_be_at_rest())
+        return look_again({});
+    std::vector<ListenAddress> addresses;
+    for (auto const& group : groups_)
+        if (group.is_tcp())
+            addresses.push_back(group.bound());
+    auto const list = [addresses = std::move(addresses)] {
+        std::vector<Listed> lists;
+        for (auto const& address : addresses)
+            lists.push_back({address, ShardGroup::list_handshakes(address)});
+        return lists;
+    };
+    listing_ = find_aside(shared_.loop, list, [this, began = MonotonicTime::now()](auto const& lists) {
+        shared_.loop.set_owner(number_);
+        judge(lists, began);
+        look_again(MonotonicTime::now() - began);
+    });
+}
+
+void ShardCustody::judge(std::vector<Listed> const& lists, MonotonicTime looked_at) {
     for (std::size_t i = 0; i < groups_.size(); ++i) {
-        auto const now = MonotonicTime::now();
-        auto const seen = groups_[i].look();
-        if (seen) // else a deadline ends it
-            for (auto& watched : watched_)
-                watched.watches[i].see(*seen, now);
+        auto seen = groups_[i].look_at_queues();
+        if (!seen)
+            continue; // a deadline ends it
+        if (groups_[i].is_tcp()) {
+            auto const list = std::ranges::find(lists, groups_[i].bound(), &Listed::address);
+            if (list == lists.end() || !list->handshakes) // it came meanwhile, or could not be looked at
+                continue;
+            seen.value().handshakes = *list->handshakes;
+        }
+        for (auto& watched : watched_)
+            watched.watches[i].see(*seen, looked_at);
     }
     for (auto const& watched : watched_)
         if (watched.is_at_rest(groups_))
             at_rest_(watched.hosted.shard);
+}
+
+void ShardCustody::look_again(Duration taken) {
+    if (!timer_)
+        return;
+    timer_.rearm(MonotonicTime::now() + std::max(pause_, taken * pauses_per_look));
     pause_ = std::min(pause_ * 2, longest_look);
-    timer_.rearm(MonotonicTime::now() + pause_);
 }
 
 } // namespace holdfast

@@ -4,6 +4,7 @@
 // socket; it never decides who serves.
 #pragma once
 
+#include "event/aside.h"
 #include "socket/shard_group.h"
 #include "supervisor/mending.h"
 #include "supervisor/shared.h"
@@ -108,7 +109,15 @@ private:
     [[nodiscard]] Outcome mend(ShardGroup& group);
     void mend_now();
     void mend_at(MonotonicTime time);
+    /// The handshakes under way at the address of one group.
+    struct Listed {
+        ListenAddress address;
+        Result<std::vector<std::uint64_t>> handshakes;
+    };
     void look();
+    [[nodiscard]] bool may_be_at_rest() const; ///< one that is watched: nobody waits in its queue
+    void judge(std::vector<Listed> const& lists, MonotonicTime looked_at);
+    void look_again(Duration taken);
 
     Shared& shared_;
     std::uint32_t number_;
@@ -124,6 +133,7 @@ private:
     AtRest at_rest_;
     Duration pause_{};
     EventSource timer_;
+    Aside listing_; ///< of handshakes
 };
 
 } // namespace holdfast

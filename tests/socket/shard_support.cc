@@ -49,9 +49,17 @@ ListenAddress target_of(ShardGroup const& group) {
 }
 
 GroupLook look_at(ShardGroup const& group) {
-    auto look = group.look();
+    std::vector<std::uint64_t> handshakes;
+    if (group.is_tcp()) {
+        auto listed = ShardGroup::list_handshakes(group.bound());
+        if (!listed)
+            FAIL(to_string(listed.error()));
+        handshakes = *std::move(listed);
+    }
+    auto look = group.look_at_queues();
     if (!look)
         FAIL(to_string(look.error()));
+    look->handshakes = std::move(handshakes);
     return *std::move(look);
 }
 
