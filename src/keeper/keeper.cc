@@ -210,7 +210,7 @@ void Keeper::on_end(ChildExit const& end) {
             say("cannot execute ", program_.path(), ": ", errno_text(life_.unstarted));
         leave(fate.exit_status);
     case Next::EndWorkers:
-        if (end.code != CLD_EXITED && !life_.was_forced)
+        if (fate.exit_status != 0 && !life_.was_forced)
             say(program_.path(), " ", words_for(end).view(), " while it stopped; its workers are killed");
         kill_kept_workers();
         if (fate.exit_status != 0)

@@ -3,7 +3,6 @@
 
 #include "keeper/say.h"
 
-#include <cstring>
 #include <string_view>
 
 namespace holdfast::keeper {
@@ -31,6 +30,23 @@ void print(std::string_view text) {
 Parsed refuse(std::string_view what, std::string_view which) {
     say(what, which, "; see --help");
     return {{}, usage_error};
+}
+
+/// A whole number of ms, s or min; of seconds without a unit. Less than parse_duration() takes, but that
+/// brings the floating point of the C++ runtime along, which is as large as all the rest of us.
+std::optional<Duration> parse_time(std::string_view text) {
+    auto const digits = text.substr(0, text.find_first_not_of("0123456789"));
+    auto const unit = text.substr(digits.size());
+    auto const number = parse_number(digits, 1'000'000);
+    if (!number || *number == 0)
+        return std::nullopt;
+    if (unit == "ms")
+        return std::chrono::milliseconds{*number};
+    if (unit.empty() || unit == "s")
+        return std::chrono::seconds{*number};
+    if (unit == "min")
+        return std::chrono::minutes{*number};
+    return std::nullopt;
 }
 
 Duration* place_of(Options& options, std::string_view name) {
@@ -63,8 +79,8 @@ Parsed parse_options(char** argv) {
             return refuse("no time after ", word);
         auto const value =
             equals == std::string_view::npos ? std::string_view{*argv} : word.substr(equals + 1);
-        auto const time = parse_duration(value);
-        if (!time || *time <= Duration{0})
+        auto const time = parse_time(value);
+        if (!time)
             return refuse("not a time, as in 10s or 1min: ", value);
         *place = *time;
     }
