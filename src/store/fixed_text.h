@@ -51,7 +51,7 @@ public:
     }
 
 private:
-    char bytes_[Size];
+    char bytes_[Size]{};
     std::size_t size_ = 0;
     bool cut_ = false;
 };
@@ -106,6 +106,8 @@ struct FieldWriter {
         text << key << "=";
         if constexpr (std::is_enum_v<Value>)
             text << to_name(value);
+        else if constexpr (std::is_same_v<Value, bool>)
+            text << (value ? "1" : "0");
         else if constexpr (std::is_same_v<Value, MonotonicTime>)
             text << value.since_boot().count();
         else if constexpr (requires { value.view(); })

@@ -47,9 +47,9 @@ private:
     [[nodiscard]] std::size_t place_of(std::string_view name) const;
     void free_place(std::size_t place);
 
-    std::array<Entry, most_entries> entries_;
-    std::array<std::uint16_t, index_size> index_; ///< the number of an entry, plus one; 0: free
-    std::size_t size_;
+    std::array<Entry, most_entries> entries_{};
+    std::array<std::uint16_t, index_size> index_{}; ///< the number of an entry, plus one; 0: free
+    std::size_t size_ = 0;
 };
 
 } // namespace holdfast
