@@ -95,6 +95,8 @@ std::optional<std::string> text_of(FdRef memfd) {
 Keeping::Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(std::string)> told)
     : link_{std::move(link)}, start_{std::move(dump.start)}, told_{std::move(told)} {
     for (auto& held : dump.held) {
+        if (!held.fd.is_open()) // somebody has taken it already
+            continue;
         auto const name = held.name;
         found_[unit_in(name)].emplace(name, std::move(held));
     }

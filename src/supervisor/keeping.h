@@ -31,6 +31,7 @@ using FoundThings = std::map<std::string, HeldFd>;
 class Keeping {
 public:
     /// Takes over what `dump` found. `told` is what goes wrong, for the log.
+    /// Those of its descriptors that are not open any more were somebody else's to take.
     Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(std::string)> told);
     Keeping(Keeping const&) = delete;
     Keeping& operator=(Keeping const&) = delete;

@@ -88,6 +88,10 @@ pid_t pid_of(FdRef pidfd) {
     return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
 }
 
+bool is_of_sockets(std::string_view name) {
+    return name.starts_with("listener ") || name.starts_with("sockets ");
+}
+
 /// The numbers at the end of a kept name.
 std::vector<std::uint32_t> numbers_in(std::string_view name) {
     std::vector<std::uint32_t> numbers;
@@ -107,7 +111,7 @@ public:
 
     void run() {
         for (auto const& [name, held] : found_)
-            memory_.names_.insert(name);
+            (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
         read();
         take_specs();
         take_sockets();
