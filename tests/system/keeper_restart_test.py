@@ -110,6 +110,15 @@ class Stopping(KeeperStory):
         self.assertEqual(keeper.wait(), 0)
         self.assertEqual(self.said(), "")
 
+    def test_a_signal_to_the_group_of_the_keeper_comes_once(self):
+        keeper, fake = self.kept(start_new_session=True)
+        os.killpg(keeper.pid, signal.SIGINT)
+        self.assertEqual(fake.next(), {"signal": signal.SIGINT})
+        keeper.signal(signal.SIGHUP)
+        self.assertEqual(fake.next(), {"signal": signal.SIGHUP})
+        fake.exit(0)
+        self.assertEqual(keeper.wait(), 0)
+
     def test_one_that_does_not_hear_is_killed_with_all_that_it_left(self):
         keeper, fake = self.kept("--stop-timeout=" + SHORT)
         kept, _ = fake.fork_worker()
