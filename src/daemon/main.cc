@@ -2,6 +2,7 @@
 // main of holdfastd, a table of contents: options, runtime folder, log, event loop, units, control socket,
 // serve, end.
 #include "daemon/options.h"
+#include "daemon/upwards.h"
 #include "supervisor/log.h"
 #include "supervisor/process_setup.h"
 #include "supervisor/requests.h"
@@ -12,7 +13,6 @@
 #include <cstdio>
 #include <string>
 
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 namespace holdfast::daemon {
@@ -107,6 +107,7 @@ int serve(Options const& options) {
     if (!made)
         return refuse(made.error());
     auto& loop = **made;
+    Upwards upwards{loop};
     auto kept_control = inherited->take("control");
     auto kept_share = inherited->take("share");
     auto supervisor = Supervisor::create(loop, {.unit_folders = options.unit_folders,
@@ -123,7 +124,7 @@ int serve(Options const& options) {
     auto const shut_down = [&] {
         if (keeping != nullptr)
             keeping->tell_stopping();
-        sd_notify(0, "STOPPING=1\nSTATUS=Stopping all units");
+        upwards.say("STOPPING=1\nSTATUS=Stopping all units");
         units.shut_down([&loop] { loop.stop(0); });
     };
     Requests requests{units, shut_down};
@@ -146,7 +147,11 @@ int serve(Options const& options) {
     auto const on_term = loop.on_signal(SIGTERM, shut_down);
     auto const on_int = loop.on_signal(SIGINT, shut_down);
     auto const on_hup = loop.on_signal(SIGHUP, [&] {
+        upwards.say(
+            "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +
+            "\nSTATUS=Applying the unit files");
         units.apply([&](Supervisor::Applied const& applied) {
+            upwards.say("READY=1\nSTATUS=" + std::to_string(units.units().size()) + " units");
             units.shared().events.say(applied.ok ? Weight::Normal : Weight::Failure, "applied", "",
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);
         });
@@ -155,7 +160,7 @@ int serve(Options const& options) {
     units.boot();
     if (keeping != nullptr)
         keeping->tell_ready();
-    sd_notify(0, "READY=1\nSTATUS=Holding sockets");
+    upwards.say("READY=1\nSTATUS=" + std::to_string(units.units().size()) + " units");
     log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " +
                                  std::to_string(units.units().size()) + " units, control socket " +
                                  control_socket_path(options.runtime_folder));

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of holdfastd under its keeper (promise P3): workers, sockets, timers, counters and rollouts go on, and nobody outside notices.
+HOLDFAST_KILLS: how often it is killed under load (default 24 for each kind of socket)."""
+import os
+import random
+import signal
+import threading
+import time
+import unittest
+
+from harness import FACTOR, Story, children_of, command_of, has_ended, main, program, state_of, tcp, unit_text, wait_for, web, worker
+
+KILLS = int(os.environ.get("HOLDFAST_KILLS", "24"))
+
+
+def pool(release="1", reuse_port=False, listen="127.0.0.1:0", strategy="rolling", **service):
+    return unit_text([tcp(listen=listen, reuse_port=reuse_port)],
+                     {"type": "notify", "workers": 3, "exec_start": [program("holdfast-webserver"), "--release", release],
+                      "timeout_start": "%ds" % (20 * FACTOR), "start_limit_burst": 0, **service},
+                     rollout={"strategy": strategy, "probation": "0s", "drain_timeout": "%ds" % (20 * FACTOR)})
+
+
+class Kill(Story):
+    def kept(self, units, **more):
+        return self.daemon(units, wrapper=(program("holdfast-keeper"), "--"), **more)
+
+    def supervisor(self, daemon):
+        """The holdfastd that its keeper has now."""
+        def find():
+            found = [pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid) and state_of(pid) not in "Z"]
+            return found[0] if found else None
+        return wait_for("a holdfastd", find)
+
+    def kill(self, daemon):
+        victim = self.supervisor(daemon)
+        os.kill(victim, signal.SIGKILL)
+        wait_for("its end", lambda: has_ended(victim) or not os.path.exists("/proc/%d" % victim))
+
+    def workers_of(self, daemon):
+        """Every process of the web server under this keeper, whoever is its parent."""
+        return {pid for parent in (daemon.pid, *children_of(daemon.pid)) for pid in children_of(parent)
+                if "holdfast-webserver" in command_of(pid) and state_of(pid) not in "Z"}
+
+    def descriptors(self, pid):
+        return sorted(os.readlink("/proc/%d/fd/%s" % (pid, fd)).split(":")[0] for fd in os.listdir("/proc/%d/fd" % pid))
+
+    def test_workers_and_sockets_and_what_is_known_of_them_stay(self):
+        daemon = self.kept({"web": web(workers=2)})
+        before = daemon.unit("web")
+        started = daemon.run("trace", "web").out
+        self.kill(daemon)
+        after = daemon.unit("web")
+        for what in ("pid", "generation", "slot", "state", "worker"):
+            self.assertEqual([w.get(what) for w in before["workers"]], [w.get(what) for w in after["workers"]], what)
+        self.assertEqual(before["state"], after["state"])
+        self.assertEqual(before["sockets"][0]["bound"] if "bound" in before["sockets"][0] else before["sockets"][0],
+                         after["sockets"][0]["bound"] if "bound" in after["sockets"][0] else {**after["sockets"][0], "fd": before["sockets"][0].get("fd")})
+        self.assertIn(started.strip().splitlines()[-1], daemon.run("trace", "web").out)
+        self.assert_says(daemon.run("restart", "web"), 0, "is done")
+        self.assertEqual([w["generation"] for w in daemon.unit("web")["workers"]], [2, 2])
+
+    def test_a_worker_that_was_adopted_and_dies_is_replaced_and_its_status_known(self):
+        daemon = self.kept({"web": web(restart_delay="10ms")})
+        self.kill(daemon)
+        victim = daemon.unit("web")["workers"][0]["pid"]
+        os.kill(victim, signal.SIGSEGV)
+        wait_for("another worker", lambda: [w["pid"] for w in daemon.unit("web")["workers"] if w["state"] == "ready"] not in ([], [victim]))
+        self.assertIn("killed by SIGSEGV", daemon.run("events").text)
+
+    def test_what_a_worker_says_while_nobody_listens_is_heard_later(self):
+        daemon = self.kept({"slow": web(arguments=("--boot-delay", "%dms" % (600 * FACTOR)))}, active=False)
+        wait_for("a worker", lambda: self.workers_of(daemon))
+        os.kill(daemon.pid, signal.SIGSTOP)  # so that nobody starts the next one
+        os.kill(self.supervisor(daemon), signal.SIGKILL)
+        waiting = time.monotonic() + 0.9 * FACTOR
+        wait_for("the worker's word", lambda: time.monotonic() > waiting)
+        os.kill(daemon.pid, signal.SIGCONT)
+        daemon.wait_whole("slow")
+        self.assertEqual(len(self.workers_of(daemon)), 1)
+
+    def test_a_unit_whose_file_is_gone_meanwhile_is_drained(self):
+        daemon = self.kept({"web": web(), "other": web()})
+        os.kill(daemon.pid, signal.SIGSTOP)
+        os.kill(self.supervisor(daemon), signal.SIGKILL)
+        daemon.remove("other")
+        os.kill(daemon.pid, signal.SIGCONT)
+        wait_for("its end", lambda: len(self.workers_of(daemon)) == 1)
+        wait_for("its unit's end", lambda: [u["name"] for u in daemon.call("List")["units"]] == ["web"])
+
+    def test_a_file_that_has_changed_meanwhile_is_for_an_apply(self):
+        daemon = self.kept({"web": web(release="1")})
+        pid = daemon.unit("web")["workers"][0]["pid"]
+        daemon.write("web", web(release="2"))
+        self.kill(daemon)
+        self.assertEqual(daemon.unit("web")["workers"][0]["pid"], pid)
+        self.assertIn("restart", daemon.run("plan").text)
+        self.assert_says(daemon.run("apply"), 0)
+        self.assertNotEqual(daemon.unit("web")["workers"][0]["pid"], pid)
+
+    def test_a_rollout_half_way_goes_on(self):
+        daemon = self.kept({"web": pool("1", workers=2, exec_start=[program("holdfast-webserver"), "--boot-delay", "%dms" % (300 * FACTOR)])})
+        load = self.load(daemon.port("web"), seconds=3)
+        command = daemon.popen("restart", "web")
+        wait_for("the second generation", lambda: any(w["generation"] == 2 for w in daemon.unit("web")["workers"]))
+        self.kill(daemon)
+        command.communicate(timeout=30 * FACTOR)
+        wait_for("its end", lambda: [(w["generation"], w["state"]) for w in daemon.unit("web")["workers"]] == [(2, "ready")] * 2)
+        self.assert_clean(load.finish())
+        report = wait_for("its report", lambda: daemon.run("report", "web", "--json").json.get("report"))
+        self.assertEqual((report["verdict"], report["generation"], report["previous_generation"]), ("done", 2, 1))
+
+    def test_a_probation_goes_on_and_rolls_back(self):
+        daemon = self.kept({"web": web(release="good", rollout={"probation": "60s"}, restart="on-failure")})
+        daemon.write("web", web(release="bad", rollout={"probation": "60s"}, restart="on-failure"))
+        command = daemon.popen("apply")
+        wait_for("the probation", lambda: [w["state"] for w in daemon.unit("web")["workers"]] == ["ready", "ready"])
+        self.kill(daemon)
+        bad = [w["pid"] for w in daemon.unit("web")["workers"] if w["generation"] == 2]
+        os.kill(bad[0], signal.SIGSEGV)
+        wait_for("the way back", lambda: [w["generation"] for w in daemon.unit("web")["workers"]] == [1])
+        command.communicate(timeout=30 * FACTOR)
+        self.assertEqual(daemon.run("report", "web", "--json").json["report"]["verdict"], "failed")
+
+    def test_a_stop_goes_on(self):
+        daemon = self.kept({"deaf": worker("ready", "ignore-term", timeout_stop="%ds" % (2 * FACTOR))})
+        command = daemon.popen("stop", "deaf")
+        daemon.wait_event("stopping", "deaf")
+        self.kill(daemon)
+        command.communicate(timeout=30 * FACTOR)
+        wait_for("its end", lambda: daemon.unit("deaf")["state"] == "inactive")
+
+    def storm(self, unit, target, scale=True, seconds=None):
+        """Kills at random moments under load, while everything is asked of it; then all is as if nothing had been."""
+        rng = random.Random(os.environ.get("HOLDFAST_SEED", "1"))
+        daemon = self.kept({"web": unit("1")})
+        if target is None:
+            target = daemon.port("web")
+        held = self.descriptors(daemon.pid)
+        own = self.descriptors(self.supervisor(daemon))
+        load = self.load(target, seconds=KILLS * 0.25 + 2, rate=300)
+        done = threading.Event()
+
+        def ask():
+            release = 1
+            while not done.is_set():
+                for words in (("restart", "web"), ("scale", "web", "5"), ("apply",), ("scale", "web", "2"), ("restart", "web", "--strategy", "overlap")):
+                    if words == ("apply",):
+                        release += 1
+                        daemon.write("web", unit(str(release)))
+                    if done.is_set() or (words[0] == "scale" and not scale):
+                        continue
+                    daemon.run(*words, deadline=60 * FACTOR)  # it may be cut off: whatever it says
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        answers = []
+        try:
+            for _ in range(KILLS):
+                time.sleep(rng.uniform(0.02, 0.4))
+                self.kill(daemon)
+                begun = time.monotonic()
+                daemon.unit("web")
+                answers.append(time.monotonic() - begun)
+        finally:
+            done.set()
+            asker.join()
+        self.assert_clean(load.finish())
+        self.assertEqual(daemon.run("scale", "web", "3", deadline=60 * FACTOR).status, 0)
+        daemon.wait_whole("web")
+        workers = wait_for("three workers", lambda: [w for w in (daemon.unit("web")["workers"],) if len(w) == 3])[0]
+        wait_for("no other process", lambda: self.workers_of(daemon) == {w["pid"] for w in workers})
+        self.assertEqual(self.descriptors(daemon.pid), held, "what the keeper holds")
+        self.assertEqual(self.descriptors(self.supervisor(daemon)), own, "what holdfastd has open")
+        answers.sort()
+        print("  status answers after %d ms (median), %d ms (longest)" % (answers[len(answers) // 2] * 1000, answers[-1] * 1000))
+
+    def test_kills_under_load_cost_nobody_anything(self):
+        self.storm(pool, None)
+
+    def test_kills_under_load_cost_nobody_anything_on_shards(self):
+        self.storm(lambda release: pool(release, reuse_port=True), None)
+
+    def test_kills_under_load_cost_nobody_anything_on_a_unix_socket(self):
+        path = os.path.join(self.folder, "web.sock")
+        self.storm(lambda release: pool(release, listen="unix:" + path), path)
+
+
+if __name__ == "__main__":
+    main()
