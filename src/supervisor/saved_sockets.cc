@@ -190,8 +190,11 @@ std::string to_lines(SocketCustody const& sockets) {
             Writer writer{out};
             describe(writer, SavedGroup{group.shares(), to_text(group.order_ports())});
             out += '\n';
+            // Those beyond are being closed: who finds them no longer needs them.
             for (auto const& member : group.members())
-                write(out, "member", member.listener, member.shard);
+                if (!member.shard || shards->wanted_slots() == 0 ||
+                    member.shard->slot < std::max<std::uint16_t>(1, shards->wanted_slots()))
+                    write(out, "member", member.listener, member.shard);
         }
     return out;
 }

@@ -140,6 +140,11 @@ bool ShardCustody::have_all_slots() const {
 void ShardCustody::hold(UnitSpecPtr spec, std::uint16_t slots) {
     slots_ = slots;
     auto const has_others = [&](ShardGroup const& group) { return group.slots() != slots; };
+    auto const is_to_shrink = [&](ShardGroup const& group) { return group.slots() > slots; };
+    if (shared_.sockets_changed && std::ranges::any_of(groups_, is_to_shrink)) {
+        shared_.sockets_changed(number_);
+        shared_.save_sockets(number_);
+    }
     if (std::ranges::any_of(groups_, has_others)) {
         mending_.spec = spec;
         mend_now(); // only what is in order can be changed

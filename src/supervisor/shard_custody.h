@@ -37,6 +37,8 @@ public:
     void adopt(ShardGroup group);
     /// Of the group that has most; 0: there is none.
     [[nodiscard]] std::uint16_t slots() const;
+    /// That there are to be; 0: nobody has said so.
+    [[nodiscard]] std::uint16_t wanted_slots() const { return slots_; }
     [[nodiscard]] ShardGroup const* find(ListenerIdentity const& identity) const;
     /// The shard's listener. Where its slot could not be made, another of the same bank.
     [[nodiscard]] static Listener const& listener(ShardGroup const& group, Shard shard);

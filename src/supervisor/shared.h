@@ -24,15 +24,17 @@ struct Shared {
     EventLog events;
     Surroundings around;
     Alarms alarms;
-    std::unique_ptr<Keeping> keeping; ///< null: nothing outlives us
+    std::unique_ptr<Keeping> keeping{}; ///< null: nothing outlives us
     /// Told of a unit whose sockets are other ones now, where that is kept.
-    std::function<void(std::uint32_t unit)> sockets_changed;
-    std::unique_ptr<NotifySocket> notify;
-    std::unique_ptr<HangupWatch> hangups;                  ///< always there once the supervisor is made
-    std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again
-    std::unordered_map<pid_t, UnitRunner*> unit_of_leader; ///< every living worker's session leader
-    std::unordered_set<pid_t> other_mains{};               ///< main processes (MAINPID=) that are no leader
-    std::unique_ptr<CoreDumpWatch> core_dumps{};           ///< only as root, and where the kernel tells
+    std::function<void(std::uint32_t unit)> sockets_changed{};
+    /// Some are about to be closed: that is to be known before.
+    std::function<void(std::uint32_t unit)> save_sockets{};
+    std::unique_ptr<NotifySocket> notify{};
+    std::unique_ptr<HangupWatch> hangups{};                  ///< always there once the supervisor is made
+    std::unordered_map<std::uint32_t, UnitRunner*> units{};  ///< by number; a number is never used again
+    std::unordered_map<pid_t, UnitRunner*> unit_of_leader{}; ///< every living worker's session leader
+    std::unordered_set<pid_t> other_mains{};                 ///< main processes (MAINPID=) that are no leader
+    std::unique_ptr<CoreDumpWatch> core_dumps{};             ///< only as root, and where the kernel tells
     Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
     unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way
 };

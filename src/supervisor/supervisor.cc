@@ -13,10 +13,10 @@
 namespace holdfast {
 
 Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options)
-    : options_{std::move(options)},
-      shared_{loop,    {}, options_.around, {loop, [this](std::uint32_t unit) { ring(unit); }},
-              nullptr, {}, nullptr,         nullptr,
-              {},      {}} {}
+    : options_{std::move(options)}, shared_{.loop = loop,
+                                            .events = {},
+                                            .around = options_.around,
+                                            .alarms = {loop, [this](std::uint32_t unit) { ring(unit); }}} {}
 
 Supervisor::~Supervisor() = default;
 
@@ -62,6 +62,10 @@ void Supervisor::keep_for_the_next() {
     shared_.sockets_changed = [this](std::uint32_t unit) {
         if (auto const found = shared_.units.find(unit); found != shared_.units.end())
             found->second->note_sockets();
+    };
+    shared_.save_sockets = [this](std::uint32_t unit) {
+        if (auto const found = shared_.units.find(unit); found != shared_.units.end())
+            found->second->save_sockets();
     };
 }
 

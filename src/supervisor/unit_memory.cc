@@ -101,26 +101,31 @@ void UnitMemory::note_sockets() {
     save_later();
 }
 
+void UnitMemory::save_sockets() {
+    if (!std::exchange(are_sockets_noted_, false))
+        return;
+    auto const& unit = unit_.wanted_->name;
+    std::set<std::string> names{kept_name("sockets", unit)};
+    std::vector<Keep> fresh;
+    unit_.sockets_.each_listener([&](Listener& listener) {
+        bool const is_new = listener.kept == 0;
+        if (is_new)
+            listener.kept = ++last_listener_;
+        auto name = kept_name("listener", unit, {listener.kept});
+        if (is_new)
+            fresh.push_back({name, listener.fd});
+        names.insert(std::move(name));
+    });
+    if (!fresh.empty())
+        keeping_.put(fresh);
+    keeping_.put_text(kept_name("sockets", unit), to_lines(unit_.sockets_));
+    keeping_.drop(obsolete(socket_names_, std::move(names)));
+}
+
 void UnitMemory::save_text(std::string text) {
     is_posted_ = false;
     auto const& unit = unit_.wanted_->name;
-    if (std::exchange(are_sockets_noted_, false)) {
-        std::set<std::string> names{kept_name("sockets", unit)};
-        std::vector<Keep> fresh;
-        unit_.sockets_.each_listener([&](Listener& listener) {
-            bool const is_new = listener.kept == 0;
-            if (is_new)
-                listener.kept = ++last_listener_;
-            auto name = kept_name("listener", unit, {listener.kept});
-            if (is_new)
-                fresh.push_back({name, listener.fd});
-            names.insert(std::move(name));
-        });
-        if (!fresh.empty())
-            keeping_.put(fresh);
-        keeping_.put_text(kept_name("sockets", unit), to_lines(unit_.sockets_));
-        keeping_.drop(obsolete(socket_names_, std::move(names)));
-    }
+    save_sockets();
     auto names = worker_names();
     names.insert(kept_name("state", unit));
     save_specs(names);
@@ -168,6 +173,7 @@ std::set<std::string> UnitMemory::worker_names() const {
 }
 
 void UnitMemory::keep(RunningWorker const& worker, UniqueFd gate) {
+    save_sockets(); // it may have been given one that was bound just now
     auto const& unit = unit_.wanted_->name;
     std::vector<Keep> entries{{worker_name(unit, worker), worker.process.pidfd()}};
     auto const add = [&](char const* kind, FdRef fd) {

@@ -32,6 +32,7 @@ public:
     /// When a turn is over, or something is known that nobody will say again.
     void save();
     void note_sockets();
+    void save_sockets();
 
     /// The keeper has its descriptors before it may become a program.
     void keep(RunningWorker const& worker, UniqueFd gate);

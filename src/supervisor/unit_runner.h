@@ -37,6 +37,10 @@ public:
         if (memory_)
             memory_->note_sockets();
     }
+    void save_sockets() {
+        if (memory_)
+            memory_->save_sockets();
+    }
 
     [[nodiscard]] std::uint32_t number() const { return number_; }
     [[nodiscard]] UnitSpec const& spec() const { return *wanted_; }

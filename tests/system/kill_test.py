@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of holdfastd under its keeper (promise P3): workers, sockets, timers, counters and rollouts go on, and nobody outside notices.
 HOLDFAST_KILLS: how often it is killed under load (default 24 for each kind of socket)."""
+import collections
 import os
 import random
 import signal
@@ -42,7 +43,8 @@ class Kill(Story):
                 if "holdfast-webserver" in command_of(pid) and state_of(pid) not in "Z"}
 
     def descriptors(self, pid):
-        return sorted(os.readlink("/proc/%d/fd/%s" % (pid, fd)).split(":")[0] for fd in os.listdir("/proc/%d/fd" % pid))
+        """What it has open, by kind, how many of each."""
+        return collections.Counter(os.readlink("/proc/%d/fd/%s" % (pid, fd)).split(":")[0] for fd in os.listdir("/proc/%d/fd" % pid))
 
     def test_workers_and_sockets_and_what_is_known_of_them_stay(self):
         daemon = self.kept({"web": web(workers=2)})
@@ -122,7 +124,7 @@ class Kill(Story):
         self.assertEqual(daemon.run("report", "web", "--json").json["report"]["verdict"], "failed")
 
     def test_a_stop_goes_on(self):
-        daemon = self.kept({"deaf": worker("ready", "ignore-term", timeout_stop="%ds" % (2 * FACTOR))})
+        daemon = self.kept({"deaf": worker("say=READY=1", "ignore-term", timeout_stop="%ds" % (2 * FACTOR))})
         command = daemon.popen("stop", "deaf")
         daemon.wait_event("stopping", "deaf")
         self.kill(daemon)
@@ -135,6 +137,9 @@ class Kill(Story):
         daemon = self.kept({"web": unit("1")})
         if target is None:
             target = daemon.port("web")
+        daemon.run("restart", "web")
+        self.kill(daemon)
+        daemon.wait_whole("web")
         held = self.descriptors(daemon.pid)
         own = self.descriptors(self.supervisor(daemon))
         load = self.load(target, seconds=KILLS * 0.25 + 2, rate=300)
@@ -169,6 +174,10 @@ class Kill(Story):
         daemon.wait_whole("web")
         workers = wait_for("three workers", lambda: [w for w in (daemon.unit("web")["workers"],) if len(w) == 3])[0]
         wait_for("no other process", lambda: self.workers_of(daemon) == {w["pid"] for w in workers})
+        daemon.run("restart", "web")
+        self.kill(daemon)
+        daemon.wait_whole("web")
+        wait_for("the rest of the sockets", lambda: self.descriptors(self.supervisor(daemon)) == own, 5)
         self.assertEqual(self.descriptors(daemon.pid), held, "what the keeper holds")
         self.assertEqual(self.descriptors(self.supervisor(daemon)), own, "what holdfastd has open")
         answers.sort()
