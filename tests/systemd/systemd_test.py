@@ -276,8 +276,7 @@ class UnderSystemd(unittest.TestCase):
         self.assertLessEqual(done["failed"], 8, "only what the killed worker was at, of 8 clients")
 
     def test_a_program_that_cannot_start_is_told_and_tried_again(self):
-        machine = self.machine({}, start=False, files={"/run-me-first": "", **drop_in("RestartSec=50ms")})
-        machine.write("/etc/holdfast/units-are-no-folder", "")
+        machine = self.machine({}, start=False, files=drop_in("RestartSec=50ms", "RuntimeDirectory="))
         machine.write("/run/holdfast", "a file where the folder should be")
         self.assertNotEqual(machine.run("systemctl", "start", "holdfast").status, 0)
         wait_for("some more starts than systemd's limit", lambda: int(machine.shown("NRestarts")) > 6)
@@ -355,7 +354,8 @@ class UnderSystemd(unittest.TestCase):
         wait_for("her systemd", lambda: machine.run(*as_alice, "is-system-running").status == 0)
         machine.done(*as_alice, "start", "holdfast")
         uid = machine.done("id", "-u", "alice").strip()
-        holdfast = ("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", "env", "XDG_RUNTIME_DIR=/run/user/" + uid, "HOME=/home/alice", "holdfast", "--user")
+        holdfast = ("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", "env", "XDG_RUNTIME_DIR=/run/user/" + uid,
+                    "HOME=/home/alice", "holdfast", "--user")
         wait_for("her unit", lambda: '"active"' in machine.run(*holdfast, "list", "--json").out)
         self.assertEqual(self.release(machine), "1")
         machine.write("/home/alice/.config/holdfast/units/web.toml", web("2"))

@@ -43,7 +43,8 @@ class Units(unittest.TestCase):
     def test_systemd_would_find_a_mistake(self):
         for manager in ("system", "user"):
             text = text_of(manager)
-            for bad in (text.replace("KillMode=", "KilMode="), text.replace("Type=notify", "Type=notfy"), text.replace("ExecStart=", "ExecStart=/nowhere/program ")):
+            for bad in (text.replace("KillMode=", "KilMode="), text.replace("Type=notify", "Type=notfy"),
+                        text.replace("ExecStart=", "ExecStart=/nowhere/program ")):
                 self.assertNotEqual(bad, text)
                 self.assertNotEqual(self.verified(manager, bad), (0, []), manager)
 
@@ -57,7 +58,8 @@ class Units(unittest.TestCase):
     def test_a_user_has_what_the_machine_has_but_for_what_a_user_may_not(self):
         def keys(manager):
             return set(re.findall(r"^(\w+)=", text_of(manager), re.M))
-        self.assertEqual(keys("system") - keys("user"), {"After", "LimitNOFILE", "RuntimeDirectory", "RuntimeDirectoryPreserve", "LogsDirectory", "LogsDirectoryMode"})
+        self.assertEqual(keys("system") - keys("user"), {"After", "LimitNOFILE", "RuntimeDirectory", "RuntimeDirectoryPreserve",
+                                                         "LogsDirectory", "LogsDirectoryMode"})
         self.assertEqual(keys("user") - keys("system"), set())
 
 
