@@ -5,17 +5,10 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <ctime>
 
 namespace holdfast {
 
 using namespace std::chrono_literals;
-
-MonotonicTime MonotonicTime::now() {
-    timespec ts{};
-    ::clock_gettime(CLOCK_MONOTONIC, &ts);
-    return MonotonicTime{std::chrono::seconds{ts.tv_sec} + Duration{ts.tv_nsec / 1000}};
-}
 
 namespace {
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// holdfastd's end of the keeper's protocol. After the dump at start nothing here waits: what the socket does
+// not take now is queued, in order, with duplicates of its descriptors, and sent by flush(). The keeper never
+// vanishes in good order; when it is gone, receive() says so, and what is still put goes nowhere.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "store/protocol.h"
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast {
+
+class Message;
+
+/// A descriptor that the keeper held, and how often (and with what last, 0: never) it signalled that process.
+struct HeldFd {
+    std::string name;
+    UniqueFd fd;
+    unsigned signals = 0;
+    int last_signal = 0;
+};
+
+/// StartFields that own their text.
+struct StartInfo {
+    unsigned starts = 0;
+    StartReason reason = StartReason::First;
+    UpgradeOutcome upgrade = UpgradeOutcome::None;
+    std::string problem;
+    pid_t previous = 0;
+    std::string previous_exit;
+};
+
+/// All that the keeper has. An exit may be older than the process that has its pid now.
+struct Dump {
+    StartInfo start;
+    std::vector<HeldFd> held;
+    UniqueFd state; ///< not open: none was saved
+    std::vector<ChildExit> exits;
+};
+
+/// A descriptor that the caller goes on to own, and the name to keep it under.
+struct Keep {
+    std::string name;
+    FdRef fd;
+};
+
+class KeeperLink {
+public:
+    /// Takes over the descriptor that HOLDFAST_KEEPER names and removes the variable; nothing without it. An
+    /// error where it names no seqpacket socket.
+    [[nodiscard]] static Result<std::optional<KeeperLink>> inherited();
+    explicit KeeperLink(UniqueFd socket);
+    KeeperLink(KeeperLink&&) noexcept;
+    KeeperLink& operator=(KeeperLink&&) noexcept;
+    ~KeeperLink();
+
+    /// At start, before anything else is said; waits up to `patience` for all of it. The keeper goes on
+    /// holding what it gave. ETIMEDOUT; EPIPE: the keeper is gone.
+    [[nodiscard]] Result<Dump> dump(Duration patience);
+
+    /// `sent` is called when the kernel has taken the last batch, maybe before put() returns: whatever
+    /// happens to us now, the keeper will have them. Also where the keeper is gone, so that nobody waits for
+    /// ever. Names must be held names (is_held_name).
+    void put(std::vector<Keep> const& entries, std::function<void()> sent = {});
+    void drop(std::vector<std::string> const& names);
+    void save(FdRef state);
+    /// The keeper sends the signal, once, and counts it.
+    void signal(std::string const& name, int number);
+    void tell_ready();
+    void tell_stopping();
+
+    /// Waits up to `patience` until the keeper has everything that was put. After it: exit with
+    /// start_successor.
+    [[nodiscard]] Outcome prepare_upgrade(Duration patience);
+
+    /// To watch for reading always, and for writing while has_unsent().
+    [[nodiscard]] FdRef socket() const { return socket_; }
+    [[nodiscard]] bool has_unsent() const { return !unsent_.empty(); }
+    void flush();
+
+    /// Every exit that was told since the last call, without waiting. An error: the keeper is gone.
+    [[nodiscard]] Result<std::vector<ChildExit>> receive();
+    /// What the keeper refused, or we could not queue, since the last call; one line each, for the log.
+    [[nodiscard]] std::vector<std::string> take_refusals();
+
+private:
+    struct Unsent {
+        std::string text; ///< empty: only `sent` is to be called
+        std::vector<UniqueFd> fds;
+        std::function<void()> sent;
+    };
+    void say(std::string text, std::vector<FdRef> const& fds = {}, std::function<void()> sent = {});
+    void queue(std::string text, std::vector<FdRef> const& fds, std::function<void()> sent);
+    [[nodiscard]] Outcome wait_until(MonotonicTime deadline, std::string const& doing);
+    /// Takes what is not an answer to a question: exits and refusals.
+    void take_unasked(KeeperNotice const& notice);
+    /// True when it was the last one.
+    [[nodiscard]] Result<bool> take_into(Dump& dump, bool& started);
+
+    UniqueFd socket_;
+    std::unique_ptr<Message> message_;
+    std::deque<Unsent> unsent_;
+    std::vector<ChildExit> exits_; ///< that came while we waited for something else
+    std::vector<std::string> refusals_;
+    bool is_gone_ = false;
+};
+
+} // namespace holdfast
