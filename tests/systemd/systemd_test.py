@@ -77,10 +77,10 @@ class UnderSystemd(unittest.TestCase):
                 print(machine.run("journalctl", "--no-pager", "--lines=60", "--output=short-precise").out, file=sys.stderr)
             machine.destroy()
 
-    def machine(self, units=None, start=True, files=None):
+    def machine(self, units=None, start=True, files=None, **more):
         """Booted, with these unit files; `start`: holdfast.service too, and all units are active."""
         files = {**{UNITS + name + ".toml": text for name, text in (units or {}).items()}, **(files or {})}
-        self.machines.append(Machine(ROOT_FILES, INSTALLED, files))
+        self.machines.append(Machine(ROOT_FILES, INSTALLED, files, **more))
         if start:
             self.machines[-1].done("systemctl", "start", "holdfast")
             self.wait_units(self.machines[-1])
@@ -138,9 +138,8 @@ class UnderSystemd(unittest.TestCase):
         return None
 
     def test_it_comes_with_the_machine_once_it_is_enabled(self):
-        where = machine_unit_folder()
         machine = self.machine({"web": web()}, start=False, files={
-            "/etc/systemd/system/multi-user.target.wants/holdfast.service": (where + "/holdfast.service",)})
+            "/etc/systemd/system/multi-user.target.wants/holdfast.service": (installed_unit(),)})
         wait_for("holdfast.service", lambda: machine.shown("ActiveState") == "active")
         self.wait_units(machine)
         self.assertEqual(self.release(machine), "1")
@@ -153,6 +152,22 @@ class UnderSystemd(unittest.TestCase):
         self.assertIn(("loud", "from the worker"), entries)
         self.assertIn(("loud", "and its errors"), entries)
         self.assertTrue(any(name == "holdfastd" and "is ready with 2 units" in text for name, text in entries), entries)
+
+    def test_a_loud_worker_does_not_silence_the_others(self):
+        """journald drops what a service of systemd says beyond so many lines in 30 s, and to it all workers are one."""
+        machine = self.machine({"loud": shell("seq 100000; echo > /run/go; exec sleep 1000"),
+                                "quiet": shell("until test -e /run/go; do sleep 0.05; done; echo a word; exec sleep 1000")})
+        wait_for("its word", lambda: [entry["MESSAGE"] for entry in machine.journal("--identifier=quiet")] == ["a word"])
+        self.assertEqual(len(machine.journal("--identifier=loud")), 100000)
+
+    @waits_for("holdfastd to speak as the keeper, so that the unit can say NotifyAccess=main")
+    def test_a_worker_cannot_speak_to_systemd_as_holdfast(self):
+        script = """export NOTIFY_SOCKET=/run/systemd/notify
+            for word in STATUS=bad WATCHDOG=trigger STOPPING=1; do systemd-notify $word; done; echo said; exec sleep 1000"""
+        machine = self.machine({"bad": shell(script, 'user = "nobody"\n')})
+        wait_for("it to have tried", lambda: any(entry["MESSAGE"] == "said" for entry in machine.journal()))
+        machine.done("systemctl", "daemon-reload")  # what was sent before has been read then
+        self.assertEqual((machine.shown("SubState"), machine.shown("NRestarts"), machine.shown("StatusText")), ("running", "0", "Holding sockets"))
 
     def test_services_inherit_no_sandbox_from_the_unit(self):
         machine = self.machine({"web": web()})
@@ -276,6 +291,11 @@ class UnderSystemd(unittest.TestCase):
         os.unlink(machine.path("/run/holdfast"))
         wait_for("it to start by itself", lambda: machine.shown("ActiveState") == "active")
 
+    def test_a_wrong_command_line_is_not_tried_again(self):
+        machine = self.machine(start=False, files=drop_in("ExecStart=", "ExecStart=" + installed_exec_start() + " --no-such-option"))
+        self.assertNotEqual(machine.run("systemctl", "start", "holdfast").status, 0)
+        self.assertEqual((machine.shown("ActiveState"), machine.shown("ExecMainStatus"), machine.shown("NRestarts")), ("failed", "2", "0"))
+
     # ---- watchdog ----
 
     def wait_pings(self, machine, count):
@@ -288,18 +308,18 @@ class UnderSystemd(unittest.TestCase):
 
     def test_the_watchdog_is_fed(self):
         """holdfastd took it for its parent's affair, whom WATCHDOG_PID names: no ping came, and systemd ended all of it each minute."""
-        machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=1s"))
-        self.wait_pings(machine, 4)
+        machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=2s"))
+        self.wait_pings(machine, 3)
         self.assertEqual(machine.shown("NRestarts"), "0")
 
     def test_a_holdfastd_that_the_keeper_started_again_feeds_the_watchdog(self):
         machine = self.machine(files=drop_in("WatchdogSec=2s"))
         os.kill(machine.pid_of("holdfastd"), signal.SIGKILL)
-        self.wait_pings(machine, 6)
+        self.wait_pings(machine, 3)
         self.assertEqual(machine.shown("NRestarts"), "0")
 
     def test_a_holdfastd_that_stands_still_is_begun_anew(self):
-        machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=1s"))
+        machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=2s"))
         os.kill(machine.pid_of("holdfastd"), signal.SIGSTOP)
         wait_for("systemd to miss it", lambda: machine.shown("NRestarts") == "1" and machine.shown("ActiveState") == "active")
         self.wait_units(machine)
@@ -326,6 +346,15 @@ class UnderSystemd(unittest.TestCase):
         self.assertLessEqual(set(os.listdir(machine.path("/run/holdfast"))), {"lock"})
         self.assertEqual(machine.run("holdfast", "status").status, 6)
 
+    @waits_for("holdfastd to tell the keeper that it stops")
+    def test_systemctl_stop_waits_for_a_drain_longer_than_the_keepers_patience(self):
+        command = installed_exec_start().replace("holdfast-keeper", "holdfast-keeper --stop-timeout 1s")
+        slow = "trap 'sleep 3; echo drained; exit 0' TERM; while :; do sleep 0.1; done"
+        machine = self.machine({"slow": shell(slow)}, files=drop_in("ExecStart=", "ExecStart=" + command))
+        machine.done("systemctl", "stop", "holdfast")
+        self.assertEqual(machine.shown("Result"), "success")
+        self.assertIn("drained", [entry["MESSAGE"] for entry in machine.journal()])
+
     def test_unit_files_of_the_runtime_folder_outlive_a_stop(self):
         machine = self.machine({}, start=False)
         machine.write("/run/holdfast/units/web.toml", web())
@@ -345,7 +374,7 @@ class UnderSystemd(unittest.TestCase):
     # ---- an ordinary user ----
 
     def test_a_user_has_holdfast_by_systemctl_user(self):
-        machine = self.machine({}, start=False)
+        machine = self.machine(start=False, whole=True)
         machine.done("useradd", "--create-home", "--shell", "/bin/sh", "alice")
         machine.write("/home/alice/.config/holdfast/units/web.toml", web())
         machine.done("chown", "-R", "alice:", "/home/alice")
@@ -396,11 +425,17 @@ def drop_in(*lines):
     return {"/etc/systemd/system/holdfast.service.d/test.conf": "[Service]\n" + "\n".join(lines) + "\n"}
 
 
-def machine_unit_folder():
+def installed_unit():
+    """Its path in the machine."""
     for folder, _, names in os.walk(INSTALLED):
         if "holdfast.service" in names and folder.endswith("/system"):
-            return folder[len(INSTALLED):]
+            return folder[len(INSTALLED):] + "/holdfast.service"
     raise AssertionError("holdfast.service was not installed")
+
+
+def installed_exec_start():
+    with open(INSTALLED + installed_unit(), encoding="utf-8") as file:
+        return re.search(r"^ExecStart=(.*)$", file.read(), re.M).group(1)
 
 
 def main():
