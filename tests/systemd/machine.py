@@ -46,7 +46,9 @@ def cgroup_root():
 
 
 def debian():
-    """The release of this machine, so that the libraries are those that the programs were linked with."""
+    """The release of this machine, so that the libraries are those that the programs were linked with; a later one by HOLDFAST_SUITE."""
+    if os.environ.get("HOLDFAST_SUITE"):
+        return os.environ["HOLDFAST_SUITE"]
     with open("/etc/os-release", encoding="utf-8") as file:
         fields = dict(line.strip().split("=", 1) for line in file if "=" in line)
     return fields.get("VERSION_CODENAME", "bookworm").strip('"')

@@ -155,10 +155,11 @@ class UnderSystemd(unittest.TestCase):
 
     def test_a_loud_worker_does_not_silence_the_others(self):
         """journald drops what a service of systemd says beyond so many lines in 30 s, and to it all workers are one."""
-        machine = self.machine({"loud": shell("seq 100000; echo > /run/go; exec sleep 1000"),
-                                "quiet": shell("until test -e /run/go; do sleep 0.05; done; echo a word; exec sleep 1000")})
+        machine = self.machine({"loud": shell("seq 10000; echo > /run/go; exec sleep 1000"),
+                                "quiet": shell("until test -e /run/go; do sleep 0.05; done; echo a word; exec sleep 1000")},
+                               files={"/etc/systemd/journald.conf.d/test.conf": "[Journal]\nRateLimitBurst=500\n"})
         wait_for("its word", lambda: [entry["MESSAGE"] for entry in machine.journal("--identifier=quiet")] == ["a word"])
-        self.assertEqual(len(machine.journal("--identifier=loud")), 100000)
+        self.assertEqual(len(machine.journal("--identifier=loud")), 10000)
 
     @waits_for("holdfastd to speak as the keeper, so that the unit can say NotifyAccess=main")
     def test_a_worker_cannot_speak_to_systemd_as_holdfast(self):
@@ -309,13 +310,13 @@ class UnderSystemd(unittest.TestCase):
     def test_the_watchdog_is_fed(self):
         """holdfastd took it for its parent's affair, whom WATCHDOG_PID names: no ping came, and systemd ended all of it each minute."""
         machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=2s"))
-        self.wait_pings(machine, 3)
+        self.wait_pings(machine, 2)
         self.assertEqual(machine.shown("NRestarts"), "0")
 
     def test_a_holdfastd_that_the_keeper_started_again_feeds_the_watchdog(self):
         machine = self.machine(files=drop_in("WatchdogSec=2s"))
         os.kill(machine.pid_of("holdfastd"), signal.SIGKILL)
-        self.wait_pings(machine, 3)
+        self.wait_pings(machine, 2)
         self.assertEqual(machine.shown("NRestarts"), "0")
 
     def test_a_holdfastd_that_stands_still_is_begun_anew(self):
@@ -378,7 +379,7 @@ class UnderSystemd(unittest.TestCase):
         machine.done("useradd", "--create-home", "--shell", "/bin/sh", "alice")
         machine.write("/home/alice/.config/holdfast/units/web.toml", web())
         machine.done("chown", "-R", "alice:", "/home/alice")
-        machine.done("loginctl", "enable-linger", "alice")
+        machine.done("systemd-run", "--quiet", "--wait", "loginctl", "enable-linger", "alice")  # logind 257 does not know who comes by nsenter
         as_alice = ("systemctl", "--user", "--machine=alice@")
         wait_for("her systemd", lambda: machine.run(*as_alice, "is-system-running").status == 0)
         machine.done(*as_alice, "start", "holdfast")
