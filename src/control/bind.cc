@@ -67,6 +67,20 @@ Result<BoundControlSocket> bind_control_socket(std::string const& path, std::str
     return bound;
 }
 
+std::optional<BoundControlSocket> adopt_control_socket(std::string const& path, std::string const& group,
+                                                       UniqueFd fd) {
+    struct stat seen {};
+    if (::lstat(path.c_str(), &seen) < 0 || !S_ISSOCK(seen.st_mode))
+        return std::nullopt;
+    BoundControlSocket bound;
+    bound.fd = std::move(fd);
+    bound.path = path;
+    bound.group = group.empty() ? std::nullopt : find_group(group);
+    bound.device = seen.st_dev;
+    bound.inode = seen.st_ino;
+    return bound;
+}
+
 void give_up_control_socket(BoundControlSocket& bound) noexcept {
     struct stat seen {};
     if (bound.fd.is_open() && ::lstat(bound.path.c_str(), &seen) == 0 && seen.st_dev == bound.device &&

@@ -24,6 +24,9 @@ struct BoundControlSocket {
 /// See ControlServer::open().
 [[nodiscard]] Result<BoundControlSocket> bind_control_socket(std::string const& path,
                                                              std::string const& group);
+/// One that another daemon of ours has bound to `path`; nothing where no socket is there any more.
+[[nodiscard]] std::optional<BoundControlSocket> adopt_control_socket(std::string const& path,
+                                                                     std::string const& group, UniqueFd fd);
 /// Unlinks the path if it is still our node, and closes.
 void give_up_control_socket(BoundControlSocket& bound) noexcept;
 

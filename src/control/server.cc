@@ -64,11 +64,17 @@ bool may_change(Peer const& peer, uid_t daemon_user, std::optional<gid_t> contro
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(EventLoop& loop, ControlServerOptions options,
                                                            Handler handler) {
-    auto bound = bind_control_socket(options.path, options.group);
-    if (!bound)
-        return std::move(bound).error();
+    std::optional<BoundControlSocket> bound;
+    if (options.kept.is_open())
+        bound = adopt_control_socket(options.path, options.group, std::move(options.kept));
+    if (!bound) {
+        auto made = bind_control_socket(options.path, options.group);
+        if (!made)
+            return std::move(made).error();
+        bound = std::move(made).value();
+    }
     auto state = std::make_shared<State>(loop, std::move(options), std::move(handler));
-    state->bound = std::move(bound).value();
+    state->bound = *std::move(bound);
     state->reserve = open_reserve();
     state->begin();
     return std::unique_ptr<ControlServer>{new ControlServer{std::move(state)}};
@@ -83,6 +89,10 @@ ControlServer::~ControlServer() {
     state_->watch.reset();
     state_->resume.reset();
     give_up_control_socket(state_->bound);
+}
+
+FdRef ControlServer::socket() const {
+    return state_->bound.fd;
 }
 
 std::size_t ControlServer::client_count() const {

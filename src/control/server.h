@@ -19,6 +19,7 @@ struct ControlServerOptions {
     std::string path; ///< RUNTIME_DIR/control.sock; its folder exists and is ours alone to write
     std::string group = "holdfast"; ///< owns the socket and may change things, if it exists; empty: nobody
     ControlLimits limits;
+    UniqueFd kept; ///< the socket at `path`, if the daemon before us has left it: clients wait in it
     /// Told once when descriptors run out, and again after it went well in between.
     std::function<void(Error const&)> on_problem;
 };
@@ -45,6 +46,8 @@ public:
     ~ControlServer();
 
     [[nodiscard]] std::size_t client_count() const;
+    /// To be kept for who comes after us.
+    [[nodiscard]] FdRef socket() const;
 
 private:
     struct State;

@@ -19,6 +19,8 @@ namespace holdfast::daemon {
 
 namespace {
 
+constexpr Duration patience_for_keeper = std::chrono::seconds{10};
+
 int refuse(Error const& error) {
     std::fprintf(stderr, "holdfastd: %s\n", to_string(error).c_str());
     return 1;
@@ -59,9 +61,41 @@ Result<Surroundings> find_surroundings(Options const& options) {
     return around;
 }
 
+/// What the holdfastd before us has left with the keeper, where there is one.
+struct Inheritance {
+    std::optional<KeeperLink> keeper;
+    Dump found;
+
+    /// One that belongs to no unit.
+    [[nodiscard]] UniqueFd take(std::string_view name) {
+        for (auto& held : found.held)
+            if (held.name == name)
+                return std::move(held.fd);
+        return {};
+    }
+};
+
+Result<Inheritance> inherit() {
+    Inheritance inheritance;
+    auto keeper = KeeperLink::inherited();
+    if (!keeper)
+        return std::move(keeper).error();
+    if (!*keeper)
+        return inheritance;
+    inheritance.keeper = std::move(*keeper);
+    auto found = inheritance.keeper->dump(patience_for_keeper);
+    if (!found)
+        return std::move(found).error();
+    inheritance.found = std::move(found).value();
+    return inheritance;
+}
+
 int serve(Options const& options) {
     SignalMask const mask{SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2};
-    auto const lock = take_runtime_folder(options.runtime_folder);
+    auto inherited = inherit();
+    if (!inherited)
+        return refuse(inherited.error());
+    auto const lock = take_runtime_folder(options.runtime_folder, inherited->take("lock"));
     if (!lock)
         return refuse(lock.error());
     auto around = find_surroundings(options);
@@ -73,21 +107,29 @@ int serve(Options const& options) {
     if (!made)
         return refuse(made.error());
     auto& loop = **made;
+    auto kept_control = inherited->take("control");
+    auto kept_share = inherited->take("share");
     auto supervisor = Supervisor::create(loop, {.unit_folders = options.unit_folders,
                                                 .unit_folders_must_exist = options.unit_folders_given,
                                                 .runtime_folder = options.runtime_folder,
-                                                .around = std::move(around).value()});
+                                                .around = std::move(around).value(),
+                                                .keeper = std::move(inherited->keeper),
+                                                .found = std::move(inherited->found)});
     if (!supervisor)
         return refuse(supervisor.error());
     auto& units = **supervisor;
 
+    auto* const keeping = units.shared().keeping.get();
     auto const shut_down = [&] {
+        if (keeping != nullptr)
+            keeping->tell_stopping();
         sd_notify(0, "STOPPING=1\nSTATUS=Stopping all units");
         units.shut_down([&loop] { loop.stop(0); });
     };
     Requests requests{units, shut_down};
     ControlServerOptions control_options;
     control_options.path = control_socket_path(options.runtime_folder);
+    control_options.kept = std::move(kept_control);
     control_options.on_problem = [&](Error const& error) {
         units.shared().events.say(Weight::Warning, "control", "", to_string(error));
     };
@@ -95,9 +137,11 @@ int serve(Options const& options) {
                                        [&](ControlRequest request) { requests.handle(std::move(request)); });
     if (!control)
         return refuse(control.error());
-    auto share = ShareSocket::open(units, options.runtime_folder + "/handoff.sock");
+    auto share = ShareSocket::open(units, options.runtime_folder + "/handoff.sock", std::move(kept_share));
     if (!share)
         return refuse(share.error());
+    if (keeping != nullptr)
+        keeping->put({{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
 
     auto const on_term = loop.on_signal(SIGTERM, shut_down);
     auto const on_int = loop.on_signal(SIGINT, shut_down);
@@ -109,6 +153,8 @@ int serve(Options const& options) {
     });
     loop.enable_watchdog();
     units.boot();
+    if (keeping != nullptr)
+        keeping->tell_ready();
     sd_notify(0, "READY=1\nSTATUS=Holding sockets");
     log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " +
                                  std::to_string(units.units().size()) + " units, control socket " +

@@ -197,7 +197,12 @@ void Keeper::on_end(ChildExit const& end) {
     life_.previous_exit.clear();
     life_.previous_exit << end.code << " " << end.status;
     life_.ready_by = life_.stop_by = MonotonicTime::never();
-    bool const was_short = !life_.is_ready || MonotonicTime::now() - life_.started < short_life;
+    // One that was ready and is killed (SIGKILL is nobody's own), or makes way for its successor, is no sign
+    // that the next will not live.
+    bool const is_own_end = !(end.code == CLD_KILLED && end.status == SIGKILL) &&
+                            !(end.code == CLD_EXITED && end.status == start_successor);
+    bool const was_short =
+        !life_.is_ready || (is_own_end && MonotonicTime::now() - life_.started < short_life);
     life_.short_lives = was_short ? life_.short_lives + 1 : 0;
     if (life_.is_ready) { // it knew how the upgrade went
         life_.upgrade = UpgradeOutcome::None;

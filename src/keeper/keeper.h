@@ -33,7 +33,7 @@ public:
     /// Once, before anything else. `argv` is our own, for re-execution.
     [[nodiscard]] bool open(Options const& options, char** argv);
     /// Takes over what the keeper that we were before had in hand. False: it cannot be read.
-    [[nodiscard]] bool take_over(FdRef carried);
+    [[nodiscard]] bool take_over(UniqueFd carried);
     /// The first start; a status to end with where there is nothing to start.
     [[nodiscard]] int start_first();
     [[noreturn]] void run();

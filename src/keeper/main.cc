@@ -28,16 +28,17 @@ int keep(int argc, char** argv) {
     if (options.program == nullptr || argc == 0)
         return exit_status;
     open_standard_descriptors();
-    auto const carried = Program::take_carried();
+    auto carried = Program::take_carried();
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     static Keeper keeper{tables};
     if (!keeper.open(options, argv))
         return 1;
-    if (carried.is_open() && !keeper.take_over(carried))
-        return 1;
-    if (!carried.is_open())
-        if (int const status = keeper.start_first(); status != 0)
-            return status;
+    if (carried.is_open()) {
+        if (!keeper.take_over(std::move(carried)))
+            return 1;
+    } else if (int const status = keeper.start_first(); status != 0) {
+        return status;
+    }
     keeper.run();
 }
 

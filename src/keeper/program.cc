@@ -92,7 +92,8 @@ pid_t Program::start_by_fork(FdRef executable, FdRef socket) {
 }
 
 void Program::become_in_child(FdRef executable, FdRef socket) noexcept {
-    // Only what is safe between fork and exec: we are alone, but the rule costs nothing.
+    // A signal to our group (Ctrl-C) is forwarded, and must not come twice: a second one stops without mercy.
+    ::setpgid(0, 0);
     for (int number = 1; number < NSIG; ++number)
         ::signal(number, SIG_DFL);
     sigset_t none;

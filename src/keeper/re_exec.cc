@@ -135,7 +135,7 @@ bool Keeper::take_line(std::string_view key, std::string_view value) {
     return reader.is_good;
 }
 
-bool Keeper::take_over(FdRef carried) {
+bool Keeper::take_over(UniqueFd carried) {
     struct stat node {};
     ::fstat(carried.raw(), &node);
     auto const size = static_cast<std::size_t>(node.st_size);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <charconv>
 #include <concepts>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -74,43 +75,23 @@ private:
         }
     }
     void write(MonotonicTime value) { write(value.since_boot()); }
+    void write(std::signed_integral auto value) { out_ += std::to_string(value); }
+    /// What would end a word, or a line, is written as %XX.
+    void write(std::string const& text) {
+        for (char const c : text)
+            if (c == '%' || static_cast<unsigned char>(c) <= ' ' || c == '\x7f') {
+                constexpr std::string_view digits = "0123456789abcdef";
+                auto const code = static_cast<unsigned char>(c);
+                ((out_ += '%') += digits[code >> 4]) += digits[code & 15];
+            } else {
+                out_ += c;
+            }
+    }
     std::string& out_;
 };
 
-/// Takes " name=value" off the front of a line; once something is missing or malformed, is_good() is false.
-class Reader {
-public:
-    explicit Reader(std::string_view line) : rest_{line} {}
-    template <class T>
-    void operator()(std::string_view name, T& value) {
-        constexpr bool is_optional = requires {
-            value.has_value();
-        };
-        if (!good_ || !take_name(name)) {
-            good_ = good_ && is_optional;
-            return;
-        }
-        auto const word = rest_.substr(0, rest_.find(' '));
-        rest_.remove_prefix(word.size());
-        if constexpr (is_optional)
-            good_ = read(word, value.emplace());
-        else
-            good_ = read(word, value);
-    }
-    /// Everything was there, and nothing else.
-    [[nodiscard]] bool is_done() const { return good_ && rest_.empty(); }
-
-private:
-    bool take_name(std::string_view name) {
-        auto rest = rest_;
-        if (!rest.starts_with(' '))
-            return false;
-        rest.remove_prefix(1);
-        if (!rest.starts_with(name) || !rest.substr(name.size()).starts_with('='))
-            return false;
-        rest_ = rest.substr(name.size() + 1);
-        return true;
-    }
+/// How one word is read as a value.
+struct Values {
     template <Named T>
     static bool read(std::string_view word, T& value) {
         auto const named = from_name<T>(word);
@@ -146,6 +127,50 @@ private:
         }
         return false;
     }
+    static bool read(std::string_view word, std::string& value) {
+        value.clear();
+        for (std::size_t i = 0; i < word.size(); ++i) {
+            if (word[i] != '%') {
+                value += word[i];
+                continue;
+            }
+            unsigned code = 0;
+            auto const [end, problem] =
+                std::from_chars(word.data() + i + 1, word.data() + std::min(i + 3, word.size()), code, 16);
+            if (problem != std::errc{} || end != word.data() + i + 3)
+                return false;
+            value += static_cast<char>(code);
+            i += 2;
+        }
+        return true;
+    }
+    static bool read(std::string_view word, MonotonicTime& value) {
+        Duration since_boot{};
+        bool const good = read(word, since_boot);
+        value = MonotonicTime{since_boot};
+        return good;
+    }
+    static bool read(std::string_view word, Shard& value) {
+        auto const [end, problem] = std::from_chars(word.data(), word.data() + word.size(), value.slot);
+        auto const bank = from_name<Bank>(word.substr(static_cast<std::size_t>(end - word.data())));
+        value.bank = bank.value_or(Bank::Blue);
+        return problem == std::errc{} && bank;
+    }
+    static bool read(std::string_view word, Shares& value) {
+        value.clear();
+        while (!word.empty()) {
+            auto const one = word.substr(0, word.find(','));
+            auto const colon = one.find(':');
+            Shard shard;
+            std::uint32_t weight = 0;
+            if (colon == one.npos || !read(one.substr(0, colon), shard) ||
+                !read(one.substr(colon + 1), weight))
+                return false;
+            value[shard] = weight;
+            word.remove_prefix(std::min(word.size(), one.size() + 1));
+        }
+        return true;
+    }
     static bool read(std::string_view word, Duration& value) {
         if (word == "infinity") {
             value = forever;
@@ -156,7 +181,74 @@ private:
         value = Duration{count};
         return good;
     }
+};
+
+/// Takes " name=value" off the front of a line; once something is missing or malformed, is_good() is false.
+class Reader {
+public:
+    explicit Reader(std::string_view line) : rest_{line} {}
+    template <class T>
+    void operator()(std::string_view name, T& value) {
+        constexpr bool is_optional = requires {
+            value.has_value();
+        };
+        if (!good_ || !take_name(name)) {
+            good_ = good_ && is_optional;
+            return;
+        }
+        auto const word = rest_.substr(0, rest_.find(' '));
+        rest_.remove_prefix(word.size());
+        if constexpr (is_optional)
+            good_ = Values::read(word, value.emplace());
+        else
+            good_ = Values::read(word, value);
+    }
+    /// Everything was there, and nothing else.
+    [[nodiscard]] bool is_done() const { return good_ && rest_.empty(); }
+
+private:
+    bool take_name(std::string_view name) {
+        auto rest = rest_;
+        if (!rest.starts_with(' '))
+            return false;
+        rest.remove_prefix(1);
+        if (!rest.starts_with(name) || !rest.substr(name.size()).starts_with('='))
+            return false;
+        rest_ = rest.substr(name.size() + 1);
+        return true;
+    }
     std::string_view rest_;
+    bool good_ = true;
+};
+
+/// Reads the fields of a line wherever they are. What is missing keeps the value that it has, what is unknown
+/// is passed over: the line may be of an older or a newer version. Only a value that cannot be read is wrong.
+class LooseReader {
+public:
+    explicit LooseReader(std::string_view line) : line_{line} {}
+    template <class T>
+    void operator()(std::string_view name, T& value) {
+        auto const word = find(name);
+        if (!word || !good_)
+            return;
+        if constexpr (requires { value.has_value(); })
+            good_ = Values::read(*word, value.emplace());
+        else
+            good_ = Values::read(*word, value);
+    }
+    [[nodiscard]] bool is_good() const { return good_; }
+
+private:
+    [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const {
+        for (auto rest = line_; !rest.empty();) {
+            auto const word = rest.substr(0, rest.find(' '));
+            if (word.size() > name.size() && word.starts_with(name) && word[name.size()] == '=')
+                return word.substr(name.size() + 1);
+            rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+        }
+        return std::nullopt;
+    }
+    std::string_view line_;
     bool good_ = true;
 };
 

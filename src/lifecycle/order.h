@@ -164,6 +164,8 @@ using Order = std::variant<Spawn, Drain, Kill, Reload, Watch, Unwatch, HoldShard
 using Orders = std::vector<Order>;
 
 [[nodiscard]] std::string to_string(Order const& order);
+/// Reads back the line of a Report.
+[[nodiscard]] std::optional<Report> parse_report(std::string_view line);
 
 constexpr auto enum_table(Happening) {
     return std::array{EnumName{Happening::Starting, "starting"},

@@ -14,6 +14,9 @@ namespace holdfast::lifecycle {
 
 /// What the operator wants of the unit.
 enum class Goal : std::uint8_t { Down, Up };
+constexpr auto enum_table(Goal) {
+    return std::array{EnumName{Goal::Down, "down"}, EnumName{Goal::Up, "up"}};
+}
 
 enum class WorkerPhase : std::uint8_t {
     Starting, ///< ordered, forked or executed; not ready

@@ -34,6 +34,13 @@ std::optional<Fact> parse_fact(std::string_view line) {
     return fact;
 }
 
+std::optional<Report> parse_report(std::string_view line) {
+    Report report;
+    if (!text::read(line, report))
+        return std::nullopt;
+    return report;
+}
+
 std::optional<Policy> parse_policy(std::string_view line) {
     Policy policy;
     if (!text::read(line, policy))

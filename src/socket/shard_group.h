@@ -12,6 +12,7 @@
 #include "socket/steering.h"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -65,6 +66,10 @@ public:
     [[nodiscard]] bool is_tcp() const;
     /// In the kernel's order, as far as it is known (see mend()). One of them is the anchor.
     [[nodiscard]] std::vector<ShardMember> const& members() const { return members_; }
+    void each_listener(std::function<void(Listener&)> const& visit) {
+        for (auto& member : members_)
+            visit(member.listener);
+    }
     /// The listener of a shard, to be handed to its worker.
     [[nodiscard]] Listener const& listener(Shard shard) const;
     [[nodiscard]] Shares const& shares() const { return shares_; }

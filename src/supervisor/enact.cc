@@ -125,9 +125,11 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     auto const pinned = pinned_program(order.generation);
     if (pinned && pinned->is_replaced())
         plan.value().pinned = pinned->file();
+    plan.value().is_gated = memory_ != nullptr;
     auto launched = fork_worker(*plan);
     if (!launched)
         return std::move(launched).error();
+    auto gate = std::move(launched.value().gate);
     workers_.push_back(std::make_unique<RunningWorker>(shared_.loop, static_cast<WorkerObserver&>(*this),
                                                        order, place, spec, std::move(launched).value()));
     auto& worker = *workers_.back();
@@ -136,6 +138,8 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         add_prober(worker, std::move(for_probes));
     if (ours.is_open())
         worker.handoff = open_handoff(std::move(ours), worker);
+    if (memory_)
+        memory_->keep(worker, std::move(gate));
     return {};
 }
 

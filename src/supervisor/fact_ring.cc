@@ -17,6 +17,15 @@ void FactRing::add(lifecycle::Fact const& fact, MonotonicTime now) {
     ++count_;
 }
 
+void FactRing::take_over(std::vector<lifecycle::TraceLine> const& facts, std::uint64_t forgotten) {
+    for (auto const& line : facts)
+        if (auto const* const fact = std::get_if<lifecycle::Fact>(&line.what);
+            fact && entries_.size() < most_kept)
+            entries_.push_back({line.at, *fact});
+    // The place of the next one follows from the count, and the oldest is to be first.
+    count_ = entries_.size() < most_kept ? entries_.size() : (forgotten / most_kept + 1) * most_kept;
+}
+
 std::vector<FactRing::Entry> FactRing::facts() const {
     auto const oldest =
         count_ > entries_.size() ? static_cast<std::ptrdiff_t>(count_ % most_kept) : std::ptrdiff_t{0};

@@ -3,7 +3,7 @@
 // makes way.
 #pragma once
 
-#include "lifecycle/fact.h"
+#include "lifecycle/trace.h"
 
 #include <cstdint>
 #include <vector>
@@ -18,6 +18,8 @@ public:
     };
 
     void add(lifecycle::Fact const& fact, MonotonicTime now);
+    /// Those that another ring had, oldest first, and how many it had forgotten.
+    void take_over(std::vector<lifecycle::TraceLine> const& facts, std::uint64_t forgotten);
     /// Oldest first.
     [[nodiscard]] std::vector<Entry> facts() const;
     /// How many older ones are forgotten.

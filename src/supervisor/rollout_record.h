@@ -54,6 +54,7 @@ struct RolloutRecord {
 
 class RolloutRecords {
 public:
+    [[nodiscard]] std::vector<RolloutRecord> const& records() const { return records_; }
     [[nodiscard]] bool is_empty() const { return records_.empty(); }
     [[nodiscard]] bool has(lifecycle::GenerationId generation) { return find(generation) != nullptr; }
     /// Null when no such rollout is under way.

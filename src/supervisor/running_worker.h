@@ -32,6 +32,13 @@ struct RunningWorker {
           watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
                                                     std::move(launched)} {}
 
+    /// One that another supervisor of ours has started.
+    RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, Shard place,
+                  UnitSpecPtr used, AdoptedProcess adopted)
+        : generation{order.generation}, slot{order.slot}, shard{place}, spec{std::move(used)},
+          watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
+                                                    std::move(adopted)} {}
+
     lifecycle::GenerationId generation;
     lifecycle::Slot slot;
     Shard shard; ///< of `reuse_port` sockets: from which it accepts, maybe another slot's

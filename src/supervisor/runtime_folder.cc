@@ -22,6 +22,13 @@ Outcome make_folders(std::string const& path, unsigned mode) {
     }
 }
 
+bool is_same_file(FdRef a, FdRef b) {
+    struct stat of_a {
+    }, of_b{};
+    return ::fstat(a.raw(), &of_a) == 0 && ::fstat(b.raw(), &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
+}
+
 } // namespace
 
 Result<UniqueFd> open_own_folder(std::string const& path, unsigned mode, std::string_view what) {
@@ -43,12 +50,14 @@ Result<UniqueFd> open_own_folder(std::string const& path, unsigned mode, std::st
     return folder;
 }
 
-Result<UniqueFd> take_runtime_folder(std::string const& path) {
+Result<UniqueFd> take_runtime_folder(std::string const& path, UniqueFd kept) {
     auto folder = open_own_folder(path, 0755, "runtime folder");
     if (!folder)
         return std::move(folder).error();
     // Nobody else may open it: who can open it can lock it, and keep us from starting for ever.
     UniqueFd lock{::openat(folder->raw(), "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (kept.is_open() && is_same_file(kept, lock))
+        lock = std::move(kept);
     if (!lock.is_open() || ::fchmod(lock.raw(), 0600) < 0)
         return system_error(errno, "open " + path + "/lock", {}, "choose another folder by --runtime-dir");
     if (::flock(lock.raw(), LOCK_EX | LOCK_NB) < 0) {

@@ -59,6 +59,18 @@ Outcome ShardCustody::bind(SocketSpec const& socket, ListenAddress const& addres
     return {};
 }
 
+void ShardCustody::adopt(ShardGroup group) {
+    shares_ = group.shares();
+    slots_ = std::max(slots_, group.slots());
+    guard(group);
+    groups_.push_back(std::move(group));
+}
+
+void ShardCustody::each_listener(std::function<void(Listener&)> const& visit) {
+    for (auto& group : groups_)
+        group.each_listener(visit);
+}
+
 std::uint16_t ShardCustody::slots() const {
     std::uint16_t most = 0;
     for (auto const& group : groups_)
@@ -227,6 +239,8 @@ void ShardCustody::change(UnitSpecPtr const& spec) {
 }
 
 void ShardCustody::guard(ShardGroup const& group) {
+    if (shared_.sockets_changed)
+        shared_.sockets_changed(number_);
     for (auto const& member : group.members())
         if (member.listener.wanted.transport == Transport::Tcp)
             (void)shared_.hangups->add(member.listener.fd, number_).has_value(); // its worker's end tells too

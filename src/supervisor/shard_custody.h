@@ -33,6 +33,8 @@ public:
 
     /// Binds an address with at least `slots` slots, steered as the others are.
     [[nodiscard]] Outcome bind(SocketSpec const& socket, ListenAddress const& address, std::uint16_t slots);
+    /// One that another supervisor of ours has held.
+    void adopt(ShardGroup group);
     /// Of the group that has most; 0: there is none.
     [[nodiscard]] std::uint16_t slots() const;
     [[nodiscard]] ShardGroup const* find(ListenerIdentity const& identity) const;
@@ -78,8 +80,9 @@ public:
     [[nodiscard]] std::uint32_t queued_in(Shard shard) const;
 
     [[nodiscard]] std::vector<ShardGroup> const& groups() const { return groups_; }
+    void each_listener(std::function<void(Listener&)> const& visit);
     template <class Visit>
-    void each_listener(Visit visit) const {
+    void each_member(Visit visit) const {
         for (auto const& group : groups_)
             for (auto const& member : group.members())
                 visit(member);

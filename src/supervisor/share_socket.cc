@@ -64,7 +64,9 @@ Result<std::vector<NamedFd>> shared_listeners(Supervisor& supervisor, Peer const
 ShareSocket::ShareSocket(Supervisor& supervisor, std::string path, UniqueFd fd)
     : supervisor_{supervisor}, path_{std::move(path)}, fd_{std::move(fd)} {}
 
-Result<std::unique_ptr<ShareSocket>> ShareSocket::open(Supervisor& supervisor, std::string path) {
+namespace {
+
+Result<UniqueFd> bind_share_socket(std::string const& path) {
     auto const doing = "listen on " + path;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -76,9 +78,24 @@ Result<std::unique_ptr<ShareSocket>> ShareSocket::open(Supervisor& supervisor, s
         return system_error(errno, doing);
     ::unlink(path.c_str()); // ours: the caller holds the lock of the runtime folder
     if (::bind(fd.raw(), reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 ||
-        ::chmod(path.c_str(), 0666) < 0 || ::listen(fd.raw(), static_cast<int>(most_clients)) < 0)
+        ::chmod(path.c_str(), 0666) < 0 ||
+        ::listen(fd.raw(), static_cast<int>(ShareSocket::most_clients)) < 0)
         return system_error(errno, doing);
-    std::unique_ptr<ShareSocket> share{new ShareSocket{supervisor, std::move(path), std::move(fd)}};
+    return fd;
+}
+
+} // namespace
+
+Result<std::unique_ptr<ShareSocket>> ShareSocket::open(Supervisor& supervisor, std::string path,
+                                                       UniqueFd kept) {
+    auto const doing = "listen on " + path;
+    if (!kept.is_open() || ::access(path.c_str(), F_OK) < 0) {
+        auto bound = bind_share_socket(path);
+        if (!bound)
+            return std::move(bound).error();
+        kept = std::move(bound).value();
+    }
+    std::unique_ptr<ShareSocket> share{new ShareSocket{supervisor, std::move(path), std::move(kept)}};
     auto source = supervisor.shared().loop.try_watch(
         share->fd_, EPOLLIN, [raw = share.get()](std::uint32_t) { raw->accept(); }, Priority::Clients);
     if (!source)

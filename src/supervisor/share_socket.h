@@ -17,7 +17,10 @@ class ShareSocket {
 public:
     /// Binds `path`, mode 0666: who may have what is decided for each request. Errors: of socket(2), bind(2),
     /// listen(2).
-    [[nodiscard]] static Result<std::unique_ptr<ShareSocket>> open(Supervisor& supervisor, std::string path);
+    /// `kept`: the one that the holdfastd before us has bound there.
+    [[nodiscard]] static Result<std::unique_ptr<ShareSocket>> open(Supervisor& supervisor, std::string path,
+                                                                   UniqueFd kept = {});
+    [[nodiscard]] FdRef socket() const { return fd_; }
     ShareSocket(ShareSocket const&) = delete;
     ShareSocket& operator=(ShareSocket const&) = delete;
     ~ShareSocket();

@@ -16,6 +16,7 @@
 
 namespace holdfast {
 
+class Keeping;
 class UnitRunner;
 
 struct Shared {
@@ -23,6 +24,9 @@ struct Shared {
     EventLog events;
     Surroundings around;
     Alarms alarms;
+    std::unique_ptr<Keeping> keeping; ///< null: nothing outlives us
+    /// Told of a unit whose sockets are other ones now, where that is kept.
+    std::function<void(std::uint32_t unit)> sockets_changed;
     std::unique_ptr<NotifySocket> notify;
     std::unique_ptr<HangupWatch> hangups;                  ///< always there once the supervisor is made
     std::unordered_map<std::uint32_t, UnitRunner*> units;  ///< by number; a number is never used again

@@ -117,6 +117,7 @@ void SocketCustody::take_over(UnitSpecPtr spec, std::vector<Listener> arrived) {
     watch_held();
     spec_ = std::move(spec);
     end_retrying();
+    tell_changed();
 }
 
 Listener const* SocketCustody::find(ListenerIdentity const& identity) const {
@@ -168,6 +169,7 @@ void SocketCustody::retire_unlisted(UnitSpec const& spec, bool is_served, Durati
             leaving.push_back(std::move(listener));
     held_ = std::move(staying);
     watch_held();
+    tell_changed();
     // First the new ones are opened, so that there is no moment without.
     for (auto& held : held_)
         if (auto const shown = reveal(held); !shown)

@@ -90,10 +90,7 @@ Outcome SocketCustody::hold_one(SocketSpec const& socket, ListenAddress const& a
 
 Outcome SocketCustody::bind_shards(UnitSpec const& spec, SocketSpec const& socket,
                                    ListenAddress const& address) {
-    if (!shards_)
-        shards_ = std::make_unique<ShardCustody>(
-            shared_, number_, spec_->name,
-            [this](std::function<void()> const& change) { change_shards(change); });
+    make_shards();
     return shards_->bind(socket, address, pool_size(spec.service));
 }
 
@@ -167,6 +164,40 @@ void SocketCustody::close(Listener listener) {
                                (waiting ? std::to_string(*waiting) : "an unknown number of") +
                                " connections still waiting in it, which are reset");
     give_up(std::move(listener));
+    tell_changed();
+}
+
+void SocketCustody::tell_changed() const {
+    if (shared_.sockets_changed)
+        shared_.sockets_changed(number_);
+}
+
+void SocketCustody::each_listener(std::function<void(Listener&)> const& visit) {
+    for (auto& held : held_)
+        visit(held);
+    if (leaving_)
+        for (auto& one : leaving_->listeners)
+            visit(one.listener);
+    if (shards_)
+        shards_->each_listener(visit);
+}
+
+void SocketCustody::adopt(UnitSpecPtr spec, std::vector<Listener> listeners, std::vector<ShardGroup> groups) {
+    spec_ = std::move(spec);
+    for (auto& listener : listeners)
+        guard(held_.emplace_back(std::move(listener)));
+    if (groups.empty())
+        return;
+    make_shards();
+    for (auto& group : groups)
+        shards_->adopt(std::move(group));
+}
+
+void SocketCustody::make_shards() {
+    if (!shards_)
+        shards_ = std::make_unique<ShardCustody>(
+            shared_, number_, spec_->name,
+            [this](std::function<void()> const& change) { change_shards(change); });
 }
 
 void SocketCustody::look_at_leaving() {
@@ -261,7 +292,7 @@ void SocketCustody::watch_held() {
     for (auto const& held : held_)
         watch_one(held);
     if (shards_)
-        shards_->each_listener([&](ShardMember const& member) {
+        shards_->each_member([&](ShardMember const& member) {
             if (member.shard) // nobody would take what came to the anchor
                 watch_one(member.listener);
         });

@@ -89,6 +89,11 @@ public:
     /// Does what opens or closes shards, with no watch on any.
     void change_shards(std::function<void()> const& change);
 
+    /// Before hold(): what another supervisor of ours has held.
+    void adopt(UnitSpecPtr spec, std::vector<Listener> listeners, std::vector<ShardGroup> groups);
+    /// All that there are: held, on their way out, and shards.
+    void each_listener(std::function<void(Listener&)> const& visit);
+
     /// Told of a listener that had to be made anew: whoever shares the old one has no clients any more.
     using Renewed = std::function<void(Listener const&)>;
     /// A worker that calls shutdown(2) on its listener ends it for all who share it: makes every such one
@@ -139,6 +144,8 @@ private:
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     void stop_sources();
+    void tell_changed() const;
+    void make_shards();
     /// Is it to be a group, and not held as something else?
     [[nodiscard]] Outcome bind_shards(UnitSpec const& spec, SocketSpec const& socket,
                                       ListenAddress const& address);

@@ -26,6 +26,7 @@ int backlog_of(UnitSpec const& spec, Listener const& listener) {
 } // namespace
 
 void SocketCustody::guard(Listener const& listener) {
+    tell_changed();
     if (listener.wanted.transport == Transport::Udp)
         return;
     if (auto const watched = shared_.hangups->add(listener.fd, number_); !watched)
@@ -36,6 +37,7 @@ void SocketCustody::guard(Listener const& listener) {
 }
 
 void SocketCustody::unguard(Listener const& listener) {
+    tell_changed();
     if (listener.wanted.transport != Transport::Udp)
         shared_.hangups->remove(listener.fd);
 }
@@ -119,6 +121,8 @@ void SocketCustody::mend(Listener& listener, Renewed const& renewed) {
     hurt.pace.mended(now);
     shared_.events.say(Weight::Warning, "socket-mended", spec_->name,
                        to_string(listener.bound()) + " had been shut down by a worker; it listens again");
+    if (listener.wanted.is_unix())
+        listener.kept = 0;
     if (listener.wanted.is_unix() && renewed)
         renewed(listener);
 }

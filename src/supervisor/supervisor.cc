@@ -14,25 +14,18 @@ namespace holdfast {
 
 Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options)
     : options_{std::move(options)},
-      shared_{loop, {}, options_.around, {loop, [this](std::uint32_t unit) { ring(unit); }}, nullptr, nullptr,
-              {},   {}} {}
+      shared_{loop,    {}, options_.around, {loop, [this](std::uint32_t unit) { ring(unit); }},
+              nullptr, {}, nullptr,         nullptr,
+              {},      {}} {}
 
 Supervisor::~Supervisor() = default;
 
 Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, SupervisorOptions options) {
     std::unique_ptr<Supervisor> supervisor{new Supervisor{loop, std::move(options)}};
     auto* const raw = supervisor.get();
-    auto notify = NotifySocket::open(
-        loop, raw->options_.runtime_folder + "/notify",
-        [raw](NotifySender const& sender) { return raw->unit_of(sender) != nullptr; },
-        [raw](NotifySender const& sender, NotifyMessage const& message) {
-            if (auto* const unit = raw->unit_of(sender))
-                unit->hear(sender, message);
-        });
-    if (!notify)
-        return std::move(notify).error();
-    raw->shared_.notify = std::move(notify).value();
-    raw->shared_.around.notify_path = raw->shared_.notify->path();
+    raw->keep_for_the_next();
+    if (auto opened = raw->open_notify(); !opened)
+        return std::move(opened).error();
     auto hangups = HangupWatch::create(loop, [raw](std::uint32_t unit, int fd) {
         if (auto const found = raw->shared_.units.find(unit); found != raw->shared_.units.end())
             found->second->hear_hangup(fd);
@@ -57,6 +50,44 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
                                     "a fault in holdfast itself: " + std::string{what});
     });
     return supervisor;
+}
+
+void Supervisor::keep_for_the_next() {
+    if (!options_.keeper)
+        return;
+    shared_.keeping = std::make_unique<Keeping>(
+        shared_.loop, *std::move(options_.keeper), std::move(options_.found),
+        [this](std::string text) { shared_.events.say(Weight::Failure, "keeper", "", std::move(text)); });
+    options_.keeper.reset();
+    shared_.sockets_changed = [this](std::uint32_t unit) {
+        if (auto const found = shared_.units.find(unit); found != shared_.units.end())
+            found->second->note_sockets();
+    };
+}
+
+Outcome Supervisor::open_notify() {
+    auto const path = options_.runtime_folder + "/notify";
+    auto const is_known = [this](NotifySender const& sender) { return unit_of(sender) != nullptr; };
+    auto const heard = [this](NotifySender const& sender, NotifyMessage const& message) {
+        if (auto* const unit = unit_of(sender))
+            unit->hear(sender, message);
+    };
+    UniqueFd kept;
+    if (shared_.keeping)
+        if (auto held = take(shared_.keeping->found()[""], "notify");
+            held && ::access(path.c_str(), F_OK) == 0)
+            kept = std::move(held->fd);
+    auto notify = kept.is_open() ? NotifySocket::adopt(shared_.loop, path, std::move(kept), is_known, heard)
+                                 : NotifySocket::open(shared_.loop, path, is_known, heard);
+    if (!notify)
+        return std::move(notify).error();
+    shared_.notify = std::move(notify).value();
+    shared_.around.notify_path = shared_.notify->path();
+    if (shared_.keeping) {
+        shared_.notify->take_after_hearing();
+        shared_.keeping->put({{"notify", shared_.notify->fd()}});
+    }
+    return {};
 }
 
 void Supervisor::ring(std::uint32_t unit) {
@@ -112,11 +143,21 @@ std::vector<UnitSpecPtr> Supervisor::read_units() {
 
 void Supervisor::boot() {
     // What reading took is given back before the units are made, so that they leave no holes in the heap.
-    for (auto const& spec : read_units())
-        add(spec);
+    std::set<std::string> fresh;
+    for (auto const& spec : read_units()) {
+        auto found = shared_.keeping ? shared_.keeping->take_of(spec->name) : FoundThings{};
+        if (found.empty()) {
+            fresh.insert(spec->name);
+            add(spec);
+        } else {
+            adopt(spec, std::move(found));
+        }
+    }
+    if (shared_.keeping)
+        adopt_without_files();
     // Every socket is bound (or known to fail) before the first worker starts.
     for (auto const& [name, unit] : units_)
-        if (unit->spec().start_at_boot)
+        if (unit->spec().start_at_boot && fresh.contains(name))
             unit->start_when_held();
 }
 

@@ -6,6 +6,7 @@
 
 #include "supervisor/apply_plan.h"
 #include "supervisor/handover.h"
+#include "supervisor/keeping.h"
 #include "supervisor/unit_runner.h"
 
 #include <functional>
@@ -21,7 +22,9 @@ struct SupervisorOptions {
     std::vector<std::string> unit_folders;
     bool unit_folders_must_exist = false; ///< they were named on the command line
     std::string runtime_folder;
-    Surroundings around; ///< notify_path is filled in
+    Surroundings around;                ///< notify_path is filled in
+    std::optional<KeeperLink> keeper{}; ///< what outlives us is kept there
+    Dump found{};                       ///< and this was
 };
 
 class Supervisor {
@@ -33,7 +36,9 @@ public:
     Supervisor& operator=(Supervisor const&) = delete;
     ~Supervisor();
 
-    /// Reads all unit files, binds all sockets, and then starts the units that start at boot.
+    /// Reads all unit files, binds all sockets, and then starts the units that start at boot. What the
+    /// holdfastd before us has left goes on as it was, by the text that it had; a unit whose file is gone is
+    /// removed.
     void boot();
     /// A unit without a file (`holdfast run`), bound and not started.
     UnitRunner& add(UnitSpecPtr spec);
@@ -71,6 +76,10 @@ private:
     void hear_core_dump(pid_t pid);
     void reap();
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
+    void keep_for_the_next();
+    [[nodiscard]] Outcome open_notify();
+    void adopt(UnitSpecPtr spec, FoundThings found);
+    void adopt_without_files();
     void tell_bad(ApplyPlan const& plan);
     UnitRunner& make(UnitSpecPtr spec);
     void note_deferred(UnitStep& step) const;

@@ -382,6 +382,10 @@ void UnitRunner::begin_rollout(GenerationId id) {
     record.previous = std::move(before);
     record.program = std::move(program);
     underway().rollouts.observe(state_);
+    watch_queues();
+}
+
+void UnitRunner::watch_queues() {
     if (!underway().sampler)
         underway().sampler = std::make_unique<Sampler>(shared_, [this] {
             shared_.loop.set_owner(number_);

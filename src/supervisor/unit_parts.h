@@ -25,6 +25,9 @@ struct Waiting {
 /// The answer to who asks a unit to reload that cannot.
 extern char const* const no_way_to_reload;
 
+/// What a change that was refused answers.
+[[nodiscard]] std::string refusal_text(Error const& why);
+
 /// A text of the unit that a generation still uses.
 struct KnownSpec {
     lifecycle::SpecId id;

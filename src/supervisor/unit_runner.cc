@@ -17,8 +17,8 @@ namespace {
 
 /// What systemd.service(5) calls a clean exit: status 0, or one of four signals that are a request to go.
 ExitKind kind_of(ExitStatus const& status) {
-    if (!status.is_known)
-        return ExitKind::Clean;
+    if (!status.is_known) // better started once too often than never again
+        return ExitKind::UncleanCode;
     if (status.dumped_core)
         return ExitKind::CoreDump;
     switch (status.signal) {
@@ -44,6 +44,8 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
     : shared_{shared}, number_{number}, wanted_{std::move(spec)}, sockets_{shared, number, wanted_},
       since_{MonotonicTime::now()} {
     shared_.units.emplace(number_, this);
+    if (shared_.keeping)
+        memory_ = std::make_unique<UnitMemory>(*this, *shared_.keeping);
 }
 
 UnitRunner::~UnitRunner() {
@@ -55,6 +57,18 @@ UnitRunner::~UnitRunner() {
     }
     shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
+}
+
+void UnitRunner::adopt(FoundThings found) {
+    shared_.loop.set_owner(number_);
+    if (memory_)
+        memory_->adopt(std::move(found));
+}
+
+void UnitRunner::save() {
+    shared_.loop.set_owner(number_);
+    if (memory_)
+        memory_->save();
 }
 
 // ---- wishes ----
@@ -162,7 +176,10 @@ void UnitRunner::settle() {
             }
             trace_.add(fact, now);
             take_rollout_wish(fact);
-            enact(step(state_, rules, fact, now));
+            auto const orders = step(state_, rules, fact, now);
+            if (memory_)
+                memory_->save_before(orders);
+            enact(orders);
             if (underway_)
                 underway_->rollouts.observe(state_);
             if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)
@@ -174,6 +191,8 @@ void UnitRunner::settle() {
     arm_timer();
     if (phase_of(state_) != phase_before)
         since_ = MonotonicTime::now();
+    if (memory_)
+        memory_->save();
 }
 
 Underway& UnitRunner::underway() {
@@ -218,6 +237,8 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) 
         end_watches(*worker);
         happen(StoppingSaid{id});
     }
+    if (memory_ && underway_) // the message is about to be gone
+        memory_->save();
 }
 
 void UnitRunner::change_main(WorkerProcess& worker, pid_t pid) {
@@ -228,6 +249,8 @@ void UnitRunner::change_main(WorkerProcess& worker, pid_t pid) {
     shared_.other_mains.erase(before);
     if (pid != worker.leader())
         shared_.other_mains.insert(pid);
+    if (memory_)
+        memory_->keep(*find(static_cast<WorkerId>(worker.id())));
 }
 
 void UnitRunner::hear_hangup(int fd) {
@@ -254,6 +277,20 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
     happen(SpawnFailed{id});
 }
 
+void UnitRunner::worker_has_ended(WorkerProcess& worker, ExitStatus status) {
+    shared_.loop.set_owner(number_);
+    auto const id = static_cast<WorkerId>(worker.id());
+    if (find(id) == nullptr) // it was replaced while it dumped core
+        return;
+    happen(Exited{id, kind_of(status)});
+    if (memory_)
+        memory_->save();
+}
+
+std::optional<ExitStatus> UnitRunner::exit_of(pid_t pid) {
+    return shared_.keeping ? shared_.keeping->exit_of(pid) : std::nullopt;
+}
+
 void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     shared_.loop.set_owner(number_);
     if (forget_dumped(worker, status))
@@ -264,7 +301,6 @@ void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
         {id, worker.pid(), missed_text(running) + to_string(status) + dump_cost(running, status)});
     forget(worker);
     sockets_.mend([this](Listener const& listener) { tell_renewed(listener); });
-    happen(Exited{id, kind_of(status)});
 }
 
 void UnitRunner::forget(WorkerProcess const& worker) {
@@ -344,6 +380,12 @@ UnitSpecPtr const& UnitRunner::spec_of(SpecId id) const {
                                     [&](KnownSpec const& known) { return known.id == id; });
     ensure(found != older_specs_.end(), "a generation's spec is kept");
     return found->spec;
+}
+
+SpecId UnitRunner::spec_id(UnitSpecPtr const& spec) const {
+    auto const found = std::find_if(older_specs_.begin(), older_specs_.end(),
+                                    [&](KnownSpec const& known) { return known.spec == spec; });
+    return found == older_specs_.end() ? wanted_id_ : found->id;
 }
 
 UnitSpecPtr UnitRunner::generation_spec(GenerationId id) const {

@@ -4,6 +4,7 @@
 // enacted here. What comes of an order returns as a fact, never as a call of step().
 #pragma once
 
+#include "lifecycle/levels.h"
 #include "lifecycle/step.h"
 #include "supervisor/fact_ring.h"
 #include "supervisor/rollout_history.h"
@@ -11,6 +12,7 @@
 #include "supervisor/shared.h"
 #include "supervisor/socket_custody.h"
 #include "supervisor/underway.h"
+#include "supervisor/unit_memory.h"
 #include "supervisor/unit_parts.h"
 #include "worker/process.h"
 
@@ -22,14 +24,19 @@
 
 namespace holdfast {
 
-/// What a change that was refused answers.
-[[nodiscard]] std::string refusal_text(Error const& why);
-
 class UnitRunner final : private WorkerObserver {
 public:
     /// `number` names the unit to the event loop (EventLoop::set_owner), never 0.
     UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec);
     ~UnitRunner();
+    /// Before anything else: goes on with what was found of it (UnitMemory).
+    void adopt(FoundThings found);
+    /// Where there is a keeper: what is to outlive us is saved.
+    void save();
+    void note_sockets() {
+        if (memory_)
+            memory_->note_sockets();
+    }
 
     [[nodiscard]] std::uint32_t number() const { return number_; }
     [[nodiscard]] UnitSpec const& spec() const { return *wanted_; }
@@ -94,6 +101,8 @@ public:
     void mark_broken(std::string_view what);
 
 private:
+    friend class UnitMemory;
+
     // WorkerObserver
     void worker_executed(WorkerProcess& worker) override;
     void worker_is_ending(WorkerProcess&) override {
@@ -101,7 +110,9 @@ private:
             shared_.notify->drain();
     }
     void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) override;
+    void worker_has_ended(WorkerProcess& worker, ExitStatus status) override;
     void worker_died(WorkerProcess& worker, ExitStatus status) override;
+    std::optional<ExitStatus> exit_of(pid_t pid) override;
 
     void happen(lifecycle::Fact fact);
     void settle();
@@ -197,6 +208,7 @@ private:
     [[nodiscard]] std::vector<ListenAddress> served_addresses() const;
     [[nodiscard]] std::string launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const;
     void begin_rollout(lifecycle::GenerationId id);
+    void watch_queues();
     void finish_rollout(lifecycle::Report const& report, Verdict verdict, std::string const& told);
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
 
@@ -209,15 +221,11 @@ private:
     [[nodiscard]] RunningWorker* find_by_process(pid_t pid);
     [[nodiscard]] UnitSpecPtr generation_spec(lifecycle::GenerationId id) const;
     [[nodiscard]] UnitSpecPtr const& spec_of(lifecycle::SpecId id) const;
+    [[nodiscard]] lifecycle::SpecId spec_id(UnitSpecPtr const& spec) const;
     void drop_unused_specs();
 
     [[nodiscard]] Underway& underway();
     void drop_underway();
-
-    struct ArmedTimer {
-        lifecycle::TimerKey key;
-        MonotonicTime at;
-    };
 
     Shared& shared_;
     std::uint32_t number_;
@@ -237,13 +245,14 @@ private:
     SocketCustody sockets_;
     std::vector<std::unique_ptr<RunningWorker>> workers_;
     std::vector<std::unique_ptr<RunningWorker>> dumping_; ///< replaced already; their cores are being written
-    std::vector<ArmedTimer> timers_;
+    std::vector<lifecycle::ArmedTimer> timers_;
     MonotonicTime alarm_ = MonotonicTime::never(); ///< as it is set in shared_.alarms
     FactRing trace_;
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
     std::unique_ptr<RolloutHistory> history_;
     std::unique_ptr<Underway> underway_;
+    std::unique_ptr<UnitMemory> memory_; ///< null: there is no keeper
 };
 
 } // namespace holdfast

@@ -195,7 +195,7 @@ json sockets(UnitRunner const& unit, Look& look) {
     for (auto const& held : unit.sockets().held())
         add(held, {});
     if (auto const* const shards = unit.sockets().shards())
-        shards->each_listener([&](ShardMember const& member) {
+        shards->each_member([&](ShardMember const& member) {
             if (member.shard)
                 add(member.listener, member.shard);
         });

@@ -38,6 +38,7 @@ public:
     /// It was killed.
     void kill() { due_ = MonotonicTime::never(); }
 
+    [[nodiscard]] Duration period() const { return period_; }
     [[nodiscard]] bool is_missed() const { return state_ == State::Missed; }
     [[nodiscard]] bool is_watching() const { return state_ == State::Watches; }
     /// When its deadline comes; never() for none.

@@ -56,6 +56,8 @@ struct ChildPlan {
     std::vector<int> const& ignored = ignored_signals();
     bool has_default_handlers = false; ///< the fork itself has reset them
     int status = -1;
+    int gate = -1;     ///< to read from; less than 0: none
+    int gate_end = -1; ///< ours to write to, inherited
 
     explicit ChildPlan(LaunchPlan const& launch) : plan{launch} {
         for (auto const& program : launch.programs)
@@ -100,6 +102,21 @@ struct ChildFailure {
     // Smaller than PIPE_BUF and the pipe is empty: written whole or not at all.
     (void)!::write(status, &words, sizeof words);
     ::_exit(127);
+}
+
+/// Nobody but the supervisor holds the other end, once those who were forked meanwhile are through their
+/// gates.
+void wait_at_gate(ChildPlan const& child) noexcept {
+    if (child.gate < 0)
+        return;
+    ::close(child.gate_end);
+    char word = 0;
+    ssize_t size = 0;
+    do
+        size = ::read(child.gate, &word, 1);
+    while (size < 0 && errno == EINTR);
+    if (size != 1)
+        ::_exit(127);
 }
 
 ChildFailure reset_signals(ChildPlan const& child) noexcept {
@@ -309,6 +326,7 @@ ChildFailure execute(ChildPlan& child) noexcept {
 }
 
 [[noreturn]] void run_child(ChildPlan& child) noexcept {
+    wait_at_gate(child);
     ChildFailure failure;
     if (::setsid() < 0)
         failure = {LaunchStage::Session, errno};
@@ -377,6 +395,15 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
     UniqueFd status{pipe_fds[0]};
     UniqueFd const told{pipe_fds[1]};
     child.status = told.raw();
+    UniqueFd gate, gate_end;
+    if (plan.is_gated) {
+        if (::pipe2(pipe_fds, O_CLOEXEC) < 0)
+            return system_error(errno, "make a pipe for a new process");
+        gate = UniqueFd{pipe_fds[0]};
+        gate_end = UniqueFd{pipe_fds[1]};
+        child.gate = gate.raw();
+        child.gate_end = gate_end.raw();
+    }
 
     // Nothing reaches the child before it has reset its signals: a handler of ours would run in it, with our
     // memory as it was.
@@ -392,7 +419,12 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
     if (pid < 0)
         return system_error(problem, "start a process", {},
                             problem == EAGAIN ? "a limit on processes is reached (ulimit -u, pids.max)" : "");
-    return Launched{pid, UniqueFd{pidfd}, std::move(status)};
+    return Launched{pid, UniqueFd{pidfd}, std::move(status), std::move(gate_end)};
+}
+
+void open_gate(UniqueFd gate) {
+    if (gate.is_open())
+        (void)!::write(gate.raw(), "x", 1); // it has ended otherwise, which its pidfd tells
 }
 
 LaunchStatus read_launch_status(FdRef status) {

@@ -82,6 +82,8 @@ struct LaunchPlan {
     std::optional<mode_t> umask;
     std::vector<LimitSpec> limits;
     std::optional<Identity> identity;
+    /// It waits before it does anything until open_gate(); if we end before that, it ends too.
+    bool is_gated = false;
 };
 
 /// /dev/null to read from. Opened once for all workers: finding it takes each of them 6 us. None where it
@@ -93,7 +95,11 @@ struct Launched {
     pid_t pid = 0;
     UniqueFd pidfd;
     UniqueFd status; ///< non-blocking; see read_launch_status()
+    UniqueFd gate{}; ///< open where it waits; closed without open_gate(), it never becomes a worker
 };
+
+/// The process goes on to its program.
+void open_gate(UniqueFd gate);
 
 /// Forks; returns at once, without waiting for the execve. Errors: those of pipe2(2) and clone(2).
 [[nodiscard]] Result<Launched> fork_worker(LaunchPlan const& plan);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/notify_socket.h"
 
+#include "base/scope_exit.h"
 #include "base/utf8.h"
 
 #include <algorithm>
@@ -156,14 +157,28 @@ Result<std::unique_ptr<NotifySocket>> NotifySocket::open(EventLoop& loop, std::s
 
     std::unique_ptr<NotifySocket> socket{
         new NotifySocket{path, std::move(is_known), std::move(heard), std::move(fd)}};
-    auto source = loop.try_watch(
-        socket->fd_, EPOLLIN, [raw = socket.get()](std::uint32_t) { raw->take_turn(); }, Priority::Messages);
-    if (!source)
-        return system_error(source.error().code, doing());
-    socket->source_ = std::move(source).value();
-    socket->pause_ =
-        loop.at(MonotonicTime::never(), [raw = socket.get()] { raw->source_.set_events(EPOLLIN); });
+    if (auto done = socket->watch(loop); !done)
+        return system_error(done.error().code, doing());
     return socket;
+}
+
+Result<std::unique_ptr<NotifySocket>> NotifySocket::adopt(EventLoop& loop, std::string path, UniqueFd fd,
+                                                          IsKnown is_known, Heard heard) {
+    std::unique_ptr<NotifySocket> socket{
+        new NotifySocket{path, std::move(is_known), std::move(heard), std::move(fd)}};
+    if (auto done = socket->watch(loop); !done)
+        return system_error(done.error().code, "listen for workers on " + path);
+    return socket;
+}
+
+Outcome NotifySocket::watch(EventLoop& loop) {
+    auto source = loop.try_watch(
+        fd_, EPOLLIN, [this](std::uint32_t) { take_turn(); }, Priority::Messages);
+    if (!source)
+        return std::move(source).error();
+    source_ = std::move(source).value();
+    pause_ = loop.at(MonotonicTime::never(), [this] { source_.set_events(EPOLLIN); });
+    return {};
 }
 
 NotifySocket::~NotifySocket() {
@@ -195,10 +210,16 @@ bool NotifySocket::receive_one() {
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
-    auto const size = ::recvmsg(fd_.raw(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    int const flags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+    auto const size = ::recvmsg(fd_.raw(), &message, flags | (takes_after_hearing_ ? MSG_PEEK : 0));
     if (size < 0)
         return errno == EINTR; // EAGAIN: read all; anything else leaves the message to the next round
     close_descriptors(message);
+    ScopeExit const take{[&] {
+        if (takes_after_hearing_) // nobody else reads here, so it is the same one; its descriptors are not
+                                  // wanted
+            (void)!::recv(fd_.raw(), text, sizeof text, MSG_DONTWAIT);
+    }};
     auto const sender = sender_of(message);
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !sender || sender->pid <= 0 ||
         !is_known_(*sender))

@@ -56,6 +56,13 @@ public:
     /// Binds `path` (mode 0777: anybody may speak, only workers are listened to). A stale path is replaced.
     [[nodiscard]] static Result<std::unique_ptr<NotifySocket>> open(EventLoop& loop, std::string path,
                                                                     IsKnown is_known, Heard heard);
+    /// One that another supervisor of ours has bound to `path`, with what was said to it since.
+    [[nodiscard]] static Result<std::unique_ptr<NotifySocket>>
+    adopt(EventLoop& loop, std::string path, UniqueFd fd, IsKnown is_known, Heard heard);
+    /// From now on a message is taken out of the socket only when it was heard: if we die in between, who
+    /// comes after us hears it again.
+    void take_after_hearing() { takes_after_hearing_ = true; }
+    [[nodiscard]] FdRef fd() const { return fd_; }
     NotifySocket(NotifySocket const&) = delete;
     NotifySocket& operator=(NotifySocket const&) = delete;
     ~NotifySocket();
@@ -70,6 +77,7 @@ private:
     NotifySocket(std::string path, IsKnown is_known, Heard heard, UniqueFd fd)
         : path_{std::move(path)}, is_known_{std::move(is_known)}, heard_{std::move(heard)}, fd_{std::move(
                                                                                                 fd)} {}
+    [[nodiscard]] Outcome watch(EventLoop& loop);
     bool receive_one();
     void take_turn();
 
@@ -77,6 +85,7 @@ private:
     IsKnown is_known_;
     Heard heard_;
     UniqueFd fd_;
+    bool takes_after_hearing_ = false;
     EventSource source_;
     EventSource pause_;
 };

@@ -19,14 +19,16 @@ public:
     /// either where it may not be looked at. Does not block on anything but the file systems of the path.
     [[nodiscard]] static std::optional<PinnedProgram> of(pid_t pid, std::string const& path);
 
+    /// One that another supervisor of ours has pinned.
+    PinnedProgram(UniqueFd file, std::string path) : file_{std::move(file)}, path_{std::move(path)} {}
+
     /// Is there another file at its path now, or none?
     [[nodiscard]] bool is_replaced() const;
     /// O_PATH, for execveat(2) with AT_EMPTY_PATH (Linux 3.19).
     [[nodiscard]] FdRef file() const { return file_; }
+    [[nodiscard]] std::string const& path() const { return path_; }
 
 private:
-    PinnedProgram(UniqueFd file, std::string path) : file_{std::move(file)}, path_{std::move(path)} {}
-
     UniqueFd file_;
     std::string path_;
 };

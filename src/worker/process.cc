@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,27 @@ std::optional<ExitStatus> wait_for(FdRef pidfd, int options) {
     if (info.si_code == CLD_EXITED)
         return ExitStatus{true, info.si_status, 0, false};
     return ExitStatus{true, 0, info.si_status, info.si_code == CLD_DUMPED};
+}
+
+constexpr Duration longest_wait_for_exit = std::chrono::milliseconds{250};
+
+/// Of one that somebody else has reaped: ioctl(2) PIDFD_GET_INFO with PIDFD_INFO_EXIT, from Linux 6.15 on; as
+/// in linux/pidfd.h, which is newer than the headers that we are built with.
+std::optional<ExitStatus> ask_pidfd(FdRef pidfd) {
+    struct Info {
+        std::uint64_t mask;
+        std::uint64_t cgroup;
+        std::uint32_t ids[11];
+        std::int32_t exit_code;
+    };
+    constexpr std::uint64_t about_exit = 1U << 3;
+    Info info{};
+    info.mask = about_exit;
+    if (::ioctl(pidfd.raw(), _IOWR(0xff, 11, Info), &info) < 0 || (info.mask & about_exit) == 0)
+        return std::nullopt;
+    if (WIFEXITED(info.exit_code))
+        return ExitStatus{true, WEXITSTATUS(info.exit_code), 0, false};
+    return ExitStatus{true, 0, WTERMSIG(info.exit_code), WCOREDUMP(info.exit_code)};
 }
 
 /// Exited, reaped or not: pidfd_open(2).
@@ -66,15 +88,34 @@ std::string to_string(ExitStatus const& status) {
 WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, Launched launched)
     : loop_{loop}, observer_{observer}, id_{id}, leader_{launched.pid}, main_{launched.pid},
       pidfd_{std::move(launched.pidfd)}, status_{std::move(launched.status)} {
+    watch_all();
+}
+
+WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id,
+                             AdoptedProcess adopted)
+    : loop_{loop}, observer_{observer}, id_{id}, leader_{adopted.leader}, main_{adopted.main},
+      leader_is_reaped_{adopted.leader != adopted.main && !adopted.leader_pidfd.is_open()},
+      pidfd_{std::move(adopted.pidfd)}, leader_pidfd_{std::move(adopted.leader_pidfd)}, status_{std::move(
+                                                                                            adopted.status)} {
+    watch_all();
+}
+
+void WorkerProcess::watch_all() {
     auto death = watch_end_of(main_, pidfd_);
-    auto launch = loop_.try_watch(
-        status_, EPOLLIN, [this](std::uint32_t) { look_at_launch(); }, Priority::Messages);
-    if (!death || !launch) {
-        give_up((death ? launch : death).error().code);
+    Result<EventSource> launch = EventSource{};
+    if (status_.is_open())
+        launch = loop_.try_watch(
+            status_, EPOLLIN, [this](std::uint32_t) { look_at_launch(); }, Priority::Messages);
+    Result<EventSource> leader = EventSource{};
+    if (leader_pidfd_.is_open())
+        leader = watch_end_of(leader_, leader_pidfd_);
+    if (!death || !launch || !leader) {
+        give_up((!death ? death : !launch ? launch : leader).error().code);
         return;
     }
     death_ = std::move(death).value();
     launch_ = std::move(launch).value();
+    leader_death_ = std::move(leader).value();
 }
 
 Result<EventSource> WorkerProcess::watch_end_of(pid_t pid, FdRef pidfd) {
@@ -127,10 +168,33 @@ void WorkerProcess::see_end_of(pid_t pid) {
         reap_leader();
 }
 
+/// Looked at before it is reaped: if we die in between, whoever reaps it can still say how it ended.
+std::optional<ExitStatus> WorkerProcess::find_exit() const {
+    if (auto const exit = wait_for(pidfd_, WNOWAIT))
+        return exit;
+    if (auto const exit = observer_.exit_of(main_))
+        return exit;
+    return ask_pidfd(pidfd_);
+}
+
 void WorkerProcess::see_death() {
     kill_group();
     death_.reset();
-    auto const exit = wait_for(pidfd_, 0).value_or(ExitStatus{false, 0, 0, false});
+    if (auto const exit = find_exit())
+        return end_with(*exit);
+    // Not our child, and the word of how it ended may be on its way.
+    auto const now = MonotonicTime::now();
+    if (waits_for_exit_ == MonotonicTime::never())
+        waits_for_exit_ = now + longest_wait_for_exit;
+    if (now >= waits_for_exit_)
+        return end_with({false, 0, 0, false});
+    death_ = loop_.at(now + std::chrono::milliseconds{5}, [this] { see_death(); });
+}
+
+void WorkerProcess::end_with(ExitStatus exit) {
+    if (!failure_)
+        observer_.worker_has_ended(*this, exit);
+    (void)wait_for(pidfd_, 0);
     if (main_ == leader_)
         leader_is_reaped_ = true;
     if (failure_)

@@ -27,6 +27,15 @@ struct ExitStatus {
 
 class WorkerProcess;
 
+/// A worker that another supervisor of ours has started: not our child, most often.
+struct AdoptedProcess {
+    pid_t leader = 0;
+    pid_t main = 0;
+    UniqueFd pidfd{};        ///< of main
+    UniqueFd leader_pidfd{}; ///< not open: the leader is the main process, or has ended
+    UniqueFd status{};       ///< not open: it was executed
+};
+
 /// Told of what happens to a worker. It may destroy the worker only in the two calls that say so.
 class WorkerObserver {
 public:
@@ -36,8 +45,13 @@ public:
     virtual void worker_is_ending(WorkerProcess& worker) = 0;
     /// The program was never executed, and the process is reaped. The worker may be destroyed.
     virtual void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) = 0;
+    /// The process has ended: what is to be known of it by who comes after us is to be saved now. It is
+    /// reaped behind this.
+    virtual void worker_has_ended(WorkerProcess&, ExitStatus) {}
     /// The process is reaped. The worker may be destroyed.
     virtual void worker_died(WorkerProcess& worker, ExitStatus status) = 0;
+    /// How a process that is not our child has ended, if anybody has told us.
+    virtual std::optional<ExitStatus> exit_of(pid_t) { return std::nullopt; }
 
 protected:
     ~WorkerObserver() = default;
@@ -48,6 +62,9 @@ public:
     /// Takes over a process that fork_worker() made. `id` is the observer's, opaque here. A process that
     /// cannot be watched is killed, and told as not launched from the loop.
     WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, Launched launched);
+    /// Goes on with one that was started before us. Its exit status is known if it is our child, if the
+    /// observer knows it within 250 ms, or from Linux 6.15 on (PIDFD_GET_INFO).
+    WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, AdoptedProcess adopted);
     WorkerProcess(WorkerProcess const&) = delete;
     WorkerProcess& operator=(WorkerProcess const&) = delete;
 
@@ -56,6 +73,10 @@ public:
     [[nodiscard]] pid_t pid() const { return main_; }
     /// The leader of its session and process group.
     [[nodiscard]] pid_t leader() const { return leader_; }
+    /// What another supervisor would need to adopt it.
+    [[nodiscard]] FdRef pidfd() const { return pidfd_; }
+    [[nodiscard]] FdRef leader_pidfd() const { return leader_pidfd_; } ///< none: it is pidfd(), or has ended
+    [[nodiscard]] FdRef launch_status() const { return status_; }      ///< none: the launch is decided
 
     /// Signals the main process. ESRCH when it is dead already (its death is about to be told).
     Outcome send(int signal);
@@ -72,6 +93,9 @@ private:
     [[nodiscard]] Result<EventSource> watch_end_of(pid_t pid, FdRef pidfd);
     void see_end_of(pid_t pid);
     void see_death();
+    void end_with(ExitStatus exit);
+    void watch_all();
+    [[nodiscard]] std::optional<ExitStatus> find_exit() const;
     void reap_leader();
     void give_up(int problem);
 
@@ -85,6 +109,7 @@ private:
     UniqueFd leader_pidfd_; ///< only while it is not main_
     UniqueFd status_;       ///< until the launch is decided
     std::optional<LaunchFailure> failure_;
+    MonotonicTime waits_for_exit_ = MonotonicTime::never(); ///< of an adopted one: until then
     EventSource death_;
     EventSource leader_death_;
     EventSource launch_;

@@ -211,6 +211,29 @@ class DaemonPage(unittest.TestCase):
         self.assertEqual(options_of_page(part(page, "Sh", "SYNOPSIS")), options - {"--version"})
 
 
+class KeeperPage(unittest.TestCase):
+    def setUp(self):
+        self.page = read("man", "holdfast-keeper.8")
+
+    def test_every_option_is_described_and_no_other(self):
+        options = options_of_help(run("holdfast-keeper", "--help").stdout)
+        self.assertIn("--ready-timeout", options)
+        heads = "\n".join(head for head, _ in items(part(self.page, "Sh", "DESCRIPTION")) if head.startswith("Fl"))
+        self.assertEqual(options_of_page(heads), options)
+        self.assertEqual(options_of_page(part(self.page, "Sh", "SYNOPSIS")), options - {"--version"})
+
+    def test_the_defaults_are_those_of_the_help_text(self):
+        described = dict(items(part(self.page, "Sh", "DESCRIPTION")))
+        told = re.findall(r"^  --([\w-]+) TIME .*\((\w+)\)$", run("holdfast-keeper", "--help").stdout, re.M)
+        self.assertEqual(len(told), 2)
+        for option, default in told:
+            self.assertIn("Default: %s.\n" % default, described["Fl -%s Ar time" % option])
+
+    def test_the_status_of_an_upgrade_is_that_of_the_protocol(self):
+        number = re.search(r"start_successor = (\d+);", read("src", "store", "protocol.h")).group(1)
+        self.assertIn("With status %s" % number, [head for head, _ in items(part(self.page, "Ss", "When holdfastd ends"))])
+
+
 class LibraryPage(unittest.TestCase):
     def test_every_function_of_the_header_is_described_and_no_other(self):
         functions = re.findall(r"^HOLDFAST_API .*?\b(holdfast_\w+)\(", read("src", "client", "holdfast.h"), re.M)

@@ -84,10 +84,11 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                       if (!told->excused)
                           told->leaving_since = now;
                       told->told = true;
+                      ++told->tellings;
                   }
               },
               [&](Kill const& it) {
-                  if (auto* const killed = process(it.worker)) {
+                  if (auto* const killed = process(it.worker); killed != nullptr && !killed->killed) {
                       killed->killed = true;
                       killed->killed_at = now;
                   }

@@ -26,11 +26,12 @@ struct Process {
     Duration settle_time{}; ///< how long it must run to be ready, where its type has no sign of that
     Stage stage = Stage::Ordered;
     MonotonicTime ordered_at{};
-    bool ready = false;     ///< it did what its type calls ready
-    bool stopping = false;  ///< it said that it goes by itself
-    bool told = false;      ///< Drain
-    bool late = false;      ///< it was not ready in time
-    bool signed_on = false; ///< probed: the sign of its type has come
+    bool ready = false;        ///< it did what its type calls ready
+    bool stopping = false;     ///< it said that it goes by itself
+    bool told = false;         ///< Drain
+    std::uint8_t tellings = 0; ///< so often
+    bool late = false;         ///< it was not ready in time
+    bool signed_on = false;    ///< probed: the sign of its type has come
     MonotonicTime reloaded_at{};
     bool hangs = false;     ///< it missed its watchdog
     bool reloads = false;   ///< it was asked to, and has not answered
@@ -45,6 +46,7 @@ struct Process {
     std::optional<MonotonicTime> settles_since{}; ///< it runs, and that is not enough yet
     MonotonicTime ready_at{};
     MonotonicTime leaving_since{}; ///< told, or said so itself
+    bool operator==(Process const&) const = default;
     /// It does its work and nobody said that it should not.
     [[nodiscard]] bool serves() const { return ready && !is_leaving(); }
     [[nodiscard]] bool is_leaving() const { return stopping || told || killed || excused; }
@@ -60,6 +62,7 @@ struct Kernel {
     std::uint16_t slots = 0;              ///< that have shards
     std::vector<Shard> watched;           ///< until they are at rest
     std::map<Shard, MonotonicTime> dirty; ///< somebody waits in them since they were steered away from
+    bool operator==(Kernel const&) const = default;
 
     void enact(Order const& order, Policy const& policy, MonotonicTime now);
     /// May `fact` come from here now? Wishes may always, and so may late facts about the dead.

@@ -46,6 +46,11 @@ public:
         operator_rate_ = std::array{40U, 10U, 3U}[upto(3)];
     }
 
+    void let_die(Resume resume) {
+        world_.dies = true;
+        world_.resume = resume;
+    }
+
     Run live(std::size_t length) {
         while (run_.trace.size() < length && run_.complaints.empty())
             deliver(next_line());
@@ -114,6 +119,8 @@ private:
     void deliver(TraceLine const& line) {
         run_.trace.push_back(line);
         run_.complaints = world_.deliver(line);
+        if (world_.dies && run_.complaints.empty() && one_in(10))
+            run_.complaints = world_.die();
     }
 
     Temper temper_of(WorkerId id) const {
@@ -355,6 +362,12 @@ Complaints complaints_of(Policy const& policy, std::vector<TraceLine> const& tra
 
 Run random_run(std::uint64_t seed, std::size_t length, Step step, std::string_view only) {
     return Life{seed, step, only}.live(length);
+}
+
+Run random_run_with_deaths(std::uint64_t seed, std::size_t length, Resume resume) {
+    Life life{seed, lifecycle::step, {}};
+    life.let_die(resume);
+    return life.live(length);
 }
 
 } // namespace holdfast::sim

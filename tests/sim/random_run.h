@@ -22,6 +22,9 @@ struct Run {
 [[nodiscard]] Run random_run(std::uint64_t seed, std::size_t length, Step step = lifecycle::step,
                              std::string_view only = {});
 
+/// The same, with a supervisor that dies at every place of every step, and now and then for good.
+[[nodiscard]] Run random_run_with_deaths(std::uint64_t seed, std::size_t length, Resume resume);
+
 /// The shortest part of the trace that the search finds after which `run` still complains as it did at first.
 [[nodiscard]] Run shrink(Run const& run, Step step = lifecycle::step, std::string_view only = {});
 

@@ -33,11 +33,7 @@ Complaints World::deliver(TraceLine const& line) {
     } catch (BrokenPromise const& broken) {
         return {{"promises-are-kept", broken.what()}};
     }
-    for (auto const& order : orders) {
-        auto const* const spawn = std::get_if<Spawn>(&order);
-        auto const* const memory = spawn != nullptr ? history.find(spawn->generation) : nullptr;
-        kernel.enact(order, memory != nullptr ? memory->policy : wanted, now);
-    }
+    enact(kernel, orders);
     Scene const scene{.wanted = wanted,
                       .fact = fact,
                       .now = now,
@@ -49,9 +45,30 @@ Complaints World::deliver(TraceLine const& line) {
                       .state = state};
     Complaints complaints;
     check_invariants(scene, only, complaints);
+    if (dies)
+        check_deaths(
+            scene, resume, [this](Kernel& in, Orders const& some) { enact(in, some); }, complaints);
     auto waiters = waiters_after(scene, complaints);
     remember(scene, history, std::move(waiters));
     return heard(std::move(complaints));
+}
+
+void World::enact(Kernel& in, Orders const& orders) const {
+    for (auto const& order : orders) {
+        auto const* const spawn = std::get_if<Spawn>(&order);
+        auto const* const memory = spawn != nullptr ? history.find(spawn->generation) : nullptr;
+        in.enact(order, memory != nullptr ? memory->policy : wanted, now);
+    }
+}
+
+Complaints World::die() {
+    forget_what_died(kernel);
+    auto const resumed = resume(state, found_in(kernel));
+    enact(kernel, resumed.orders);
+    for (auto const& fact : resumed.facts)
+        if (auto complaints = deliver({now, fact}); !complaints.empty())
+            return complaints;
+    return {};
 }
 
 Complaints World::heard(Complaints complaints) const {

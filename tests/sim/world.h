@@ -5,6 +5,7 @@
 
 #include "lifecycle/step.h"
 #include "lifecycle/trace.h"
+#include "sim/deaths.h"
 #include "sim/history.h"
 #include "sim/kernel.h"
 
@@ -23,15 +24,20 @@ struct World {
     History history{};
     MonotonicTime now{std::chrono::hours{1}};
     Step step = lifecycle::step;
-    bool resizes = false;    ///< exploring: there are one or two workers, by turns
-    bool pauses = false;     ///< for explore(): rollouts are paused and resumed too
+    bool resizes = false; ///< exploring: there are one or two workers, by turns
+    bool pauses = false;  ///< for explore(): rollouts are paused and resumed too
+    Resume resume = lifecycle::resume;
+    bool dies = false;       ///< at every place of every step, and what its successor does is looked at
     std::string_view only{}; ///< if not empty: complaints of other invariants are not heard
 
     /// Time moves to `line.at` (never back) and the fact is told, or the wanted spec changes. Nothing happens
     /// to a fact that cannot happen now; so any part of a trace is a trace.
     Complaints deliver(TraceLine const& line);
+    /// The supervisor dies, and its successor goes on.
+    Complaints die();
     /// What somebody complains about, as far as it is to be heard.
     [[nodiscard]] Complaints heard(Complaints complaints) const;
+    void enact(Kernel& in, Orders const& orders) const;
 };
 
 /// Everybody behaves well from now on, until nothing moves any more. Complains when that takes too long, or

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lifecycle/resume.h"
+
+#include "base/ensure.h"
+#include "lifecycle/levels.h"
+#include "lifecycle/sharing.h"
+
+#include <algorithm>
+
+namespace holdfast::lifecycle {
+
+namespace {
+
+Generation const& generation_of(UnitState const& state, Worker const& worker) {
+    auto const found = std::ranges::find(state.generations, worker.generation, &Generation::id);
+    ensure(found != state.generations.end(), "a worker's generation is there as long as it");
+    return *found;
+}
+
+Spawn order_for(UnitState const& state, Worker const& worker) {
+    return {.worker = worker.id,
+            .generation = worker.generation,
+            .slot = worker.slot,
+            .spec = generation_of(state, worker).policy.spec,
+            .lent = worker.is_lent ? std::optional{worker.bank} : std::nullopt};
+}
+
+/// No process of it is there.
+void miss(UnitState const& state, Worker const& worker, Resumed& resumed) {
+    switch (worker.phase) {
+    case WorkerPhase::Starting:
+        if (worker.forked)
+            break;
+        resumed.orders.emplace_back(order_for(state, worker));
+        return;
+    case WorkerPhase::Draining:
+    case WorkerPhase::Killed:
+        if (worker.forked)
+            break;
+        resumed.facts.emplace_back(Exited{worker.id, ExitKind::Clean}); // never started, and it need not be
+        return;
+    case WorkerPhase::Ready:
+        break;
+    }
+    resumed.facts.emplace_back(Exited{worker.id, ExitKind::UncleanCode});
+}
+
+void meet(UnitState const& state, Worker const& worker, bool is_told, Resumed& resumed) {
+    if (!worker.forked)
+        resumed.facts.emplace_back(Forked{worker.id});
+    if (worker.told && !is_told)
+        resumed.orders.emplace_back(Drain{worker.id});
+    if (worker.phase == WorkerPhase::Killed)
+        resumed.orders.emplace_back(Kill{worker.id}); // twice is as good as once
+    if (is_asked_to_reload(state, worker.id))
+        resumed.orders.emplace_back(Reload{worker.id});
+}
+
+} // namespace
+
+Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
+    Resumed resumed;
+    for (auto const& worker : state.workers) {
+        auto const process = std::ranges::find(found, worker.id, &FoundWorker::id);
+        if (process == found.end())
+            miss(state, worker, resumed);
+        else
+            meet(state, worker, process->is_told, resumed);
+    }
+    auto const levels = wanted(state);
+    emit_difference({}, levels, resumed.orders);
+    if (levels.slots == 0 && state.last_generation != no_generation)
+        resumed.orders.emplace_back(HoldShards{0}); // there may be more still
+    return resumed;
+}
+
+} // namespace holdfast::lifecycle

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// A supervisor has died and another one goes on where it was (promise P3). The state was saved before the
+// orders of its last step were enacted; nobody knows how many of them were. Pure: from what was saved and
+// what is found it says what is still to be done, so that it is as if nobody had died: nothing is left out,
+// and no process is started or told to go twice.
+#pragma once
+
+#include "lifecycle/order.h"
+#include "lifecycle/state.h"
+
+#include <vector>
+
+namespace holdfast::lifecycle {
+
+/// The process of a worker, dead or alive, whose end nobody has told the state yet.
+struct FoundWorker {
+    WorkerId id{};
+    bool is_told = false; ///< its drain signal was sent
+};
+
+struct Resumed {
+    /// Enacted at once, in their order: as after a step. All timers, watches and shares are among them.
+    Orders orders;
+    /// Then taken by step(), in their order.
+    std::vector<Fact> facts;
+};
+
+/// `found`: each once, in any order; who is no worker of the state is not its to look after. A worker that
+/// was forked and is not found has ended, nobody knows how: it counts as an unclean end, so that a service is
+/// rather started once too often than never again.
+[[nodiscard]] Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found);
+
+} // namespace holdfast::lifecycle

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The units that the holdfastd before us has left.
+#include "base/text.h"
+#include "supervisor/saved_unit.h"
+#include "supervisor/supervisor.h"
+
+#include <algorithm>
+
+namespace holdfast {
+
+namespace {
+
+/// What was saved of a unit says its name and its text; a unit that nothing can be read of has a text of our
+/// own, good enough to end it by.
+UnitSpecPtr spec_of(std::string const& key, FoundThings const& found) {
+    auto const text_at = [&](std::string const& name) -> std::optional<std::string> {
+        auto const held = found.find(name);
+        return held == found.end() ? std::nullopt : text_of(held->second.fd);
+    };
+    SavedUnit saved;
+    if (auto const text = text_at("state " + key))
+        for (auto const line : split(*text, '\n'))
+            if (line.starts_with(SavedUnit::word) && read_line(line, saved) && is_unit_name(saved.name)) {
+                auto const wanted = std::to_string(static_cast<std::uint32_t>(saved.wanted));
+                if (auto const spec = text_at("spec " + key + " " + wanted))
+                    if (auto read = read_spec(saved.name, *spec))
+                        return read;
+            }
+    UnitSpec unknown;
+    unknown.name = key;
+    unknown.service.exec_start = {"/bin/false"};
+    return std::make_shared<UnitSpec const>(std::move(unknown));
+}
+
+} // namespace
+
+void Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
+    auto& unit = make(std::move(spec));
+    unit.adopt(std::move(found));
+    unit.hold_sockets();
+}
+
+/// A file that is bad in this moment says nothing about what runs.
+void Supervisor::adopt_without_files() {
+    auto& found = shared_.keeping->found();
+    std::vector<std::string> keys;
+    for (auto const& [key, things] : found)
+        if (!key.empty() && !things.empty())
+            keys.push_back(key);
+    for (auto const& key : keys) {
+        auto things = std::exchange(found[key], {});
+        auto const spec = spec_of(key, things);
+        auto const name = spec->name;
+        adopt(spec, std::move(things));
+        if (bad_.contains(name) || !leaving_.insert(name).second)
+            continue;
+        shared_.events.say(Weight::Normal, "unit-removed", name,
+                           "its file is gone: it is drained and removed");
+        units_.at(name)->remove([this, name] { erase_later(name); });
+    }
+    shared_.keeping->drop_leftovers();
+}
+
+} // namespace holdfast

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/keeping.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <functional>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+constexpr std::size_t longest_unit = 64;
+constexpr std::size_t longest_text = 64 * 1024 * 1024;
+constexpr Duration patience_for_upgrade = std::chrono::seconds{5};
+
+/// FNV-1a: the same in every version, since the next one has to find what this one has put.
+std::uint64_t hash_of(std::string_view text) {
+    std::uint64_t hash = 0xcbf29ce484222325ULL;
+    for (char const c : text)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    return hash;
+}
+
+std::string short_name(std::string_view unit) {
+    if (unit.size() <= longest_unit)
+        return std::string{unit};
+    char hash[17];
+    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(hash_of(unit)));
+    return std::string{unit.substr(0, longest_unit - 17)} + "~" + hash;
+}
+
+std::string unit_in(std::string_view name) {
+    auto const rest = name.substr(std::min(name.size(), name.find(' ')));
+    if (rest.empty())
+        return {};
+    return std::string{rest.substr(1, rest.find(' ', 1) - 1)};
+}
+
+Result<UniqueFd> seal(std::string const& name, std::string_view text) {
+    UniqueFd file{::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+    if (!file.is_open())
+        return system_error(errno, "make a memfd");
+    while (!text.empty()) {
+        auto const size = ::write(file.raw(), text.data(), text.size());
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0)
+            return system_error(errno, "write a memfd");
+        text.remove_prefix(static_cast<std::size_t>(size));
+    }
+    if (::fcntl(file.raw(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return system_error(errno, "seal a memfd");
+    return file;
+}
+
+} // namespace
+
+std::string kept_name(std::string_view kind, std::string_view unit,
+                      std::initializer_list<std::uint64_t> numbers) {
+    std::string name{kind};
+    name += ' ' + short_name(unit);
+    for (auto const number : numbers)
+        name += ' ' + std::to_string(number);
+    return name;
+}
+
+std::optional<HeldFd> take(FoundThings& things, std::string const& name) {
+    auto const found = things.find(name);
+    if (found == things.end())
+        return std::nullopt;
+    std::optional<HeldFd> taken{std::move(found->second)};
+    things.erase(found);
+    return taken;
+}
+
+std::optional<std::string> text_of(FdRef memfd) {
+    struct stat status {};
+    if (::fstat(memfd.raw(), &status) < 0 || status.st_size < 0 ||
+        static_cast<std::size_t>(status.st_size) > longest_text)
+        return std::nullopt;
+    std::string text(static_cast<std::size_t>(status.st_size), '\0');
+    if (::pread(memfd.raw(), text.data(), text.size(), 0) != status.st_size)
+        return std::nullopt;
+    return text;
+}
+
+Keeping::Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(std::string)> told)
+    : link_{std::move(link)}, start_{std::move(dump.start)}, told_{std::move(told)} {
+    for (auto& held : dump.held) {
+        if (!held.fd.is_open()) // somebody has taken it already
+            continue;
+        auto const name = held.name;
+        found_[unit_in(name)].emplace(name, std::move(held));
+    }
+    for (auto const& exit : dump.exits)
+        remember(exit);
+    source_ = loop.watch(
+        link_.socket(), EPOLLIN,
+        [this](std::uint32_t events) {
+            if ((events & EPOLLOUT) != 0)
+                link_.flush();
+            receive();
+        },
+        Priority::Deaths);
+}
+
+FoundThings Keeping::take_of(std::string_view unit) {
+    auto const found = found_.find(short_name(unit));
+    if (found == found_.end())
+        return {};
+    auto things = std::move(found->second);
+    found_.erase(found);
+    return things;
+}
+
+void Keeping::put(std::vector<Keep> const& entries, std::function<void()> sent) {
+    link_.put(entries, std::move(sent));
+    follow();
+}
+
+void Keeping::put_text(std::string const& name, std::string_view text) {
+    auto const file = seal(name, text);
+    if (!file)
+        return told_("what is to outlive us cannot be saved: " + to_string(file.error()));
+    put({{name, *file}});
+}
+
+void Keeping::drop(std::vector<std::string> const& names) {
+    if (names.empty())
+        return;
+    link_.drop(names);
+    follow();
+}
+
+void Keeping::drop_leftovers() {
+    std::vector<std::string> names;
+    for (auto const& [unit, things] : found_)
+        for (auto const& [name, held] : things)
+            names.push_back(name);
+    found_.clear();
+    drop(names);
+}
+
+void Keeping::signal(std::string const& name, int number) {
+    link_.signal(name, number);
+    follow();
+}
+
+void Keeping::tell_ready() {
+    link_.tell_ready();
+    follow();
+}
+
+void Keeping::tell_stopping() {
+    link_.tell_stopping();
+    follow();
+}
+
+Outcome Keeping::prepare_upgrade() {
+    return link_.prepare_upgrade(patience_for_upgrade);
+}
+
+void Keeping::follow() {
+    if (source_)
+        source_.set_events(link_.has_unsent() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    for (auto& refusal : link_.take_refusals())
+        told_("the keeper refused something: " + refusal);
+}
+
+void Keeping::receive() {
+    auto const exits = link_.receive();
+    if (!exits) {
+        source_.reset();
+        return told_("the keeper is gone: from now on nothing outlives this holdfastd");
+    }
+    for (auto const& exit : *exits)
+        remember(exit);
+    follow();
+}
+
+void Keeping::remember(ChildExit const& exit) {
+    ExitStatus status;
+    if (exit.code == CLD_EXITED)
+        status.code = exit.status;
+    else
+        status.signal = exit.status;
+    status.dumped_core = exit.code == CLD_DUMPED;
+    if (in_order_.size() < most_exits) {
+        in_order_.push_back(exit.pid);
+    } else {
+        exits_.erase(std::exchange(in_order_[oldest_], exit.pid));
+        oldest_ = (oldest_ + 1) % most_exits;
+    }
+    exits_[exit.pid] = status;
+}
+
+std::optional<ExitStatus> Keeping::exit_of(pid_t pid) {
+    if (source_ && !exits_.contains(pid))
+        receive();
+    auto const found = exits_.find(pid);
+    if (found == exits_.end())
+        return std::nullopt;
+    return found->second;
+}
+
+} // namespace holdfast

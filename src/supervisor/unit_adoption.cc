@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+// A unit as another supervisor of ours has left it: what was found of it and what was saved become a
+// UnitRunner that goes on where that one was.
+#include "base/text.h"
+#include "lifecycle/resume.h"
+#include "lifecycle/saved.h"
+#include "lifecycle/trace.h"
+#include "supervisor/saved_sockets.h"
+#include "supervisor/saved_unit.h"
+#include "supervisor/unit_memory.h"
+#include "supervisor/unit_runner.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+using namespace lifecycle;
+
+namespace {
+
+/// All that was said of a unit, read.
+struct SavedText {
+    SavedUnit unit;
+    std::optional<UnitState> state; ///< nothing: it is damaged
+    std::vector<SavedWorker> workers;
+    std::vector<SavedPin> pins;
+    std::vector<SavedRollout> rollouts;
+    std::vector<Fact> queued;
+    std::vector<Report> untold;
+    std::vector<TraceLine> trace;
+};
+
+template <class Saved>
+void read_into(std::vector<Saved>& all, std::string_view line) {
+    if (Saved saved; read_line(line, saved))
+        all.push_back(std::move(saved));
+}
+
+SavedText read_saved(std::string_view text) {
+    SavedText saved;
+    StateReader reader;
+    bool is_known_version = false;
+    for (auto const line : split(text, '\n')) {
+        auto const word = line.substr(0, line.find(' '));
+        auto const rest = line.substr(std::min(line.size(), word.size() + 1));
+        if (word == SavedUnit::word)
+            is_known_version = read_line(line, saved.unit) && saved.unit.version == saved_version;
+        else if (word == SavedWorker::word)
+            read_into(saved.workers, line);
+        else if (word == SavedPin::word)
+            read_into(saved.pins, line);
+        else if (word == SavedRollout::word)
+            read_into(saved.rollouts, line);
+        else if (word == "queued") {
+            if (auto const fact = parse_fact(rest))
+                saved.queued.push_back(*fact);
+        } else if (word == "untold") {
+            if (auto const report = parse_report(rest))
+                saved.untold.push_back(*report);
+        } else if (word == "fact") {
+            if (auto const fact = parse_trace_line(rest))
+                saved.trace.push_back(*fact);
+        } else {
+            reader.take(line);
+        }
+    }
+    saved.state = std::move(reader).finish();
+    if (!is_known_version)
+        saved.state.reset();
+    return saved;
+}
+
+/// The process of a pidfd: proc(5), fdinfo. 0 or less: it is dead.
+pid_t pid_of(FdRef pidfd) {
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd.raw());
+    UniqueFd const file{::open(path, O_RDONLY | O_CLOEXEC)};
+    char text[512] = {};
+    if (!file.is_open() || ::read(file.raw(), text, sizeof text - 1) <= 0)
+        return -1;
+    char const* const line = std::strstr(text, "\nPid:");
+    int pid = -1;
+    return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
+}
+
+bool is_of_sockets(std::string_view name) {
+    return name.starts_with("listener ") || name.starts_with("sockets ");
+}
+
+/// The numbers at the end of a kept name.
+std::vector<std::uint32_t> numbers_in(std::string_view name) {
+    std::vector<std::uint32_t> numbers;
+    auto const words = split(name, ' ');
+    for (std::size_t i = 2; i < words.size(); ++i)
+        if (std::uint32_t number = 0; text::Values::read(words[i], number))
+            numbers.push_back(number);
+    return numbers;
+}
+
+} // namespace
+
+class UnitMemory::Adoption {
+public:
+    Adoption(UnitRunner& unit, UnitMemory& memory, FoundThings found)
+        : unit_{unit}, memory_{memory}, found_{std::move(found)}, name_{unit.wanted_->name} {}
+
+    void run() {
+        for (auto const& [name, held] : found_)
+            (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
+        read();
+        take_specs();
+        take_sockets();
+        take_workers();
+        take_pins();
+        if (!saved_.state)
+            rebuild();
+        unit_.state_ = *std::move(saved_.state);
+        take_the_rest();
+        tell();
+        go_on();
+        for (auto const& [name, held] : found_) // what nobody wants
+            memory_.keeping_.drop({name});
+    }
+
+private:
+    void problem(std::string text) { problems_.push_back(std::move(text)); }
+
+    void read() {
+        auto const held = take(found_, kept_name("state", name_));
+        auto const text = held ? text_of(held->fd) : std::nullopt;
+        if (text)
+            saved_ = read_saved(*text);
+        is_known_ = held.has_value();
+        if (is_known_ && !saved_.state)
+            problem("what was saved of it is damaged, or of another version");
+    }
+
+    UnitSpecPtr take_spec(SpecId id) {
+        auto const held = take(found_, kept_name("spec", name_, {static_cast<std::uint64_t>(id)}));
+        auto const text = held ? text_of(held->fd) : std::nullopt;
+        return text ? read_spec(name_, *text) : nullptr;
+    }
+
+    /// The unit goes on with the text that it had: what its file says now is for `holdfast apply`.
+    void take_specs() {
+        if (!saved_.state)
+            return;
+        if (auto spec = take_spec(saved_.unit.wanted)) {
+            unit_.wanted_ = std::move(spec);
+            unit_.wanted_id_ = saved_.unit.wanted;
+        } else {
+            problem("its text was not saved; its file is taken");
+            unit_.wanted_id_ = saved_.unit.wanted;
+        }
+        auto const is_known = [&](SpecId id) {
+            return id == unit_.wanted_id_ ||
+                   std::ranges::any_of(unit_.older_specs_,
+                                       [&](KnownSpec const& known) { return known.id == id; });
+        };
+        for (auto const& generation : saved_.state->generations)
+            if (auto const id = generation.policy.spec; !is_known(id)) {
+                auto spec = take_spec(id);
+                if (!spec)
+                    problem("the text of an older generation was not saved; that of the newest is taken");
+                unit_.older_specs_.push_back({id, spec ? std::move(spec) : unit_.wanted_});
+            }
+    }
+
+    void take_sockets() {
+        auto const held = take(found_, kept_name("sockets", name_));
+        auto const lines = held ? text_of(held->fd) : std::nullopt;
+        auto adopted =
+            lines ? adopt_sockets(*lines, name_, found_, saved_.state ? saved_.state->shares : Shares{})
+                  : AdoptedSockets{};
+        auto others = adopt_by_address(unit_.wanted_, found_);
+        if (!others.listeners.empty() && lines)
+            problem("sockets were found that nothing was saved of");
+        std::ranges::move(others.listeners, std::back_inserter(adopted.listeners));
+        std::ranges::move(adopted.problems, std::back_inserter(problems_));
+        sockets_ = adopted.listeners.size();
+        for (auto const& group : adopted.groups)
+            sockets_ += group.members().size();
+        for (auto const& listener : adopted.listeners)
+            memory_.note_number(listener.kept);
+        for (auto const& group : adopted.groups)
+            for (auto const& member : group.members())
+                memory_.note_number(member.listener.kept);
+        unit_.sockets_.adopt(unit_.wanted_, std::move(adopted.listeners), std::move(adopted.groups));
+    }
+
+    UnitSpecPtr spec_for(SpecId id) const {
+        for (auto const& known : unit_.older_specs_)
+            if (known.id == id)
+                return known.spec;
+        return unit_.wanted_;
+    }
+
+    void take_workers() {
+        std::vector<std::string> names;
+        for (auto const& [name, held] : found_)
+            if (name.starts_with(worker_prefix))
+                names.push_back(name);
+        for (auto const& name : names) {
+            auto const numbers = numbers_in(name);
+            auto held = take(found_, name);
+            if (numbers.size() != 3)
+                continue;
+            take_worker(numbers, *std::move(held));
+        }
+        std::ranges::sort(unit_.workers_, {}, [](auto const& worker) { return worker->process.id(); });
+    }
+
+    SavedWorker saved_for(std::vector<std::uint32_t> const& numbers, FdRef pidfd) const {
+        for (auto const& saved : saved_.workers)
+            if (saved.worker == WorkerId{numbers[0]})
+                return saved;
+        SavedWorker saved;
+        saved.worker = WorkerId{numbers[0]};
+        saved.generation = GenerationId{numbers[1]};
+        saved.slot = Slot{static_cast<std::uint16_t>(numbers[2])};
+        saved.spec = unit_.wanted_id_;
+        saved.shard = {static_cast<std::uint16_t>(numbers[2]), bank_of(numbers[1])};
+        saved.main = pid_of(pidfd);
+        auto const session = saved.main > 0 ? ::getsid(saved.main) : -1;
+        saved.leader = session > 0 ? session : saved.main;
+        // Forked, and saved as such nowhere: the step that ordered it was.
+        if (saved_.state)
+            for (auto const& worker : saved_.state->workers)
+                if (worker.id == saved.worker)
+                    for (auto const& generation : saved_.state->generations)
+                        if (generation.id == worker.generation)
+                            saved.spec = generation.policy.spec;
+        return saved;
+    }
+
+    UniqueFd take_fd(char const* kind, std::uint32_t worker) {
+        auto held = take(found_, kept_name(kind, name_, {worker}));
+        return held ? std::move(held->fd) : UniqueFd{};
+    }
+
+    void take_worker(std::vector<std::uint32_t> const& numbers, HeldFd held) {
+        auto const saved = saved_for(numbers, held.fd);
+        auto const id = numbers[0];
+        AdoptedProcess process{.leader = saved.leader, .main = saved.main};
+        process.pidfd = std::move(held.fd);
+        process.leader_pidfd = take_fd("leader", id);
+        process.status = take_fd("launch", id);
+        auto handoff = take_fd("handoff", id);
+        auto health = take_fd("health", id);
+        if (saved.main <= 0) // it ended before anything was known of it, and that is all there is to know
+            return;
+        bool const is_launching = process.status.is_open();
+        auto spec = spec_for(saved.spec);
+        Spawn const order{saved.worker, saved.generation, saved.slot, saved.spec};
+        unit_.workers_.push_back(std::make_unique<RunningWorker>(unit_.shared_.loop,
+                                                                 static_cast<WorkerObserver&>(unit_), order,
+                                                                 saved.shard, spec, std::move(process)));
+        auto& worker = *unit_.workers_.back();
+        worker.status = saved.status;
+        unit_.shared_.unit_of_leader[worker.process.leader()] = &unit_;
+        if (worker.process.pid() != worker.process.leader())
+            unit_.shared_.other_mains.insert(worker.process.pid());
+        workers_found_.push_back({saved.worker, held.signals > 0});
+        if (spec->health && health.is_open()) {
+            unit_.add_prober(worker, {std::move(health), saved.health_port});
+            if (!is_launching)
+                worker.prober->start(worker.process.pid());
+        }
+        if (saved.watchdog) {
+            worker.watchdog.change_period(*saved.watchdog, MonotonicTime::now());
+            worker.watchdog.start(MonotonicTime::now());
+        }
+        if (handoff.is_open())
+            worker.handoff = unit_.open_handoff(std::move(handoff), worker);
+    }
+
+    void take_pins() {
+        for (auto const& pin : saved_.pins)
+            if (auto held =
+                    take(found_, kept_name("pin", name_, {static_cast<std::uint64_t>(pin.generation)})))
+                unit_.pins_.push_back(
+                    {pin.generation, std::make_shared<PinnedProgram const>(std::move(held->fd), pin.path)});
+    }
+
+    /// From the workers alone: the newest generation serves, what is older drains.
+    void rebuild() {
+        UnitState state;
+        auto const policy = unit_.policy();
+        for (auto const& worker : unit_.workers_) {
+            state.last_worker = std::max(state.last_worker, WorkerId{worker->process.id()});
+            state.last_generation = std::max(state.last_generation, worker->generation);
+        }
+        auto const now = MonotonicTime::now();
+        for (auto const& worker : unit_.workers_) {
+            bool const serves = worker->generation == state.last_generation;
+            if (std::ranges::find(state.generations, worker->generation, &Generation::id) ==
+                state.generations.end())
+                state.generations.push_back({.id = worker->generation,
+                                             .role = serves ? Role::Serving : Role::Outgoing,
+                                             .has_served = true,
+                                             .policy = policy});
+            Worker known{.id = WorkerId{worker->process.id()},
+                         .generation = worker->generation,
+                         .slot = worker->slot,
+                         .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
+                         .was_ready = true,
+                         .forked = true,
+                         .shown = true,
+                         .sent = !serves,
+                         .told = !serves,
+                         .bank = worker->shard.bank,
+                         .since = now,
+                         .ready_at = now};
+            if (!serves)
+                known.deadline = now + policy.drain_timeout;
+            state.workers.push_back(known);
+        }
+        std::ranges::sort(state.generations, {}, &Generation::id);
+        if (!state.workers.empty())
+            state.goal = Goal::Up;
+        saved_.state = std::move(state);
+    }
+
+    void take_the_rest() {
+        auto const& saved = saved_.unit;
+        unit_.scaled_to_ = saved.scaled_to;
+        unit_.is_leaving_ = saved.is_leaving;
+        unit_.starts_when_held_ = saved.starts_when_held;
+        unit_.strategy_of_next_ = saved.strategy_of_next;
+        unit_.trouble_ = saved.trouble;
+        if (is_known_)
+            unit_.since_ = saved.since;
+        unit_.trace_.take_over(saved_.trace, saved.forgotten);
+        for (auto const& worker : unit_.workers_)
+            if (worker->prober)
+                for (auto const& known : unit_.state_.workers)
+                    if (known.id == WorkerId{worker->process.id()} && known.shown)
+                        worker->prober->worker_is_up();
+        for (auto const& rollout : saved_.rollouts) {
+            auto& rollouts = unit_.underway().rollouts;
+            rollouts.begin(rollout.generation, name_, rollout.strategy, rollout.previous, unit_.sockets_, {});
+            auto& record = *rollouts.find(rollout.generation);
+            restore(record, rollout);
+            if (rollout.previous)
+                if (auto spec = unit_.generation_spec(*rollout.previous))
+                    record.previous = {std::move(spec), unit_.pinned_program(*rollout.previous)};
+        }
+        if (!saved_.rollouts.empty())
+            unit_.watch_queues();
+    }
+
+    void tell() {
+        if (!is_known_ && sockets_ == 0 && unit_.workers_.empty())
+            return;
+        auto const count = [](std::size_t n, char const* one) {
+            return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
+        };
+        unit_.shared_.events.say(Weight::Normal, "adopted", name_,
+                                 "goes on with " + count(unit_.workers_.size(), "worker") + " and " +
+                                     count(sockets_, "socket"));
+        for (auto const& text : problems_)
+            unit_.shared_.events.say(Weight::Warning, "adopted-in-part", name_, text);
+    }
+
+    void go_on() {
+        auto resumed = resume(unit_.state_, workers_found_);
+        memory_.note_sockets();
+        memory_.save_before(resumed.orders);
+        // Who was to lose its share has lost it before anybody is told that he may go.
+        auto const is_steering = [](Order const& order) {
+            return std::holds_alternative<HoldShards>(order) || std::holds_alternative<Steer>(order);
+        };
+        auto const rest = std::stable_partition(resumed.orders.begin(), resumed.orders.end(), is_steering);
+        for (auto order = resumed.orders.begin(); order != rest; ++order)
+            unit_.enact(*order);
+        for (auto const& report : saved_.untold)
+            unit_.tell(report);
+        if (!unit_.state_.rollout && unit_.is_running())
+            unit_.retire_unlisted(true);
+        for (auto order = rest; order != resumed.orders.end(); ++order)
+            unit_.enact(*order);
+        for (auto const& fact : saved_.queued)
+            unit_.happen(fact);
+        for (auto const& fact : resumed.facts)
+            unit_.happen(fact);
+        unit_.arm_timer();
+        memory_.save();
+    }
+
+    UnitRunner& unit_;
+    UnitMemory& memory_;
+    FoundThings found_;
+    std::string name_;
+    SavedText saved_;
+    std::vector<FoundWorker> workers_found_;
+    std::vector<std::string> problems_;
+    std::size_t sockets_ = 0;
+    bool is_known_ = false;
+};
+
+void UnitMemory::adopt(FoundThings found) {
+    Adoption{unit_, *this, std::move(found)}.run();
+}
+
+} // namespace holdfast

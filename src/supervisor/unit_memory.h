@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of one unit outlives this supervisor: it is saved before anything is done that could not be done
+// twice, and taken back by the next one. Made by its UnitRunner where there is a keeper; decides nothing
+// (what is still to be done is lifecycle::resume()'s to say).
+#pragma once
+
+#include "lifecycle/order.h"
+#include "supervisor/keeping.h"
+#include "worker/launch.h"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast {
+
+struct RunningWorker;
+class UnitRunner;
+
+class UnitMemory {
+public:
+    UnitMemory(UnitRunner& unit, Keeping& keeping) : unit_{unit}, keeping_{keeping} {}
+    UnitMemory(UnitMemory const&) = delete;
+    UnitMemory& operator=(UnitMemory const&) = delete;
+    ~UnitMemory();
+
+    /// Before the orders of a step are enacted.
+    void save_before(lifecycle::Orders const& orders);
+    /// When a turn is over, or something is known that nobody will say again.
+    void save();
+    void note_sockets();
+
+    /// The keeper has its descriptors before it may become a program.
+    void keep(RunningWorker const& worker, UniqueFd gate);
+    /// Its descriptors are others now.
+    void keep(RunningWorker const& worker);
+    /// The keeper sends it: once, also if we die now.
+    void signal(RunningWorker const& worker, int number);
+
+    /// Takes back what was found of the unit: sockets, workers, state; what is damaged is rebuilt and told.
+    /// The unit is new and nothing of it is held yet; its spec is what its file says now, and stays so where
+    /// nothing else was saved.
+    void adopt(FoundThings found);
+
+private:
+    class Adoption; // unit_adoption.cc
+    [[nodiscard]] std::string state_text(lifecycle::Orders const& orders) const;
+    void save_text(std::string text);
+    void save_specs(std::set<std::string>& names);
+    void save_later();
+    void note_number(std::uint32_t kept) { last_listener_ = std::max(last_listener_, kept); }
+    [[nodiscard]] std::set<std::string> worker_names() const;
+
+    UnitRunner& unit_;
+    Keeping& keeping_;
+    std::size_t saved_ = 0; ///< hash of the text that was saved last
+    std::uint32_t last_listener_ = 0;
+    bool are_sockets_noted_ = false; ///< they are to be saved
+    bool is_posted_ = false;
+    std::set<std::string> socket_names_; ///< that the keeper has
+    std::set<std::string> names_;        ///< the others
+};
+
+/// "worker web 12 3 0": with generation and slot, which are enough to find a place for it where all else is
+/// lost.
+[[nodiscard]] std::string worker_name(std::string_view unit, RunningWorker const& worker);
+
+} // namespace holdfast
