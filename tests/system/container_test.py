@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import unittest
 
 from daemon import Daemon
 from harness import (ROOT, Story, children_of, has_ended, http_get, is_root, main, program, state_of, unit_text, wait_ended, wait_for, web,
@@ -164,7 +163,6 @@ class AsProcessOne(Story):
         os.unlink(self.path)
         shutil.rmtree(container.runtime)  # what it would have taken away itself
 
-    @unittest.skipUnless(os.environ.get("HOLDFAST_WAITING"), "waits for adoption")
     def test_a_killed_holdfastd_costs_nobody_under_load(self):
         container = self.container({"web": self.web()})
         load, pid = self.load(self.path, seconds=2), container.pid_of("web")

@@ -247,7 +247,6 @@ class UnderSystemd(unittest.TestCase):
         wait_for("systemd to let it go", lambda: int(machine.shown("NFileDescriptorStore")) < kept)
         self.assertIsNone(listener_inode(machine, 8081))
 
-    @waits_for("adoption")
     def test_a_killed_holdfastd_costs_nobody_under_load(self):
         machine = self.machine({"web": web()})
         load, workers = self.load(machine), self.workers(machine)
@@ -347,7 +346,6 @@ class UnderSystemd(unittest.TestCase):
         self.assertLessEqual(set(os.listdir(machine.path("/run/holdfast"))), {"lock"})
         self.assertEqual(machine.run("holdfast", "status").status, 6)
 
-    @waits_for("holdfastd to tell the keeper that it stops")
     def test_systemctl_stop_waits_for_a_drain_longer_than_the_keepers_patience(self):
         command = installed_exec_start().replace("holdfast-keeper", "holdfast-keeper --stop-timeout 1s")
         slow = "trap 'sleep 3; echo drained; exit 0' TERM; while :; do sleep 0.1; done"
