@@ -24,7 +24,7 @@ def waits_for(what):
     return unittest.skipUnless(os.environ.get("HOLDFAST_WAITING"), "waits for " + what)
 
 
-def web(release="1", listen=str(PORT), strategy="overlap", extra=""):
+def web(release="1", listen=str(PORT)):
     return """
 [[socket]]
 name = "http"
@@ -35,9 +35,8 @@ type = "notify"
 exec_start = ["/opt/holdfast-webserver", "--release", "%s"]
 timeout_start = "10s"
 [rollout]
-strategy = "%s"
 probation = "0s"
-%s""" % (listen, release, strategy, extra)
+""" % (listen, release)
 
 
 def shell(script, more=""):
@@ -111,11 +110,6 @@ class UnderSystemd(unittest.TestCase):
         self.assertGreater(done["ok"], least)
         return done
 
-    def status_of(self, machine, program):
-        """Fields of /proc/PID/status, and the mount namespace, of the one process of the service that executes `program`."""
-        pid = wait_for(program, lambda: machine.pid_of(program))
-        return status_fields(pid)
-
     # ---- start, and what is seen of it ----
 
     def test_systemctl_start_returns_when_the_sockets_are_held(self):
@@ -172,9 +166,10 @@ class UnderSystemd(unittest.TestCase):
 
     def test_services_inherit_no_sandbox_from_the_unit(self):
         machine = self.machine({"web": web()})
-        first, mine = status_fields(machine.leader), self.status_of(machine, "holdfast-webserver")
-        for field in ("NoNewPrivs", "Seccomp", "Seccomp_filters", "CapBnd", "mnt", "net", "Umask"):
-            self.assertEqual(mine.get(field), first.get(field) if field != "Umask" else "0022", field)
+        systemd, worker = status_fields(machine.leader), status_fields(machine.pid_of("holdfast-webserver"))
+        for field in ("NoNewPrivs", "Seccomp", "Seccomp_filters", "CapBnd", "mnt", "net"):
+            self.assertEqual(worker.get(field), systemd.get(field), field)
+        self.assertEqual(worker["Umask"], "0022")
 
     def test_workers_have_the_soft_limit_of_open_files_and_holdfastd_the_hard_one(self):
         machine = self.machine({"web": web()})
@@ -194,11 +189,11 @@ class UnderSystemd(unittest.TestCase):
 
     def test_systemctl_reload_fails_with_a_bad_unit_file_and_everything_goes_on(self):
         machine = self.machine({"web": web()})
-        machine.write(UNITS + "web.toml", web("2").replace("strategy", "stratgy"))
+        machine.write(UNITS + "web.toml", web("2").replace("probation", "probaton"))
         self.assertNotEqual(machine.run("systemctl", "reload", "holdfast").status, 0)
         self.assertEqual(machine.shown("ActiveState"), "active")
         self.assertEqual(self.release(machine), "1")
-        self.assertTrue(any("stratgy" in entry["MESSAGE"] for entry in machine.journal()), "and the journal says why")
+        self.assertTrue(any("probaton" in entry["MESSAGE"] for entry in machine.journal()), "and the journal says why")
 
     def test_a_hangup_of_the_main_process_reloads_too(self):
         machine = self.machine({"web": web()})
@@ -398,6 +393,7 @@ class UnderSystemd(unittest.TestCase):
 # ---- what the kernel says ----
 
 def status_fields(pid):
+    """Of /proc/PID/status; and the namespaces of mounts and network."""
     with open("/proc/%d/status" % pid, encoding="utf-8") as file:
         fields = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
     return {**fields, **{space: os.readlink("/proc/%d/ns/%s" % (pid, space)) for space in ("mnt", "net")}}
