@@ -367,27 +367,47 @@ class UnderSystemd(unittest.TestCase):
 
     # ---- an ordinary user ----
 
-    def test_a_user_has_holdfast_by_systemctl_user(self):
+    def alice(self):
+        """A machine where she has holdfast; and what she says before `systemctl` and `holdfast` verbs."""
         machine = self.machine(start=False, whole=True)
         machine.done("useradd", "--create-home", "--shell", "/bin/sh", "alice")
         machine.write("/home/alice/.config/holdfast/units/web.toml", web())
         machine.done("chown", "-R", "alice:", "/home/alice")
         machine.done("systemd-run", "--quiet", "--wait", "loginctl", "enable-linger", "alice")  # logind 257 does not know who comes by nsenter
-        as_alice = ("systemctl", "--user", "--machine=alice@")
-        wait_for("her systemd", lambda: machine.run(*as_alice, "is-system-running").status == 0)
-        machine.done(*as_alice, "start", "holdfast")
-        uid = machine.done("id", "-u", "alice").strip()
-        holdfast = ("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", "env", "XDG_RUNTIME_DIR=/run/user/" + uid,
-                    "HOME=/home/alice", "holdfast", "--user")
+        systemctl = ("systemctl", "--user", "--machine=alice@")
+        wait_for("her systemd", lambda: machine.run(*systemctl, "is-system-running").status == 0)
+        machine.done(*systemctl, "start", "holdfast")
+        runtime = "/run/user/" + machine.done("id", "-u", "alice").strip()
+        holdfast = ("setpriv", "--reuid=alice", "--regid=alice", "--clear-groups", "env", "XDG_RUNTIME_DIR=" + runtime, "HOME=/home/alice",
+                    "holdfast", "--user")
+        self.wait_alice(machine, holdfast)
+        return machine, systemctl, holdfast, runtime
+
+    def wait_alice(self, machine, holdfast):
         wait_for("her unit", lambda: '"active"' in machine.run(*holdfast, "list", "--json").out)
+
+    def test_a_user_has_holdfast_by_systemctl_user(self):
+        machine, systemctl, holdfast, runtime = self.alice()
         self.assertEqual(self.release(machine), "1")
+        server = machine.done("pgrep", "--euid", "alice", "--full", "^/opt/holdfast-webserver")
+        machine.done("pkill", "--signal", "KILL", "--euid", "alice", "--exact", "holdfastd")
+        self.wait_alice(machine, holdfast)
+        self.assertEqual(machine.done("pgrep", "--euid", "alice", "--full", "^/opt/holdfast-webserver"), server)
         machine.write("/home/alice/.config/holdfast/units/web.toml", web("2"))
-        machine.done(*as_alice, "reload", "holdfast")
+        machine.done(*systemctl, "reload", "holdfast")
         self.assertEqual(self.release(machine), "2")
-        machine.done(*as_alice, "stop", "holdfast")
-        self.assertEqual(machine.done(*as_alice, "show", "--property=Result", "--value", "holdfast").strip(), "success")
+        machine.done(*systemctl, "stop", "holdfast")
+        self.assertEqual(machine.done(*systemctl, "show", "--property=Result", "--value", "holdfast").strip(), "success")
         self.assertIsNone(listener_inode(machine))
-        self.assertLessEqual(set(os.listdir(machine.path("/run/user/%s/holdfast" % uid))), {"lock"})
+        self.assertLessEqual(set(os.listdir(machine.path(runtime + "/holdfast"))), {"lock"})
+
+    @waits_for("an environment of a user's workers without what systemd says to holdfast alone")
+    def test_workers_of_a_user_do_not_get_what_systemd_says_to_holdfast_alone(self):
+        machine = self.alice()[0]
+        server = machine.done("pgrep", "--euid", "alice", "--full", "^/opt/holdfast-webserver").strip()
+        names = {line.partition("=")[0] for line in machine.done("cat", "/proc/%s/environ" % server).split("\0")}
+        self.assertEqual(names & {"INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID", "HOLDFAST_KEEPER", "WATCHDOG_USEC"}, set())
+        self.assertIn("XDG_RUNTIME_DIR", names)
 
 
 # ---- what the kernel says ----
