@@ -1,19 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# install-dependencies.sh build|test|bench: installs the Debian packages that are missing for that purpose (test and bench include
-# build). This is the one list of them. Asks for nothing, and touches neither network nor packages when all are there.
+# install-dependencies.sh build|test|bench|systemd: installs the Debian packages that are missing for that purpose (the others include
+# build; systemd: what tests/systemd boots its containers with). This is the one list of them. Asks for nothing, and touches neither network nor packages when all are there.
 set -euo pipefail
 
 for_build=(cmake g++ libcli11-dev libspdlog-dev libsystemd-dev libtomlplusplus-dev ninja-build nlohmann-json3-dev pkg-config catch2 python3)
 for_test=("${for_build[@]}" curl gunicorn iproute2 lighttpd mandoc procps)
 for_bench=("${for_build[@]}" iproute2 libserver-starter-perl procps)
+for_systemd=("${for_build[@]}" iproute2 mmdebstrap procps systemd-container util-linux)
 
 case "${1:-}" in
 build) packages=("${for_build[@]}") ;;
 test) packages=("${for_test[@]}") ;;
 bench) packages=("${for_bench[@]}") ;;
+systemd) packages=("${for_systemd[@]}") ;;
 *)
-    echo "usage: install-dependencies.sh build|test|bench" >&2
+    echo "usage: install-dependencies.sh build|test|bench|systemd" >&2
     exit 2
     ;;
 esac

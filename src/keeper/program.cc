@@ -27,6 +27,8 @@ bool prepare_environment() {
     // Both are ours to set; what somebody else set is taken out by the way.
     if (::setenv(keeper_variable, "", 1) != 0)
         return false;
+    // It names us, and who finds another's number there sends no pings, see sd_watchdog_enabled(3).
+    ::unsetenv("WATCHDOG_PID");
     std::string_view const name{keeper_variable};
     for (slot = environ; *slot != nullptr; ++slot)
         if (std::string_view{*slot}.substr(0, name.size() + 1) == "HOLDFAST_KEEPER=")
