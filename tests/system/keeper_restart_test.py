@@ -6,7 +6,7 @@ import signal
 import time
 
 from harness import FACTOR, children_of, command_of, has_ended, main, program, wait_for
-from keeper import START_SUCCESSOR, KeeperStory
+from keeper import SOFT_LIMIT, START_SUCCESSOR, KeeperStory
 
 TIMEOUT = 0.5 * FACTOR
 SHORT = "%dms" % (TIMEOUT * 1000)
@@ -292,8 +292,6 @@ class ReExecuting(KeeperStory):
 
     def test_everything_stays_in_hand(self):
         keeper, fake = self.kept("--stop-timeout", SHORT, binary=self.own())
-        # Raised, and given back to whoever is started next.
-        limit = fake.hello["limit"]
         worker, talk = fake.fork_worker()
         gone, _ = fake.fork_worker()
         fake.kill()
@@ -322,7 +320,7 @@ class ReExecuting(KeeperStory):
         self.assertEqual(fake.hear()[0], "exits\n%d 1 7" % worker)  # still its child
         fake.kill()
         fake = self.next_fake().ready()
-        self.assertEqual(fake.hello["limit"], limit)
+        self.assertEqual(fake.hello["limit"], SOFT_LIMIT)
         self.assertEqual(len(fake.hello["variables"]), 1)
         self.assertEqual(fake.dump()["start"]["starts"], "3")
         keeper.signal(signal.SIGTERM)
