@@ -105,13 +105,13 @@ void Keeper::act_on_time() {
     if (now >= life_.ready_by) {
         life_.ready_by = MonotonicTime::never();
         life_.was_late = true;
-        ::kill(life_.pid, SIGKILL);
+        signal_holdfastd(SIGKILL);
     }
     if (now >= life_.stop_by) {
         life_.stop_by = MonotonicTime::never();
         life_.was_forced = true;
         say(program_.path(), " does not stop; it is killed, and so is all that it left");
-        ::kill(life_.pid, SIGKILL);
+        signal_holdfastd(SIGKILL);
     }
     if (now >= life_.start_at)
         start();
@@ -132,8 +132,7 @@ void Keeper::take_signals() {
 }
 
 void Keeper::forward(int number) {
-    if (life_.is_running())
-        ::kill(life_.pid, number);
+    signal_holdfastd(number);
     if (number == SIGHUP)
         return;
     if (!life_.is_running()) {
@@ -145,6 +144,12 @@ void Keeper::forward(int number) {
     life_.stop_signal = number;
     // It may as well stop as become ready.
     life_.ready_by = MonotonicTime::never();
+}
+
+void Keeper::signal_holdfastd(int number) const {
+    // It is our child and not reaped, so the number is its own; -1 would be everybody.
+    if (life_.is_running())
+        ::kill(life_.pid, number);
 }
 
 void Keeper::reap() {

@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -117,6 +118,25 @@ class Holding(KeeperStory):
             fake.kill()
             fake = self.next_fake().ready()
             self.assertEqual(len(fake.dump()["held"]), i + 1)
+
+    def test_what_was_put_is_not_lost_by_an_end_that_left_something_unread(self):
+        """The kernel then says ECONNRESET once before it gives what was sent; and what the keeper says meanwhile is EPIPE."""
+        _, fake = self.kept()
+        fake.dump()
+        pid, _ = fake.fork_worker()
+        fake.put(worker=self.pidfd(pid))
+        fake.say("nonsense")
+        wait_for("an answer that is not read", lambda: select.select([fake.keeper], [], [], 0)[0])
+        keeper = self.keepers[0].pid
+        os.kill(keeper, signal.SIGSTOP)
+        for i in range(10):
+            fake.say("put\nlast %d" % i, [self.memfd()])
+            fake.say("nonsense")
+        fake.keeper.close()
+        fake.kill()
+        wait_for("its end", lambda: state_of(fake.pid) == "Z")
+        os.kill(keeper, signal.SIGCONT)
+        self.assertEqual(len(self.next_fake().dump()["held"]), 11)
 
 
 class Refusing(KeeperStory):
