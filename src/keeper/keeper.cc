@@ -30,7 +30,7 @@ UniqueFd hear_signals() {
     sigset_t blocked = heard;
     ::sigaddset(&blocked, SIGPIPE); // of standard error; blocked, not ignored, which a child would inherit
     ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
-    // Where our parent ignored it, children would vanish unseen.
+    // Where our parent ignored it, children would vanish unseen. It forgets one that waits, see run().
     ::signal(SIGCHLD, SIG_DFL);
     return UniqueFd{::signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
@@ -63,14 +63,16 @@ int Keeper::start_first() {
 }
 
 void Keeper::run() {
+    // Whoever ended while we re-executed ourselves: sigaction(2) discards the signal that told so.
+    reap();
     for (;;) {
+        send_what_is_due();
+        if (wants_re_execution_ && !owes_answer())
+            re_execute();
         wait();
         take_messages();
         take_signals();
         act_on_time();
-        send_what_is_due();
-        if (wants_re_execution_ && !owes_answer())
-            re_execute();
     }
 }
 
