@@ -10,7 +10,8 @@ import socket
 import subprocess
 import time
 
-from harness import DEADLINE, FACTOR, children_of, main, program, state_of, wait_for, wait_gone
+from harness import (DEADLINE, FACTOR, NOBODY, PYTHON, as_user, children_of, is_root, main, program, state_of, wait_for,
+                     wait_gone)
 from keeper import MOST, SOFT_LIMIT, KeeperStory
 
 RTMIN = int(signal.SIGRTMIN)
@@ -91,6 +92,28 @@ class Holding(KeeperStory):
         for i in range(0, count, MOST):
             fake.say("\n".join(["drop", *names[i:i + MOST]]))
         self.assertEqual(fake.dump()["held"], {})
+
+    def test_a_dump_waits_while_too_many_descriptors_are_on_their_way(self):
+        """An ordinary user may have as many in sockets as the limit of open files says, all his processes together."""
+        user = {}
+        if is_root():
+            self.needs_nobody()
+            user = as_user(NOBODY)
+            os.chmod(self.listener.getsockname(), 0o666)
+        few = 300
+        keeper, fake = self.kept(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (few, few)), **user)
+        fd = self.memfd()
+        fake.say("\n".join(["put", *("n%d" % i for i in range(200))]), [fd] * 200)
+        fake.agree_with_keeper()
+        with subprocess.Popen([PYTHON, "-c", HOARDER, str(2 * few)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **user) as hoarder:
+            self.assertEqual(hoarder.stdout.readline(), b"full\n")
+            fake.say("dump")
+            self.assertEqual(fake.hear()[0].split("\n")[0], "start")
+            wait_for("it to sleep", lambda: state_of(keeper.pid) == "S")
+            self.assertEqual(select.select([fake.keeper], [], [], 0.1)[0], [])
+            hoarder.stdin.close()
+            self.assertEqual(fake.hear()[0].count("\n"), 200)
+            self.assertEqual(fake.hear()[0], "end")
 
     def test_a_dump_that_nobody_reads_stops_nobody(self):
         keeper, fake = self.kept()
@@ -265,6 +288,14 @@ class WhatItIs(KeeperStory):
         self.assert_nothing_else_is_open(hello)
         self.assertEqual(hello["limit"], SOFT_LIMIT)
 
+    def test_the_watchdog_of_the_keeper_s_own_supervisor_is_answered_by_holdfastd(self):
+        for who, shell in (("the keeper", "WATCHDOG_PID=$$ exec \"$@\""), ("another", "WATCHDOG_PID=1 exec \"$@\"")):
+            keeper = self.keeper(wrapper=["sh", "-c", shell, "sh"])
+            fake = self.next_fake()
+            self.assertEqual(fake.hello["watchdog"], str(fake.pid) if who == "the keeper" else "1")
+            fake.exit(0)
+            self.assertEqual(keeper.wait(), 0)
+
     def test_it_works_as_pid_1(self):
         wrapper = ["unshare", "--pid", "--fork", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
         if shutil.which("unshare") is None or subprocess.run([*wrapper, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
@@ -359,6 +390,15 @@ class WhatItIs(KeeperStory):
             self.assertTrue(done.stderr.startswith("holdfast-keeper: ") and words in done.stderr, done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1)
 
+
+HOARDER = """
+import os, socket, sys
+pairs = [socket.socketpair() for _ in range(int(sys.argv[1]) // 200 + 1)]
+for one, _ in pairs:
+    socket.send_fds(one, [b"x"], [0] * 200)
+print("full", flush=True)
+sys.stdin.read()
+"""
 
 COUNTER = r"""
 #define _GNU_SOURCE
