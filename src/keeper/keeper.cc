@@ -30,7 +30,7 @@ UniqueFd hear_signals() {
     sigset_t blocked = heard;
     ::sigaddset(&blocked, SIGPIPE); // of standard error; blocked, not ignored, which a child would inherit
     ::sigprocmask(SIG_SETMASK, &blocked, nullptr);
-    // Where our parent ignored it, children would vanish unseen.
+    // Where our parent ignored it, children would vanish unseen. It forgets one that waits, see run().
     ::signal(SIGCHLD, SIG_DFL);
     return UniqueFd{::signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK)};
 }
@@ -63,14 +63,16 @@ int Keeper::start_first() {
 }
 
 void Keeper::run() {
+    // Whoever ended while we re-executed ourselves: sigaction(2) discards the signal that told so.
+    reap();
     for (;;) {
+        send_what_is_due();
+        if (wants_re_execution_ && !owes_answer())
+            re_execute();
         wait();
         take_messages();
         take_signals();
         act_on_time();
-        send_what_is_due();
-        if (wants_re_execution_ && !owes_answer())
-            re_execute();
     }
 }
 
@@ -105,13 +107,13 @@ void Keeper::act_on_time() {
     if (now >= life_.ready_by) {
         life_.ready_by = MonotonicTime::never();
         life_.was_late = true;
-        ::kill(life_.pid, SIGKILL);
+        signal_holdfastd(SIGKILL);
     }
     if (now >= life_.stop_by) {
         life_.stop_by = MonotonicTime::never();
         life_.was_forced = true;
         say(program_.path(), " does not stop; it is killed, and so is all that it left");
-        ::kill(life_.pid, SIGKILL);
+        signal_holdfastd(SIGKILL);
     }
     if (now >= life_.start_at)
         start();
@@ -132,8 +134,7 @@ void Keeper::take_signals() {
 }
 
 void Keeper::forward(int number) {
-    if (life_.is_running())
-        ::kill(life_.pid, number);
+    signal_holdfastd(number);
     if (number == SIGHUP)
         return;
     if (!life_.is_running()) {
@@ -145,6 +146,12 @@ void Keeper::forward(int number) {
     life_.stop_signal = number;
     // It may as well stop as become ready.
     life_.ready_by = MonotonicTime::never();
+}
+
+void Keeper::signal_holdfastd(int number) const {
+    // It is our child and not reaped, so the number is its own; -1 would be everybody.
+    if (life_.is_running())
+        ::kill(life_.pid, number);
 }
 
 void Keeper::reap() {

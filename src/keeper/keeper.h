@@ -46,6 +46,7 @@ private:
     [[nodiscard]] MonotonicTime next_deadline() const;
     void take_signals();
     void forward(int number);
+    void signal_holdfastd(int number) const;
     void reap();
     void act_on_time();
     void start();
@@ -63,7 +64,9 @@ private:
     [[nodiscard]] std::string_view signal_process(StoreRequest const& request);
     void take_ready();
     void refuse(std::string_view reason);
-    [[nodiscard]] bool owes_answer() const { return dump_stage_ != DumpStage::None || owes_upgrade_ok_; }
+    [[nodiscard]] bool owes_answer() const {
+        return !is_deaf_ && (dump_stage_ != DumpStage::None || owes_upgrade_ok_);
+    }
     /// Sends all that there is to say, as far as the socket takes it.
     void send_what_is_due();
     [[nodiscard]] bool send_dump();
@@ -94,7 +97,8 @@ private:
     UniqueFd previous_executable_; ///< what ran before an upgrade, until the successor is ready
     UniqueFd signals_;
 
-    UniqueFd socket_; ///< not open: nobody is at the other end
+    UniqueFd socket_;      ///< not open: nobody is at the other end
+    bool is_deaf_ = false; ///< it does not hear us any more, but what it said may still be there
     bool is_full_ = false;
     MonotonicTime send_again_at_ = MonotonicTime::never();
     DumpStage dump_stage_ = DumpStage::None;

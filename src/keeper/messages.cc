@@ -130,7 +130,7 @@ void Keeper::take_ready() {
 // ---- what it is told ----
 
 bool Keeper::send(std::string_view text, int const* fds, std::size_t count) {
-    if (!socket_.is_open())
+    if (!socket_.is_open() || is_deaf_)
         return false;
     int const error = send_message(socket_, text, fds, count);
     if (error == EAGAIN)
@@ -138,7 +138,7 @@ bool Keeper::send(std::string_view text, int const* fds, std::size_t count) {
     else if (must_wait(error))
         send_again_at_ = MonotonicTime::now() + pause_of_sending;
     else if (error != 0)
-        forget_connection();
+        is_deaf_ = true;
     return error == 0;
 }
 
@@ -152,7 +152,7 @@ void Keeper::refuse(std::string_view reason) {
 }
 
 void Keeper::send_what_is_due() {
-    if (!socket_.is_open() || is_full_ || send_again_at_ != MonotonicTime::never())
+    if (is_full_ || send_again_at_ != MonotonicTime::never())
         return;
     if (dump_stage_ != DumpStage::None && !send_dump())
         return;
@@ -238,7 +238,7 @@ bool Keeper::send_exits() {
 
 void Keeper::forget_connection() {
     socket_.reset();
-    is_full_ = false;
+    is_deaf_ = is_full_ = false;
     send_again_at_ = MonotonicTime::never();
     dump_stage_ = DumpStage::None;
     owes_upgrade_ok_ = false;

@@ -18,22 +18,33 @@ namespace holdfast::keeper {
 namespace {
 
 constexpr char carried_variable[] = "HOLDFAST_KEEPER_STATE";
+/// Names who is to say WATCHDOG=1, see sd_watchdog_enabled(3): it is holdfastd who does, not we.
+constexpr char watchdog_variable[] = "WATCHDOG_PID";
 constexpr int cannot_execute = 127;
 
 /// The entry of `environ` that is rewritten for each start, so that none needs memory.
 char** slot = nullptr;
 
+/// Its "NAME=value" in the environment.
+char** find_variable(std::string_view name) {
+    for (char** entry = environ; *entry != nullptr; ++entry)
+        if (std::string_view const text{*entry};
+            text.starts_with(name) && text.substr(name.size()).starts_with('='))
+            return entry;
+    return nullptr;
+}
+
+bool is_for(std::string_view variable, pid_t pid) {
+    auto const value = variable.substr(variable.find('=') + 1);
+    return parse_number(value, std::numeric_limits<pid_t>::max()) == pid;
+}
+
 bool prepare_environment() {
     // Both are ours to set; what somebody else set is taken out by the way.
     if (::setenv(keeper_variable, "", 1) != 0)
         return false;
-    // It names us, and who finds another's number there sends no pings, see sd_watchdog_enabled(3).
-    ::unsetenv("WATCHDOG_PID");
-    std::string_view const name{keeper_variable};
-    for (slot = environ; *slot != nullptr; ++slot)
-        if (std::string_view{*slot}.substr(0, name.size() + 1) == "HOLDFAST_KEEPER=")
-            return true;
-    return false;
+    slot = find_variable(keeper_variable);
+    return slot != nullptr;
 }
 
 bool is_program(char const* path) {
@@ -103,6 +114,12 @@ void Program::become_in_child(FdRef executable, FdRef socket) noexcept {
     FixedText<sizeof keeper_variable + 24> variable;
     variable << keeper_variable << "=" << socket.raw() << std::string_view{"\0", 1};
     *slot = const_cast<char*>(variable.view().data());
+    FixedText<40> watchdog;
+    if (char** const entry = find_variable(watchdog_variable);
+        entry != nullptr && is_for(*entry, ::getppid())) {
+        watchdog << watchdog_variable << "=" << ::getpid() << std::string_view{"\0", 1};
+        *entry = const_cast<char*>(watchdog.view().data());
+    }
     ::fcntl(socket.raw(), F_SETFD, 0);
     ::execveat(executable.raw(), "", argv_, environ, AT_EMPTY_PATH);
     // The interpreter of a script could not open the descriptor, which is closed by then, see execveat(2).

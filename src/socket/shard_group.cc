@@ -128,6 +128,8 @@ Result<ShardGroup> ShardGroup::adopt(std::vector<ShardMember> members, Shares co
         // Where it cannot be read (a shard is shut down, say), what was saved has to do until it is mended.
         group.is_unsorted_ = !group.sort_as_kernel();
     }
+    // To steer by one that does not listen would give it a group of its own, and it could never come back.
+    group.is_unsorted_ = group.is_unsorted_ || !group.are_listening();
     if (auto done = group.steer(shares); !done && !group.is_unsorted_)
         return std::move(done).error();
     if (group.order_.client_ports().empty())

@@ -123,7 +123,7 @@ void KeeperLink::put(std::vector<Keep> const& entries, std::function<void()> sen
             text += '\n' + entries[at].name;
             fds.push_back(entries[at].fd);
         }
-        say(std::move(text), fds, end == entries.size() ? std::move(sent) : nullptr);
+        say(std::move(text), fds, end == entries.size() ? std::exchange(sent, nullptr) : nullptr);
     }
 }
 

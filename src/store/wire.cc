@@ -45,7 +45,9 @@ Received receive_message(FdRef socket, Message& message) {
     ssize_t length = 0;
     do
         length = ::recvmsg(socket.raw(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (length < 0 && errno == EINTR);
+    // ECONNRESET comes once, where the other end closed with something unread: what it had sent is still
+    // there.
+    while (length < 0 && (errno == EINTR || errno == ECONNRESET));
     if (length < 0)
         return errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? Received::Nothing : Received::Gone;
     for (auto* block = CMSG_FIRSTHDR(&header); block; block = CMSG_NXTHDR(&header, block)) {

@@ -233,6 +233,16 @@ TEST_CASE("what the keeper told before it went is still received", "[store]") {
     CHECK_FALSE(link.receive());
 }
 
+TEST_CASE("what was sent is received though the sender closed with something unread", "[store]") {
+    // recv(2) says ECONNRESET once, and that was taken for the end.
+    auto [keeper, link] = pair();
+    link.tell_ready();
+    tell(keeper, "exits\n7 3 6");
+    keeper.reset();
+    CHECK(link.receive().value() == std::vector<ChildExit>{{7, 3, 6}});
+    CHECK_FALSE(link.receive());
+}
+
 TEST_CASE("an upgrade is prepared when the keeper says so, and loses no exit meanwhile", "[store]") {
     auto [keeper, link] = pair();
     tell(keeper, "exits\n7 1 3");

@@ -71,6 +71,7 @@ def main():
     with open("/proc/self/status") as status:
         lines = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
     hello = {"pid": os.getpid(), "ppid": os.getppid(), "variables": {k: v for k, v in os.environ.items() if k.startswith("HOLDFAST_KEEPER")},
+             "watchdog": os.environ.get("WATCHDOG_PID"),
              "open": open_files(), "blocked": lines["SigBlk"], "ignored": lines["SigIgn"],
              "arguments": sys.argv}
     import resource

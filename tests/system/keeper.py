@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """holdfast-keeper with a holdfastd that the test plays (fake_holdfastd.py)."""
+import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -11,6 +13,7 @@ from harness import DEADLINE, HERE, PYTHON, Story, program, state_of, wait_for
 
 FAKE = os.path.join(HERE, "fake_holdfastd.py")
 MOST = 253
+SOFT_LIMIT = 1000  # what the keeper is started with
 START_SUCCESSOR = 79
 
 
@@ -25,7 +28,15 @@ class Fake:
     # ---- the protocol ----
 
     def say(self, text, fds=()):
-        socket.send_fds(self.keeper, [text.encode() if isinstance(text, str) else text], list(fds))
+        def try_it():
+            try:
+                socket.send_fds(self.keeper, [text.encode() if isinstance(text, str) else text], list(fds))
+                return True
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:  # of an ordinary user, until the keeper has read some
+                    raise
+                return False
+        wait_for("the keeper to read", try_it)
 
     def hear(self):
         """(text, descriptors) of the next message; ("", []) at its end."""
@@ -107,7 +118,9 @@ class Keeper:
         self.log = open(os.path.join(story.folder, "keeper.log"), "ab")
         self.process = subprocess.Popen(
             [*wrapper, binary or program("holdfast-keeper"), *options, "--", program_path or PYTHON, "-I", "-S", FAKE,
-             story.listener.getsockname(), *arguments], stdin=subprocess.DEVNULL, stderr=self.log, **more)
+             story.listener.getsockname(), *arguments], stdin=subprocess.DEVNULL, stderr=self.log,
+            **{"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT_LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+               **more})
         self.pid = self.process.pid
 
     def signal(self, number):
@@ -120,6 +133,9 @@ class Keeper:
 class KeeperStory(Story):
     def setUp(self):
         super().setUp()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # we get all that the keeper holds
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(os.path.join(self.folder, "test.sock"))
         self.listener.listen(64)

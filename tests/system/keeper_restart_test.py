@@ -6,7 +6,7 @@ import signal
 import time
 
 from harness import FACTOR, children_of, command_of, has_ended, main, program, wait_for
-from keeper import START_SUCCESSOR, KeeperStory
+from keeper import SOFT_LIMIT, START_SUCCESSOR, KeeperStory
 
 TIMEOUT = 0.5 * FACTOR
 SHORT = "%dms" % (TIMEOUT * 1000)
@@ -292,8 +292,6 @@ class ReExecuting(KeeperStory):
 
     def test_everything_stays_in_hand(self):
         keeper, fake = self.kept("--stop-timeout", SHORT, binary=self.own())
-        # Raised, and given back to whoever is started next.
-        limit = fake.hello["limit"]
         worker, talk = fake.fork_worker()
         gone, _ = fake.fork_worker()
         fake.kill()
@@ -322,13 +320,48 @@ class ReExecuting(KeeperStory):
         self.assertEqual(fake.hear()[0], "exits\n%d 1 7" % worker)  # still its child
         fake.kill()
         fake = self.next_fake().ready()
-        self.assertEqual(fake.hello["limit"], limit)
+        self.assertEqual(fake.hello["limit"], SOFT_LIMIT)
         self.assertEqual(len(fake.hello["variables"]), 1)
         self.assertEqual(fake.dump()["start"]["starts"], "3")
         keeper.signal(signal.SIGTERM)
         self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
         fake.exit(0)
         self.assertEqual(keeper.wait(), 0)
+
+    def test_nothing_is_lost_when_it_happens_under_load(self):
+        """Puts, signals, crashes of holdfastd and ends of its workers, while it re-executes itself all the time."""
+        keeper, fake = self.kept(binary=self.own())
+        fake.dump()
+        fd, names, ended, told, counted = self.memfd(), set(), [], [], 0
+        watched, talk = fake.fork_worker()
+        fake.put(worker_watched=self.pidfd(watched))
+        orphans = [fake.fork_worker()[0] for _ in range(24)]
+        fake.kill()
+        fake = self.next_fake().ready()
+        for round_ in range(24):
+            keeper.signal(signal.SIGUSR2)
+            batch = ["n %d %d" % (round_, i) for i in range(40)]
+            fake.say("\n".join(["put", *batch]), [fd] * len(batch))
+            names.update(batch)
+            os.kill(orphans[round_], signal.SIGKILL)
+            ended.append((orphans[round_], 2, 9))
+            fake.say("signal\n%d worker watched" % signal.SIGRTMIN)
+            counted += 1
+            fake.say("drop\n" + batch[0])
+            names.discard(batch[0])
+            if round_ in (10, 20):
+                fake.keeper.close()
+                fake.kill()
+                fake = self.next_fake().ready()
+        dump = fake.dump()
+        told = dump["exits"]
+        while len(told) < len(ended):
+            told += [tuple(map(int, line.split())) for line in fake.hear()[0].split("\n")[1:]]
+        self.assertEqual(sorted(told), sorted(ended))
+        self.assertEqual(set(dump["held"]), names | {"worker watched"})
+        self.assertEqual(dump["held"]["worker watched"][:2], (counted, signal.SIGRTMIN))
+        self.assertEqual([talk.recv(10) for _ in range(counted)], [b"%d" % signal.SIGRTMIN] * counted)
+        self.assertEqual(dump["start"]["starts"], "4")
 
     def test_an_upgrade_under_way_goes_on(self):
         path = self.install()

@@ -3,14 +3,16 @@
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import time
 
-from harness import DEADLINE, FACTOR, children_of, main, program, state_of, wait_for, wait_gone
-from keeper import MOST, KeeperStory
+from harness import (DEADLINE, FACTOR, NOBODY, PYTHON, as_user, children_of, is_root, main, program, state_of, wait_for,
+                     wait_gone)
+from keeper import MOST, SOFT_LIMIT, KeeperStory
 
 RTMIN = int(signal.SIGRTMIN)
 
@@ -77,7 +79,6 @@ class Holding(KeeperStory):
     def test_thousands_of_descriptors_come_back_in_batches(self):
         """As many as the limit of open files allows, up to more than fit in the buffer of the socket."""
         count = min(5000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 200)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         _, fake = self.kept()
         fd = self.memfd()
         names = ["listener %s %d" % ("n" * 90, i) for i in range(count)]
@@ -92,6 +93,28 @@ class Holding(KeeperStory):
             fake.say("\n".join(["drop", *names[i:i + MOST]]))
         self.assertEqual(fake.dump()["held"], {})
 
+    def test_a_dump_waits_while_too_many_descriptors_are_on_their_way(self):
+        """An ordinary user may have as many in sockets as the limit of open files says, all his processes together."""
+        user = {}
+        if is_root():
+            self.needs_nobody()
+            user = as_user(NOBODY)
+            os.chmod(self.listener.getsockname(), 0o666)
+        few = 300
+        keeper, fake = self.kept(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (few, few)), **user)
+        fd = self.memfd()
+        fake.say("\n".join(["put", *("n%d" % i for i in range(200))]), [fd] * 200)
+        fake.agree_with_keeper()
+        with subprocess.Popen([PYTHON, "-c", HOARDER, str(2 * few)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **user) as hoarder:
+            self.assertEqual(hoarder.stdout.readline(), b"full\n")
+            fake.say("dump")
+            self.assertEqual(fake.hear()[0].split("\n")[0], "start")
+            wait_for("it to sleep", lambda: state_of(keeper.pid) == "S")
+            self.assertEqual(select.select([fake.keeper], [], [], 0.1)[0], [])
+            hoarder.stdin.close()
+            self.assertEqual(fake.hear()[0].count("\n"), 200)
+            self.assertEqual(fake.hear()[0], "end")
+
     def test_a_dump_that_nobody_reads_stops_nobody(self):
         keeper, fake = self.kept()
         names = ["n%d" % i for i in range(MOST)]
@@ -101,6 +124,7 @@ class Holding(KeeperStory):
             fake.say("dump")
         pid, _ = fake.fork_worker()
         fake.kill()
+        fake.keeper.close()  # what is on its way counts against an ordinary user's limit of open files
         second = self.next_fake()
         dump = second.dump()
         self.assertEqual(len(dump["held"]), 20 * MOST)
@@ -117,6 +141,25 @@ class Holding(KeeperStory):
             fake.kill()
             fake = self.next_fake().ready()
             self.assertEqual(len(fake.dump()["held"]), i + 1)
+
+    def test_what_was_put_is_not_lost_by_an_end_that_left_something_unread(self):
+        """The kernel then says ECONNRESET once before it gives what was sent; and what the keeper says meanwhile is EPIPE."""
+        _, fake = self.kept()
+        fake.dump()
+        pid, _ = fake.fork_worker()
+        fake.put(worker=self.pidfd(pid))
+        fake.say("nonsense")
+        wait_for("an answer that is not read", lambda: select.select([fake.keeper], [], [], 0)[0])
+        keeper = self.keepers[0].pid
+        os.kill(keeper, signal.SIGSTOP)
+        for i in range(10):
+            fake.say("put\nlast %d" % i, [self.memfd()])
+            fake.say("nonsense")
+        fake.keeper.close()
+        fake.kill()
+        wait_for("its end", lambda: state_of(fake.pid) == "Z")
+        os.kill(keeper, signal.SIGCONT)
+        self.assertEqual(len(self.next_fake().dump()["held"]), 11)
 
 
 class Refusing(KeeperStory):
@@ -232,7 +275,8 @@ class Ends(KeeperStory):
 
 class WhatItIs(KeeperStory):
     def test_holdfastd_starts_clean(self):
-        ignoring = lambda: (signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+        ignoring = lambda: (resource.setrlimit(resource.RLIMIT_NOFILE, (SOFT_LIMIT, resource.getrlimit(resource.RLIMIT_NOFILE)[1])),
+                            signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.signal(signal.SIGCHLD, signal.SIG_IGN),
                             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1}))
         keeper = self.keeper(preexec_fn=ignoring, env={**os.environ, "HOLDFAST_KEEPER": "nonsense", "HOLDFAST_KEEPER_STATE": "9"})
         hello = self.next_fake().hello
@@ -242,7 +286,15 @@ class WhatItIs(KeeperStory):
         # Python ignores SIGPIPE and SIGXFSZ by itself.
         self.assertEqual(int(hello["ignored"], 16) & ~(1 << 12 | 1 << 24), 0)
         self.assert_nothing_else_is_open(hello)
-        self.assertEqual(hello["limit"], resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self.assertEqual(hello["limit"], SOFT_LIMIT)
+
+    def test_the_watchdog_of_the_keeper_s_own_supervisor_is_answered_by_holdfastd(self):
+        for who, shell in (("the keeper", "WATCHDOG_PID=$$ exec \"$@\""), ("another", "WATCHDOG_PID=1 exec \"$@\"")):
+            keeper = self.keeper(wrapper=["sh", "-c", shell, "sh"])
+            fake = self.next_fake()
+            self.assertEqual(fake.hello["watchdog"], str(fake.pid) if who == "the keeper" else "1")
+            fake.exit(0)
+            self.assertEqual(keeper.wait(), 0)
 
     def test_it_works_as_pid_1(self):
         wrapper = ["unshare", "--pid", "--fork", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
@@ -338,6 +390,15 @@ class WhatItIs(KeeperStory):
             self.assertTrue(done.stderr.startswith("holdfast-keeper: ") and words in done.stderr, done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1)
 
+
+HOARDER = """
+import os, socket, sys
+pairs = [socket.socketpair() for _ in range(int(sys.argv[1]) // 200 + 1)]
+for one, _ in pairs:
+    socket.send_fds(one, [b"x"], [0] * 200)
+print("full", flush=True)
+sys.stdin.read()
+"""
 
 COUNTER = r"""
 #define _GNU_SOURCE
