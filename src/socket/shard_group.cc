@@ -159,6 +159,16 @@ Listener const& ShardGroup::listener(Shard shard) const {
     return found->listener;
 }
 
+/// One that is in the kernel's group: the anchor, which no worker can shut down; but we may have died when it
+/// was about to be another one.
+Listener const& ShardGroup::any_member() const {
+    auto const listens = [](ShardMember const& member) { return is_listening(member.listener.fd); };
+    if (is_tcp() && !is_listening(anchor().fd))
+        if (auto const one = std::find_if(members_.begin(), members_.end(), listens); one != members_.end())
+            return one->listener;
+    return anchor();
+}
+
 Outcome ShardGroup::attach(Shares const& shares) {
     ensure(is_whole(shares), "the shares add up to the whole");
     std::vector<std::uint32_t> weights;
@@ -169,7 +179,7 @@ Outcome ShardGroup::attach(Shares const& shares) {
         named += share == shares.end() ? 0 : 1;
     }
     ensure(named == shares.size(), "every share is that of a shard of this group");
-    return attach_program(anchor().fd, steering_program(weights), anchor().name, bound());
+    return attach_program(any_member().fd, steering_program(weights), anchor().name, bound());
 }
 
 Outcome ShardGroup::steer(Shares const& shares) {

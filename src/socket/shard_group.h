@@ -125,6 +125,7 @@ private:
     ShardGroup() = default;
     [[nodiscard]] Outcome attach(Shares const& shares);
     [[nodiscard]] Listener const& anchor() const;
+    [[nodiscard]] Listener const& any_member() const;
     [[nodiscard]] std::vector<ShardMember>::iterator find_anchor();
     [[nodiscard]] Result<bool> attach_to_certain(std::size_t dead);
     [[nodiscard]] Outcome steer_unsorted();

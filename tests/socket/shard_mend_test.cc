@@ -242,6 +242,27 @@ TEST_CASE("a group whose order was not saved is adopted in the kernel's order", 
     }
 }
 
+TEST_CASE("a group whose growth was cut off by a death is adopted, and is whole again", "[socket]") {
+    // The old anchor was shut down already; to steer by it gave it a group of its own, and it could not come
+    // back.
+    for (auto const& address : {tcp("127.0.0.1"), tcp("")}) {
+        auto saved = [&] {
+            auto group = bind_group(address, 2);
+            auto before = saved_members(group);
+            REQUIRE(group.grow(shard_spec(address), 4));
+            return std::pair{std::move(before), group.order_ports()};
+        }();
+        auto adopted = ShardGroup::adopt(std::move(saved.first), all_to(blue(1)));
+        REQUIRE(adopted);
+        CHECK_FALSE(adopted->are_listening());
+        CHECK(mend(*adopted));
+        CHECK(adopted->are_listening());
+        CHECK(leads_to_each(*adopted));
+        REQUIRE(adopted->grow(shard_spec(address), 3));
+        CHECK(leads_to_each(*adopted));
+    }
+}
+
 TEST_CASE("members that are no whole group are not adopted", "[socket]") {
     auto const group = bind_group(tcp("127.0.0.1"), 2);
     CHECK(error_of({}) == EINVAL);

@@ -162,11 +162,11 @@ TEST_CASE("a handshake that was half-way when its shard was left ends in that sh
             return "skipped: no raw packets here";
         RestWatch watch{start};
         auto const left = group->steer(all_to(green(1)));
-        watch.see(group->look().value(), later);
+        watch.see(look_at(*group), later);
         bool const is_counted = watch.rest_of(blue(0)).handshakes == 1;
         client.finish("hello");
         auto const words = first_words(*group, blue(0));
-        watch.see(group->look().value(), later);
+        watch.see(look_at(*group), later);
         return told(left) + (is_counted ? ", counted, " : ", not counted, ") + words +
                (watch.rest_of(blue(0)).is_at_rest() ? ", at rest" : ", not at rest");
     });
@@ -188,7 +188,7 @@ TEST_CASE("a handshake answered with a SYN cookie is steered anew, also after it
         if (!client.is_answered())
             return "skipped: no raw packets here";
         auto const left = group->steer(all_to(green(0)));
-        bool const is_unseen = group->look().value().handshakes.empty();
+        bool const is_unseen = look_at(*group).handshakes.empty();
         auto const closed = group->shrink(1);
         client.finish("hello");
         return told(left) + ", " + told(closed) + (is_unseen ? ", no trace, " : ", a trace, ") +

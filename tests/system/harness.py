@@ -175,7 +175,7 @@ class Story(unittest.TestCase):
         problems += [*self.left_in_folders(), *self.end_of_children()]
         if failed or problems:
             for daemon in self.daemons:
-                print("---- log of holdfastd %d\n%s" % (daemon.pid, daemon.log_text()[-6000:]), file=sys.stderr)
+                print("---- log of holdfastd %d\n%s" % (daemon.pid, daemon.log_text()[-60000:]), file=sys.stderr)
         if problems:
             self.fail("left behind:\n" + "\n".join(problems))
 
