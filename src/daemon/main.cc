@@ -61,6 +61,11 @@ Result<Surroundings> find_surroundings(Options const& options) {
     return around;
 }
 
+std::string count_text(Supervisor const& supervisor) {
+    auto const count = supervisor.units().size();
+    return std::to_string(count) + (count == 1 ? " unit" : " units");
+}
+
 /// What the holdfastd before us has left with the keeper, where there is one.
 struct Inheritance {
     std::optional<KeeperLink> keeper;
@@ -130,12 +135,12 @@ int serve(Options const& options) {
     Requests requests{units, shut_down};
     ControlServerOptions control_options;
     control_options.path = control_socket_path(options.runtime_folder);
-    control_options.kept = std::move(kept_control);
     control_options.on_problem = [&](Error const& error) {
         units.shared().events.say(Weight::Warning, "control", "", to_string(error));
     };
-    auto control = ControlServer::open(loop, std::move(control_options),
-                                       [&](ControlRequest request) { requests.handle(std::move(request)); });
+    auto control = ControlServer::open(
+        loop, std::move(control_options),
+        [&](ControlRequest request) { requests.handle(std::move(request)); }, std::move(kept_control));
     if (!control)
         return refuse(control.error());
     auto share = ShareSocket::open(units, options.runtime_folder + "/handoff.sock", std::move(kept_share));
@@ -151,7 +156,7 @@ int serve(Options const& options) {
             "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +
             "\nSTATUS=Applying the unit files");
         units.apply([&](Supervisor::Applied const& applied) {
-            upwards.say("READY=1\nSTATUS=" + std::to_string(units.units().size()) + " units");
+            upwards.say("READY=1\nSTATUS=" + count_text(units));
             units.shared().events.say(applied.ok ? Weight::Normal : Weight::Failure, "applied", "",
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);
         });
@@ -160,12 +165,16 @@ int serve(Options const& options) {
     units.boot();
     if (keeping != nullptr)
         keeping->tell_ready();
-    upwards.say("READY=1\nSTATUS=" + std::to_string(units.units().size()) + " units");
+    upwards.say("READY=1\nSTATUS=" + count_text(units));
     log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " +
                                  std::to_string(units.units().size()) + " units, control socket " +
                                  control_socket_path(options.runtime_folder));
 
     auto const code = loop.run();
+    if (code && *code == start_successor) { // it takes over all of this: nothing is to be ended here
+        close_log();
+        ::_exit(start_successor);
+    }
     if (!code)
         log_line(Weight::Failure, to_string(code.error()));
     return code ? *code : 1;

@@ -40,6 +40,15 @@ void Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
     unit.hold_sockets();
 }
 
+Outcome Supervisor::prepare_upgrade() {
+    if (!shared_.keeping)
+        return plain_error("nobody is there to start a successor: holdfastd was not started by holdfast-keeper",
+                           {}, "run it as `holdfast-keeper -- holdfastd …`");
+    for (auto const& [name, unit] : units_)
+        unit->save();
+    return shared_.keeping->prepare_upgrade();
+}
+
 /// A file that is bad in this moment says nothing about what runs.
 void Supervisor::adopt_without_files() {
     auto& found = shared_.keeping->found();

@@ -61,11 +61,11 @@ void Supervisor::keep_for_the_next() {
     options_.keeper.reset();
     shared_.sockets_changed = [this](std::uint32_t unit) {
         if (auto const found = shared_.units.find(unit); found != shared_.units.end())
-            found->second->note_sockets();
+            found->second->memory()->note_sockets();
     };
     shared_.save_sockets = [this](std::uint32_t unit) {
         if (auto const found = shared_.units.find(unit); found != shared_.units.end())
-            found->second->save_sockets();
+            found->second->memory()->save_sockets();
     };
 }
 

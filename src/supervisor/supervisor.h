@@ -53,6 +53,10 @@ public:
     /// what came of each step. Refused while shutting down: what it started nobody would stop.
     void apply(std::function<void(Applied const&)> done);
 
+    /// Saves all that is to outlive us, and waits until the keeper has it (5 s at most): then the loop may be
+    /// stopped with start_successor. An error: there is no keeper, or it does not answer.
+    [[nodiscard]] Outcome prepare_upgrade();
+
     /// Stops every unit, then calls `done`. Called twice, it kills what is left at once.
     void shut_down(std::function<void()> done);
     [[nodiscard]] bool is_shutting_down() const { return shuts_down_; }
