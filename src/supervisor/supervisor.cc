@@ -153,8 +153,8 @@ void Supervisor::boot() {
         if (found.empty()) {
             fresh.insert(spec->name);
             add(spec);
-        } else {
-            adopt(spec, std::move(found));
+        } else if (!adopt(spec, std::move(found))) {
+            fresh.insert(spec->name);
         }
     }
     if (shared_.keeping)

@@ -82,7 +82,7 @@ private:
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void keep_for_the_next();
     [[nodiscard]] Outcome open_notify();
-    void adopt(UnitSpecPtr spec, FoundThings found);
+    [[nodiscard]] bool adopt(UnitSpecPtr spec, FoundThings found);
     void adopt_without_files();
     void tell_bad(ApplyPlan const& plan);
     UnitRunner& make(UnitSpecPtr spec);

@@ -109,7 +109,8 @@ public:
     Adoption(UnitRunner& unit, UnitMemory& memory, FoundThings found)
         : unit_{unit}, memory_{memory}, found_{std::move(found)}, name_{unit.wanted_->name} {}
 
-    void run() {
+    /// Does it go on where it was?
+    [[nodiscard]] bool run() {
         for (auto const& [name, held] : found_)
             (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
         read();
@@ -117,7 +118,8 @@ public:
         take_sockets();
         take_workers();
         take_pins();
-        if (!saved_.state)
+        bool const is_state_known = saved_.state.has_value();
+        if (!is_state_known)
             rebuild();
         unit_.state_ = *std::move(saved_.state);
         take_the_rest();
@@ -125,6 +127,7 @@ public:
         go_on();
         for (auto const& [name, held] : found_) // what nobody wants
             memory_.keeping_.drop({name});
+        return is_state_known || !unit_.workers_.empty();
     }
 
 private:
@@ -403,8 +406,8 @@ private:
     bool is_known_ = false;
 };
 
-void UnitMemory::adopt(FoundThings found) {
-    Adoption{unit_, *this, std::move(found)}.run();
+bool UnitMemory::adopt(FoundThings found) {
+    return Adoption{unit_, *this, std::move(found)}.run();
 }
 
 } // namespace holdfast

@@ -44,7 +44,8 @@ public:
     /// Takes back what was found of the unit: sockets, workers, state; what is damaged is rebuilt and told.
     /// The unit is new and nothing of it is held yet; its spec is what its file says now, and stays so where
     /// nothing else was saved.
-    void adopt(FoundThings found);
+    /// False where nothing says whether it was to run: then it is as at boot.
+    [[nodiscard]] bool adopt(FoundThings found);
 
 private:
     class Adoption; // unit_adoption.cc

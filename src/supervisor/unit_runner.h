@@ -29,8 +29,8 @@ public:
     /// `number` names the unit to the event loop (EventLoop::set_owner), never 0.
     UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec);
     ~UnitRunner();
-    void adopt(FoundThings found); ///< before anything else: goes on with what was found of it
-    void save();                   ///< what is to outlive us, where there is a keeper
+    [[nodiscard]] bool adopt(FoundThings found); ///< before anything else, see UnitMemory::adopt()
+    void save();                                 ///< what is to outlive us, where there is a keeper
     [[nodiscard]] UnitMemory* memory() { return memory_.get(); } ///< null: there is no keeper
 
     [[nodiscard]] std::uint32_t number() const { return number_; }

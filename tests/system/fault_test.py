@@ -3,6 +3,7 @@
 HOLDFAST_FAULTS: how many of each call (default 6; all that there are take some minutes)."""
 import os
 import shutil
+import signal
 import subprocess
 
 from harness import FACTOR, Story, children_of, command_of, main, program, state_of, wait_for, web
@@ -50,6 +51,9 @@ class Fault(Story):
         workers = wait_for("two workers", lambda: [w for w in (daemon.unit("web")["workers"],) if [x["state"] for x in w] == ["ready"] * 2])[0]
         wait_for("these and no others after %s %d" % (call, number), lambda: self.workers_of(daemon) == sorted(w["pid"] for w in workers))
         self.assertEqual(daemon.unit("web")["state"], "active")
+        if starts == 1:  # it is still to come, and is not to come while it stops
+            os.kill(daemon.call("Version")["pid"], signal.SIGKILL)
+            wait_for("the next", lambda: daemon.call("Version")["starts"] == 2)
         self.assertEqual(daemon.end(), 0)
         self.assertEqual(self.workers_of(daemon), [])
         return starts > 1

@@ -70,20 +70,19 @@ class Upgrade(Story):
                    "import os, select, socket, subprocess, sys\n"
                    "keeper = socket.socket(fileno=int(os.environ['HOLDFAST_KEEPER']))\n"
                    "ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
-                   "os.set_inheritable(theirs.fileno(), True)\n"
                    "os.environ['HOLDFAST_KEEPER'] = str(theirs.fileno())\n"
                    "child = subprocess.Popen([%r, *sys.argv[1:]], pass_fds=[theirs.fileno()])\n"
                    "while True:\n"
-                   "    for sock, other in ((ours, keeper), (keeper, ours)):\n"
-                   "        if select.select([sock], [], [], 0.01)[0]:\n"
-                   "            text, fds, _, _ = socket.recv_fds(sock, 1 << 16, 253)\n"
-                   "            if text == b'ready':\n"
-                   "                child.kill()\n"
-                   "                child.wait()\n"
-                   "                sys.exit(1)\n"
-                   "            socket.send_fds(other, [text], fds)\n"
-                   "            for fd in fds:\n"
-                   "                os.close(fd)\n" % (PYTHON, program("holdfastd")), "before it was ready, twice")
+                   "    for sock in select.select([ours, keeper], [], [])[0]:\n"
+                   "        text, fds, _, _ = socket.recv_fds(sock, 1 << 16, 253)\n"
+                   "        if text == b'ready':\n"
+                   "            child.kill()\n"
+                   "            child.wait()\n"
+                   "            sys.exit(1)\n"
+                   "        other = keeper if sock is ours else ours\n"
+                   "        socket.send_fds(other, [text], fds) if fds else other.send(text)\n"
+                   "        for fd in fds:\n"
+                   "            os.close(fd)\n" % (PYTHON, program("holdfastd")), "before it was ready, twice")
 
     def test_without_a_keeper_it_is_refused(self):
         daemon = self.daemon({"web": web()})
