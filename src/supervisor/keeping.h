@@ -54,6 +54,8 @@ public:
     [[nodiscard]] Outcome prepare_upgrade();
     /// How a process ended that the keeper has reaped.
     [[nodiscard]] std::optional<ExitStatus> exit_of(pid_t pid);
+    /// A process of this number lives: what is known of one that had it before is nothing about it.
+    void forget_exit(pid_t pid) { exits_.erase(pid); }
 
 private:
     void receive();

@@ -5,6 +5,7 @@
 #include "lifecycle/resume.h"
 #include "lifecycle/saved.h"
 #include "lifecycle/trace.h"
+#include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_unit.h"
 #include "supervisor/unit_memory.h"
@@ -15,6 +16,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -258,6 +260,8 @@ private:
         if (saved.main <= 0) // it ended before anything was known of it, and that is all there is to know
             return;
         bool const is_launching = process.status.is_open();
+        if (pollfd seen{process.pidfd.raw(), POLLIN, 0}; ::poll(&seen, 1, 0) == 0)
+            memory_.keeping_.forget_exit(saved.main);
         auto spec = spec_for(saved.spec);
         Spawn const order{saved.worker, saved.generation, saved.slot, saved.spec};
         unit_.workers_.push_back(std::make_unique<RunningWorker>(unit_.shared_.loop,
@@ -344,6 +348,14 @@ private:
                 for (auto const& known : unit_.state_.workers)
                     if (known.id == WorkerId{worker->process.id()} && known.shown)
                         worker->prober->worker_is_up();
+        if (auto const held = take(found_, kept_name("history", name_)))
+            if (auto const text = text_of(held->fd))
+                for (auto& report : read_reports(*text)) {
+                    if (!unit_.history_)
+                        unit_.history_ = std::make_unique<RolloutHistory>();
+                    unit_.history_->add(std::move(report));
+                }
+        memory_.saved_reports_ = unit_.history_ ? unit_.history_->added() : 0;
         for (auto const& rollout : saved_.rollouts) {
             auto& rollouts = unit_.underway().rollouts;
             rollouts.begin(rollout.generation, name_, rollout.strategy, rollout.previous, unit_.sockets_, {});

@@ -58,7 +58,8 @@ private:
 
     UnitRunner& unit_;
     Keeping& keeping_;
-    std::size_t saved_ = 0; ///< hash of the text that was saved last
+    std::size_t saved_ = 0;      ///< hash of the text that was saved last
+    unsigned saved_reports_ = 0; ///< RolloutHistory::added() of those that were saved
     std::uint32_t last_listener_ = 0;
     bool are_sockets_noted_ = false; ///< they are to be saved
     bool is_posted_ = false;

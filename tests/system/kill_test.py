@@ -67,6 +67,9 @@ class Kill(Story):
         self.assertIn(started.strip().splitlines()[-1], daemon.run("trace", "web").out)
         self.assert_says(daemon.run("restart", "web"), 0, "is done")
         self.assertEqual([w["generation"] for w in daemon.unit("web")["workers"]], [2, 2])
+        report = daemon.run("report", "web", "--json").json["report"]
+        self.kill(daemon)
+        self.assertEqual(daemon.run("report", "web", "--json").json["report"], report)
 
     def test_a_worker_that_was_adopted_and_dies_is_replaced_and_its_status_known(self):
         daemon = self.kept({"web": web(restart_delay="10ms")})
