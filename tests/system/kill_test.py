@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from harness import FACTOR, PYTHON, Story, children_of, command_of, has_ended, main, program, state_of, tcp, unit_text, wait_for, web, worker
+from harness import FACTOR, NOBODY, PYTHON, Story, children_of, command_of, has_ended, main, program, state_of, tcp, unit_text, wait_for, web, worker
 
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "24"))
 
@@ -71,13 +71,23 @@ class Kill(Story):
         self.kill(daemon)
         self.assertEqual(daemon.run("report", "web", "--json").json["report"], report)
 
+    def test_as_an_ordinary_user_too(self):
+        self.needs_nobody()
+        daemon = self.kept({"web": web(workers=2)}, folder="nobody", uid=NOBODY)
+        before = [w["pid"] for w in daemon.unit("web")["workers"]]
+        self.kill(daemon)
+        self.assertEqual([w["pid"] for w in daemon.unit("web")["workers"]], before)
+        os.kill(before[0], signal.SIGKILL)
+        wait_for("another one", lambda: [w["state"] for w in daemon.unit("web")["workers"] if w["pid"] != before[0]] == ["ready"] * 2)
+        self.assertIn("killed by SIGKILL", daemon.run("events").text)
+
     def test_a_worker_that_was_adopted_and_dies_is_replaced_and_its_status_known(self):
         daemon = self.kept({"web": web(restart_delay="10ms")})
         self.kill(daemon)
         victim = daemon.unit("web")["workers"][0]["pid"]
-        os.kill(victim, signal.SIGSEGV)
+        os.kill(victim, signal.SIGKILL)
         wait_for("another worker", lambda: [w["pid"] for w in daemon.unit("web")["workers"] if w["state"] == "ready"] not in ([], [victim]))
-        self.assertIn("killed by SIGSEGV", daemon.run("events").text)
+        self.assertIn("killed by SIGKILL", daemon.run("events").text)
 
     def test_what_a_worker_says_while_nobody_listens_is_heard_later(self):
         daemon = self.kept({"slow": web(arguments=("--boot-delay", "%dms" % (600 * FACTOR)))}, active=False)
