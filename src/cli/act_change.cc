@@ -143,7 +143,8 @@ ExitStatus upgrade(Session& session) {
                           ") goes on in charge of everything");
     else
         Session::complain(after.is_object() && !after.empty()
-                              ? "holdfastd (pid " + digits_of(after, "pid") + ") does not say what became of the upgrade"
+                              ? "holdfastd (pid " + digits_of(after, "pid") +
+                                    ") does not say what became of the upgrade"
                               : std::string{"no holdfastd answers after the upgrade; see its keeper's log"});
     return ExitStatus::Failed;
 }

@@ -338,7 +338,8 @@ void Requests::upgrade(ControlRequest request) {
     if (auto prepared = supervisor_.prepare_upgrade(); !prepared)
         return request.reply.fail("CannotUpgrade", {{"message", to_string(prepared.error())}});
     request.reply.done({{"pid", ::getpid()}});
-    supervisor_.shared().events.say(Weight::Normal, "upgrade", "", "makes way for the program that is at its path now");
+    supervisor_.shared().events.say(Weight::Normal, "upgrade", "",
+                                    "makes way for the program that is at its path now");
     supervisor_.shared().loop.stop(start_successor);
 }
 
