@@ -44,7 +44,7 @@ TEST_CASE("exactly these methods change something", "[control]") {
         if (method.access == Access::Change)
             changing.insert(method.name);
     CHECK(changing == std::set<std::string_view>{"Start", "Stop", "Restart", "Reload", "Scale", "UndoRollout",
-                                                 "PauseRollout", "ResumeRollout", "Apply", "Shutdown"});
+                                                 "PauseRollout", "ResumeRollout", "Apply", "Shutdown", "Upgrade"});
 }
 
 TEST_CASE("a method that does not exist is not found", "[control]") {

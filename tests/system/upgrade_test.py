@@ -65,7 +65,7 @@ class Upgrade(Story):
         self.fails("not a program", "it cannot be executed", mode=0o644)
 
     def test_one_that_takes_all_and_dies_leaves_the_previous_in_charge(self):
-        # It adopts everything, saves it again in its own way, and is killed just before it says that it is ready.
+        # It adopts everything, saves it again in its own way, and is killed before it says that it is ready.
         self.fails("#!%s\n"
                    "import os, select, socket, subprocess, sys\n"
                    "keeper = socket.socket(fileno=int(os.environ['HOLDFAST_KEEPER']))\n"
@@ -75,7 +75,8 @@ class Upgrade(Story):
                    "while True:\n"
                    "    for sock in select.select([ours, keeper], [], [])[0]:\n"
                    "        text, fds, _, _ = socket.recv_fds(sock, 1 << 16, 253)\n"
-                   "        if text == b'ready':\n"
+                   "        if text.startswith(b'put\\nstate web'):\n"
+                   "            socket.send_fds(keeper, [text], fds)\n"
                    "            child.kill()\n"
                    "            child.wait()\n"
                    "            sys.exit(1)\n"
