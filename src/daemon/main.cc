@@ -44,7 +44,7 @@ Result<Surroundings> find_surroundings(Options const& options) {
     around.mode = options.mode;
     around.limits = raise_descriptor_limit();
     if (options.mode == RunMode::User)
-        around.environment = inherited_environment();
+        around.environment = services_environment();
     if (options.foreground)
         around.output = Output::Kind::Through;
     else if (::access("/run/systemd/journal/stdout", W_OK) == 0)
@@ -55,8 +55,11 @@ Result<Surroundings> find_surroundings(Options const& options) {
         if (!folder)
             return std::move(folder).error();
         around.log_folder = std::move(folder).value();
-        if (auto opened = open_own_folder(around.log_folder, 0750, "log folder"); !opened)
-            return std::move(opened).error();
+        if (auto opened = open_own_folder(around.log_folder, 0750, "log folder"); !opened) {
+            auto error = std::move(opened).error();
+            error.advice += ", or let the workers' output through by --foreground";
+            return error;
+        }
     }
     return around;
 }
