@@ -93,6 +93,11 @@ Result<Inheritance> inherit() {
     return inheritance;
 }
 
+std::string count_of(Supervisor const& supervisor) {
+    auto const count = supervisor.units().size();
+    return std::to_string(count) + (count == 1 ? " unit" : " units");
+}
+
 int serve(Options const& options) {
     SignalMask const mask{SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2};
     auto inherited = inherit();
@@ -110,7 +115,7 @@ int serve(Options const& options) {
     if (!made)
         return refuse(made.error());
     auto& loop = **made;
-    Upwards upwards{loop};
+    Upwards upwards{loop, inherited->keeper ? Upwards::As::Parent : Upwards::As::Itself};
     auto kept_control = inherited->take("control");
     auto kept_share = inherited->take("share");
     auto supervisor = Supervisor::create(loop, {.unit_folders = options.unit_folders,
@@ -127,7 +132,7 @@ int serve(Options const& options) {
     auto const shut_down = [&] {
         if (keeping != nullptr)
             keeping->tell_stopping();
-        upwards.say("STOPPING=1\nSTATUS=Stopping all units");
+        upwards.say_stopping();
         units.shut_down([&loop] { loop.stop(0); });
     };
     Requests requests{units, shut_down};
@@ -154,19 +159,18 @@ int serve(Options const& options) {
             "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +
             "\nSTATUS=Applying the unit files");
         units.apply([&](Supervisor::Applied const& applied) {
-            upwards.say("READY=1\nSTATUS=" + std::to_string(units.units().size()) + " units");
+            upwards.say("READY=1\nSTATUS=" + count_of(units));
             units.shared().events.say(applied.ok ? Weight::Normal : Weight::Failure, "applied", "",
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);
         });
     });
-    loop.enable_watchdog();
+    upwards.feed_watchdog();
     units.boot();
     if (keeping != nullptr)
         keeping->tell_ready();
-    upwards.say("READY=1\nSTATUS=" + std::to_string(units.units().size()) + " units");
-    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " +
-                                 std::to_string(units.units().size()) + " units, control socket " +
-                                 control_socket_path(options.runtime_folder));
+    upwards.say("READY=1\nSTATUS=" + count_of(units));
+    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " + count_of(units) +
+                                 ", control socket " + control_socket_path(options.runtime_folder));
 
     auto const code = loop.run();
     if (!code)
