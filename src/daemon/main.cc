@@ -152,8 +152,14 @@ int serve(Options const& options) {
     if (keeping != nullptr)
         keeping->put({{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
 
-    auto const on_term = loop.on_signal(SIGTERM, shut_down);
-    auto const on_int = loop.on_signal(SIGINT, shut_down);
+    // Nobody says whether we are to be started again; by `holdfast shutdown` we are not.
+    auto const make_way = [&] {
+        if (keeping != nullptr)
+            keeping->leave_sockets();
+        shut_down();
+    };
+    auto const on_term = loop.on_signal(SIGTERM, make_way);
+    auto const on_int = loop.on_signal(SIGINT, make_way);
     auto const on_hup = loop.on_signal(SIGHUP, [&] {
         upwards.say(
             "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +

@@ -53,7 +53,8 @@ public:
     /// what came of each step. Refused while shutting down: what it started nobody would stop.
     void apply(std::function<void(Applied const&)> done);
 
-    /// Stops every unit, then calls `done`. Called twice, it kills what is left at once.
+    /// Stops every unit, then calls `done`. Called twice, it kills what is left at once. The sockets are
+    /// given up, or left to the next supervisor where somebody keeps them for it (Keeping::leave_sockets).
     void shut_down(std::function<void()> done);
     [[nodiscard]] bool is_shutting_down() const { return shuts_down_; }
 
@@ -80,6 +81,8 @@ private:
     [[nodiscard]] Outcome open_notify();
     void adopt(UnitSpecPtr spec, FoundThings found);
     void adopt_without_files();
+    void adopt_late(UnitRunner& unit);
+    void drop_ownerless();
     void tell_bad(ApplyPlan const& plan);
     UnitRunner& make(UnitSpecPtr spec);
     void note_deferred(UnitStep& step) const;
