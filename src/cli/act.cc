@@ -18,6 +18,8 @@ ExitStatus act(CommandLine const& line) {
         return apply(session);
     case Verb::Shutdown:
         return shut_down(session);
+    case Verb::Upgrade:
+        return upgrade(session);
     case Verb::Status:
         return show_status(session);
     case Verb::Events:
@@ -54,7 +56,6 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Mask:
     case Verb::Unmask:
     case Verb::Metrics:
-    case Verb::Upgrade:
         break; // read_command_line() lets none of them through
     }
     return ExitStatus::Failed;

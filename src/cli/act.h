@@ -13,6 +13,7 @@ class Session;
 change_units(Session& session); ///< start, stop, restart, scale, rollout undo, pause and resume
 [[nodiscard]] ExitStatus apply(Session& session);
 [[nodiscard]] ExitStatus shut_down(Session& session);
+[[nodiscard]] ExitStatus upgrade(Session& session);
 [[nodiscard]] ExitStatus show_status(Session& session);
 [[nodiscard]] ExitStatus show_events(Session& session);
 [[nodiscard]] ExitStatus show_rollouts(Session& session); ///< rollout status, history

@@ -6,11 +6,17 @@
 #include "cli/render.h"
 #include "cli/session.h"
 
+#include <unistd.h>
+
 namespace holdfast::cli {
 
 using nlohmann::json;
 
 namespace {
+
+// A successor has 10 s until it must be ready (holdfast-keeper(8)), and two tries.
+constexpr int most_tries = 300;
+constexpr unsigned pause_usec = 100'000;
 
 std::string_view method_of(CommandLine const& line) {
     auto const verb = line.verb;
@@ -100,6 +106,47 @@ ExitStatus shut_down(Session& session) {
     else
         session.print(session.line().no_wait ? "The daemon is shutting down.\n" : "The daemon has ended.\n");
     return flag_of(*result, "ok").value_or(true) ? ExitStatus::Done : ExitStatus::Failed;
+}
+
+/// The one that answers after it: the connection waits in the socket's queue until there is one.
+ExitStatus upgrade(Session& session) {
+    auto const asked = session.ask("Upgrade", json::object());
+    if (!asked)
+        return session.status();
+    auto const before = digits_of(*asked, "pid");
+    if (!session.line().no_wait)
+        session.wait_for_end();
+    json after;
+    for (int tries = 0; tries < most_tries && !session.line().no_wait; ++tries) {
+        after = session.try_to_ask("Version").value_or(json{});
+        if (after.is_object() && digits_of(after, "pid") != before)
+            break;
+        ::usleep(pause_usec);
+    }
+    if (session.line().json)
+        session.print_json(session.line().no_wait ? *asked : after, false);
+    if (session.line().no_wait) {
+        if (!session.line().json)
+            session.print("The daemon makes way for its successor.\n");
+        return ExitStatus::Done;
+    }
+    auto const outcome = after.is_object() ? text_of(after, "upgrade") : std::string{};
+    if (outcome == "ok") {
+        if (!session.line().json)
+            session.print("holdfastd " + text_of(after, "version") + " (pid " + digits_of(after, "pid") +
+                          ") has taken over.\n");
+        return ExitStatus::Done;
+    }
+    if (outcome == "failed")
+        Session::complain("the upgrade failed: " + text_of(after, "problem") + "; the previous holdfastd (" +
+                          text_of(after, "version") + ", pid " + digits_of(after, "pid") +
+                          ") goes on in charge of everything");
+    else
+        Session::complain(after.is_object() && !after.empty()
+                              ? "holdfastd (pid " + digits_of(after, "pid") +
+                                    ") does not say what became of the upgrade"
+                              : std::string{"no holdfastd answers after the upgrade; see its keeper's log"});
+    return ExitStatus::Failed;
 }
 
 } // namespace holdfast::cli

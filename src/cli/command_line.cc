@@ -60,7 +60,7 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
                          which == Verb::Reload || which == Verb::Scale || which == Verb::Rollout;
     if (changes || which == Verb::Apply || which == Verb::Run)
         verb.add_flag("-q,--quiet", line.quiet, "No progress, only the result");
-    if (changes || which == Verb::Shutdown)
+    if (changes || which == Verb::Shutdown || which == Verb::Upgrade)
         verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
     if (which == Verb::Restart)
         verb.add_option("--strategy", line.strategy,

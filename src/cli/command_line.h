@@ -33,7 +33,7 @@ struct CommandLine {
     std::string runtime_folder; ///< empty: the default of the mode
 
     bool quiet = false;                    ///< start, stop, restart, scale, rollout, apply: no progress
-    bool no_wait = false;                  ///< start, stop, restart, scale, rollout, shutdown
+    bool no_wait = false;                  ///< start, stop, restart, scale, rollout, shutdown, upgrade
     bool follow = false;                   ///< events
     std::optional<std::string> strategy;   ///< restart
     std::optional<unsigned> workers;       ///< scale

@@ -61,6 +61,10 @@ std::string internal(json const& parameters) {
     return "the daemon failed at this; please report it: " + text_of(parameters, "message");
 }
 
+std::string cannot_upgrade(json const& parameters) {
+    return "not upgraded: " + text_of(parameters, "message");
+}
+
 std::string other_version(json const& parameters) {
     std::string const method = text_of(parameters, "method");
     return "the daemon does not know " + (method.empty() ? "that" : "`" + method + "`") +
@@ -85,6 +89,7 @@ constexpr ErrorRow errors[] = {
     {"NotPermitted", ExitStatus::NotPermitted, not_permitted},
     {"org.varlink.service.PermissionDenied", ExitStatus::NotPermitted, not_permitted},
     {"NotSupportedYet", ExitStatus::Failed, not_supported_yet},
+    {"CannotUpgrade", ExitStatus::Failed, cannot_upgrade},
     {"ShuttingDown", ExitStatus::Failed, shutting_down},
     {"TooManyClients", ExitStatus::Failed, too_many},
     {"BadMessage", ExitStatus::Failed, bad_message},

@@ -3,6 +3,7 @@
 
 #include "base/folders.h"
 #include "cli/refusal.h"
+#include "control/methods.h"
 
 #include <cstdio>
 
@@ -13,6 +14,8 @@ namespace holdfast::cli {
 using nlohmann::json;
 
 namespace {
+
+constexpr int most_tries = 5;
 
 Result<std::string> socket_path(CommandLine const& line) {
     if (!line.runtime_folder.empty())
@@ -86,7 +89,19 @@ std::optional<json> Session::settle(Result<ControlAnswer> answer) {
 std::optional<json> Session::ask(std::string_view method, json const& parameters) {
     if (!connect())
         return std::nullopt;
-    return settle(client_->call(method, parameters));
+    auto answer = client_->call(method, parameters);
+    // The daemon was killed, or replaced, before it answered; the next one can be asked for the same.
+    auto const* const known = find_control_method(method);
+    for (int tries = 0; tries < most_tries && !answer && known != nullptr && known->access == Access::Look &&
+                        why_no_answer(answer.error()) == NoAnswer::ConnectionLost;
+         ++tries) {
+        auto again = ControlClient::connect_to(path_);
+        if (!again)
+            break;
+        client_ = std::move(again).value();
+        answer = client_->call(method, parameters);
+    }
+    return settle(std::move(answer));
 }
 
 std::optional<json> Session::ask_more(std::string_view method, json const& parameters,

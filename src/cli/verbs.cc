@@ -27,6 +27,8 @@ constexpr VerbRow table[] = {
     {Verb::Report, "report", Operands::One, "What a rollout did to the queues, and what it lost"},
     {Verb::Timeline, "timeline", Operands::One, "A picture of a rollout: its workers and the queues"},
     {Verb::Shutdown, "shutdown", Operands::None, "Stop all units and end the daemon"},
+    {Verb::Upgrade, "upgrade", Operands::None,
+     "Put the holdfastd that is installed now in charge, with all that runs"},
     {Verb::Version, "version", Operands::None, "The versions of the command and of the daemon"},
     {Verb::Cat, "cat", Operands::Any, ""},
     {Verb::Pause, "pause", Operands::Any, ""},
@@ -41,7 +43,6 @@ constexpr VerbRow table[] = {
     {Verb::Mask, "mask", Operands::Any, ""},
     {Verb::Unmask, "unmask", Operands::Any, ""},
     {Verb::Metrics, "metrics", Operands::Any, ""},
-    {Verb::Upgrade, "upgrade", Operands::Any, ""},
 };
 
 } // namespace

@@ -38,6 +38,7 @@ constexpr ControlMethod table[] = {
     {"History", Access::Look, the_unit},
     {"Shutdown", Access::Change, {}},
     {"Version", Access::Look, {}},
+    {"Upgrade", Access::Change, {}},
 };
 
 } // namespace

@@ -63,10 +63,10 @@ bool may_change(Peer const& peer, uid_t daemon_user, std::optional<gid_t> contro
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(EventLoop& loop, ControlServerOptions options,
-                                                           Handler handler) {
+                                                           Handler handler, UniqueFd kept) {
     std::optional<BoundControlSocket> bound;
-    if (options.kept.is_open())
-        bound = adopt_control_socket(options.path, options.group, std::move(options.kept));
+    if (kept.is_open())
+        bound = adopt_control_socket(options.path, options.group, std::move(kept));
     if (!bound) {
         auto made = bind_control_socket(options.path, options.group);
         if (!made)

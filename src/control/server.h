@@ -19,7 +19,6 @@ struct ControlServerOptions {
     std::string path; ///< RUNTIME_DIR/control.sock; its folder exists and is ours alone to write
     std::string group = "holdfast"; ///< owns the socket and may change things, if it exists; empty: nobody
     ControlLimits limits;
-    UniqueFd kept; ///< the socket at `path`, if the daemon before us has left it: clients wait in it
     /// Told once when descriptors run out, and again after it went well in between.
     std::function<void(Error const&)> on_problem;
 };
@@ -36,8 +35,9 @@ public:
     /// ordinary user has no group) and renames it into place, so that a stale socket is replaced in one step.
     /// That no other daemon lives is for the caller to know (its lock file). Errors: of the system calls; a
     /// path that does not fit into sockaddr_un (107 bytes) or that is something else than a socket.
+    /// `kept`: the socket that the daemon before us has left at that path: clients wait in it.
     [[nodiscard]] static Result<std::unique_ptr<ControlServer>>
-    open(EventLoop& loop, ControlServerOptions options, Handler handler);
+    open(EventLoop& loop, ControlServerOptions options, Handler handler, UniqueFd kept = {});
 
     ControlServer(ControlServer const&) = delete;
     ControlServer& operator=(ControlServer const&) = delete;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // main of holdfastd, a table of contents: options, runtime folder, log, event loop, units, control socket,
 // serve, end.
+#include "daemon/job.h"
 #include "daemon/options.h"
 #include "daemon/upwards.h"
+#include "event/aside.h"
 #include "supervisor/log.h"
 #include "supervisor/process_setup.h"
 #include "supervisor/requests.h"
@@ -64,6 +66,11 @@ Result<Surroundings> find_surroundings(Options const& options) {
     return around;
 }
 
+std::string count_text(Supervisor const& supervisor) {
+    auto const count = supervisor.units().size();
+    return std::to_string(count) + (count == 1 ? " unit" : " units");
+}
+
 /// What the holdfastd before us has left with the keeper, where there is one.
 struct Inheritance {
     std::optional<KeeperLink> keeper;
@@ -91,11 +98,6 @@ Result<Inheritance> inherit() {
         return std::move(found).error();
     inheritance.found = std::move(found).value();
     return inheritance;
-}
-
-std::string count_of(Supervisor const& supervisor) {
-    auto const count = supervisor.units().size();
-    return std::to_string(count) + (count == 1 ? " unit" : " units");
 }
 
 int serve(Options const& options) {
@@ -138,12 +140,12 @@ int serve(Options const& options) {
     Requests requests{units, shut_down};
     ControlServerOptions control_options;
     control_options.path = control_socket_path(options.runtime_folder);
-    control_options.kept = std::move(kept_control);
     control_options.on_problem = [&](Error const& error) {
         units.shared().events.say(Weight::Warning, "control", "", to_string(error));
     };
-    auto control = ControlServer::open(loop, std::move(control_options),
-                                       [&](ControlRequest request) { requests.handle(std::move(request)); });
+    auto control = ControlServer::open(
+        loop, std::move(control_options),
+        [&](ControlRequest request) { requests.handle(std::move(request)); }, std::move(kept_control));
     if (!control)
         return refuse(control.error());
     auto share = ShareSocket::open(units, options.runtime_folder + "/handoff.sock", std::move(kept_share));
@@ -152,11 +154,21 @@ int serve(Options const& options) {
     if (keeping != nullptr)
         keeping->put({{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
 
-    // Nobody says whether we are to be started again; by `holdfast shutdown` we are not.
+    // Where sockets outlive us they are left to who comes after us, unless nobody does: so by `holdfast
+    // shutdown`, and where systemd says so.
+    Aside asking;
     auto const make_way = [&] {
-        if (keeping != nullptr)
-            keeping->leave_sockets();
-        shut_down();
+        if (keeping == nullptr || !keeping->start().stored || asking || units.is_shutting_down())
+            return shut_down();
+        keeping->tell_stopping();
+        keeping->leave_sockets(true);
+        asking = find_aside(
+            loop, [mode = options.mode] { return is_stopped_for_good(mode); },
+            [&](bool for_good) {
+                keeping->leave_sockets(!for_good);
+                if (!units.is_shutting_down())
+                    shut_down();
+            });
     };
     auto const on_term = loop.on_signal(SIGTERM, make_way);
     auto const on_int = loop.on_signal(SIGINT, make_way);
@@ -165,7 +177,7 @@ int serve(Options const& options) {
             "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +
             "\nSTATUS=Applying the unit files");
         units.apply([&](Supervisor::Applied const& applied) {
-            upwards.say("READY=1\nSTATUS=" + count_of(units));
+            upwards.say("READY=1\nSTATUS=" + count_text(units));
             units.shared().events.say(applied.ok ? Weight::Normal : Weight::Failure, "applied", "",
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);
         });
@@ -174,11 +186,15 @@ int serve(Options const& options) {
     units.boot();
     if (keeping != nullptr)
         keeping->tell_ready();
-    upwards.say("READY=1\nSTATUS=" + count_of(units));
-    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " + count_of(units) +
+    upwards.say("READY=1\nSTATUS=" + count_text(units));
+    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " + count_text(units) +
                                  ", control socket " + control_socket_path(options.runtime_folder));
 
     auto const code = loop.run();
+    if (code && *code == start_successor) { // it takes over all of this: nothing is to be ended here
+        close_log();
+        ::_exit(start_successor);
+    }
     if (!code)
         log_line(Weight::Failure, to_string(code.error()));
     return code ? *code : 1;

@@ -34,10 +34,21 @@ UnitSpecPtr spec_of(std::string const& key, FoundThings const& found) {
 
 } // namespace
 
-void Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
+bool Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
     auto& unit = make(std::move(spec));
-    unit.adopt(std::move(found));
+    bool const goes_on = unit.adopt(std::move(found));
     unit.hold_sockets();
+    return goes_on;
+}
+
+Outcome Supervisor::prepare_upgrade() {
+    if (!shared_.keeping)
+        return plain_error(
+            "nobody is there to start a successor: holdfastd was not started by holdfast-keeper", {},
+            "run it as `holdfast-keeper -- holdfastd …`");
+    for (auto const& [name, unit] : units_)
+        unit->save();
+    return shared_.keeping->prepare_upgrade();
 }
 
 /// A file that is bad in this moment says nothing about what runs.
@@ -55,7 +66,7 @@ void Supervisor::adopt_without_files() {
         auto things = std::exchange(found[key], {});
         auto const spec = spec_of(key, things);
         auto const name = spec->name;
-        adopt(spec, std::move(things));
+        (void)adopt(spec, std::move(things));
         if (bad_.contains(name) || !leaving_.insert(name).second)
             continue;
         shared_.events.say(Weight::Normal, "unit-removed", name,
@@ -69,7 +80,7 @@ void Supervisor::adopt_late(UnitRunner& unit) {
     if (!shared_.keeping)
         return;
     if (auto found = shared_.keeping->take_of(unit.spec().name); !found.empty())
-        unit.adopt(std::move(found));
+        (void)unit.adopt(std::move(found));
 }
 
 /// What is still there is of units whose files are bad.

@@ -59,11 +59,13 @@ public:
     void tell_stopping();
     /// We end and may come back: where sockets outlive the keeper too, what is dropped of them from now on
     /// stays.
-    void leave_sockets() { leaves_sockets_ = start_.stored; }
+    void leave_sockets(bool leaves) { leaves_sockets_ = leaves && start_.stored; }
     [[nodiscard]] bool leaves_sockets() const { return leaves_sockets_; }
     [[nodiscard]] Outcome prepare_upgrade();
     /// How a process ended that the keeper has reaped.
     [[nodiscard]] std::optional<ExitStatus> exit_of(pid_t pid);
+    /// A process of this number lives: what is known of one that had it before is nothing about it.
+    void forget_exit(pid_t pid) { exits_.erase(pid); }
 
 private:
     void receive();

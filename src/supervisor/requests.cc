@@ -82,6 +82,8 @@ void Requests::handle(ControlRequest request) {
     }
     if (supervisor_.is_shutting_down())
         return request.reply.fail("ShuttingDown", json::object());
+    if (request.method == "Upgrade")
+        return upgrade(std::move(request));
     if (request.method == "Start")
         return wish(std::move(request),
                     [](UnitRunner& unit, WishAnswer answer) { unit.start(std::move(answer)); });
@@ -316,10 +318,29 @@ void Requests::history(ControlRequest request) {
 }
 
 void Requests::version(ControlRequest request) {
-    request.reply.done({{"version", HOLDFAST_VERSION},
-                        {"pid", ::getpid()},
-                        {"mode", std::string{to_name(supervisor_.options().around.mode)}},
-                        {"uptime_usec", (MonotonicTime::now() - supervisor_.started_at()).count()}});
+    json answer{{"version", HOLDFAST_VERSION},
+                {"pid", ::getpid()},
+                {"mode", std::string{to_name(supervisor_.options().around.mode)}},
+                {"uptime_usec", (MonotonicTime::now() - supervisor_.started_at()).count()}};
+    if (auto const& keeping = supervisor_.shared().keeping) {
+        auto const& start = keeping->start();
+        answer["starts"] = start.starts;
+        if (start.upgrade != UpgradeOutcome::None)
+            answer["upgrade"] = std::string{to_name(start.upgrade)};
+        if (start.upgrade == UpgradeOutcome::Failed)
+            answer["problem"] = start.problem;
+    }
+    request.reply.done(std::move(answer));
+}
+
+/// Answered first: who asked finds out from the next one what became of it.
+void Requests::upgrade(ControlRequest request) {
+    if (auto prepared = supervisor_.prepare_upgrade(); !prepared)
+        return request.reply.fail("CannotUpgrade", {{"message", to_string(prepared.error())}});
+    request.reply.done({{"pid", ::getpid()}});
+    supervisor_.shared().events.say(Weight::Normal, "upgrade", "",
+                                    "makes way for the program that is at its path now");
+    supervisor_.shared().loop.stop(start_successor);
 }
 
 } // namespace holdfast

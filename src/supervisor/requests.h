@@ -36,6 +36,7 @@ private:
     void report(ControlRequest request);
     void history(ControlRequest request);
     void version(ControlRequest request);
+    void upgrade(ControlRequest request);
 
     /// The unit that the request names; answers with an error itself when there is none.
     [[nodiscard]] UnitRunner* named_unit(ControlRequest& request);

@@ -33,6 +33,14 @@ void RolloutHistory::add(RolloutReport report, RolloutTimeline timeline) {
     past_.push_back({std::move(report), std::make_unique<RolloutTimeline>(std::move(timeline))});
     if (past_.size() > most_timelines)
         past_[past_.size() - most_timelines - 1].timeline.reset();
+    ++added_;
+}
+
+void RolloutHistory::add(RolloutReport report) {
+    if (past_.size() == most_reports)
+        past_.erase(past_.begin());
+    past_.push_back({std::move(report), nullptr});
+    ++added_;
 }
 
 PastRollout const* RolloutHistory::find(std::optional<std::uint32_t> generation) const {

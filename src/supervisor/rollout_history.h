@@ -25,6 +25,10 @@ public:
     static constexpr std::size_t most_listeners = 64;
 
     void add(RolloutReport report, RolloutTimeline timeline);
+    /// One of before this supervisor: only its report is known.
+    void add(RolloutReport report);
+    /// How many were added, ever.
+    [[nodiscard]] unsigned added() const { return added_; }
     /// That of this generation, or the newest; null when there is none.
     [[nodiscard]] PastRollout const* find(std::optional<std::uint32_t> generation) const;
     /// Oldest first.
@@ -32,6 +36,7 @@ public:
 
 private:
     std::vector<PastRollout> past_;
+    unsigned added_ = 0;
 };
 
 } // namespace holdfast

@@ -61,11 +61,11 @@ void Supervisor::keep_for_the_next() {
     options_.keeper.reset();
     shared_.sockets_changed = [this](std::uint32_t unit) {
         if (auto const found = shared_.units.find(unit); found != shared_.units.end())
-            found->second->note_sockets();
+            found->second->memory()->note_sockets();
     };
     shared_.save_sockets = [this](std::uint32_t unit) {
         if (auto const found = shared_.units.find(unit); found != shared_.units.end())
-            found->second->save_sockets();
+            found->second->memory()->save_sockets();
     };
 }
 
@@ -151,18 +151,18 @@ void Supervisor::boot() {
     std::vector<UnitSpecPtr> unheld;
     for (auto const& spec : read_units()) {
         auto found = shared_.keeping ? shared_.keeping->take_of(spec->name) : FoundThings{};
-        if (are_sockets_alone(found))
-            fresh.insert(spec->name);
         if (found.empty())
             unheld.push_back(spec);
-        else
-            adopt(spec, std::move(found));
+        else if (!adopt(spec, std::move(found)))
+            fresh.insert(spec->name);
     }
     if (shared_.keeping)
         adopt_without_files();
     // Only now: what is no longer listed by those is out of the way.
-    for (auto const& spec : unheld)
+    for (auto const& spec : unheld) {
+        fresh.insert(spec->name);
         add(spec);
+    }
     // Every socket is bound (or known to fail) before the first worker starts.
     for (auto const& [name, unit] : units_)
         if (unit->spec().start_at_boot && fresh.contains(name))

@@ -53,6 +53,10 @@ public:
     /// what came of each step. Refused while shutting down: what it started nobody would stop.
     void apply(std::function<void(Applied const&)> done);
 
+    /// Saves all that is to outlive us, and waits until the keeper has it (5 s at most): then the loop may be
+    /// stopped with start_successor. An error: there is no keeper, or it does not answer.
+    [[nodiscard]] Outcome prepare_upgrade();
+
     /// Stops every unit, then calls `done`. Called twice, it kills what is left at once. The sockets are
     /// given up, or left to the next supervisor where somebody keeps them for it (Keeping::leave_sockets).
     void shut_down(std::function<void()> done);
@@ -79,7 +83,7 @@ private:
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void keep_for_the_next();
     [[nodiscard]] Outcome open_notify();
-    void adopt(UnitSpecPtr spec, FoundThings found);
+    [[nodiscard]] bool adopt(UnitSpecPtr spec, FoundThings found);
     void adopt_without_files();
     void adopt_late(UnitRunner& unit);
     void drop_ownerless();

@@ -5,6 +5,7 @@
 #include "lifecycle/resume.h"
 #include "lifecycle/saved.h"
 #include "lifecycle/trace.h"
+#include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_unit.h"
 #include "supervisor/unit_memory.h"
@@ -15,6 +16,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -105,7 +107,8 @@ public:
     Adoption(UnitRunner& unit, UnitMemory& memory, FoundThings found)
         : unit_{unit}, memory_{memory}, found_{std::move(found)}, name_{unit.wanted_->name} {}
 
-    void run() {
+    /// Does it go on where it was?
+    [[nodiscard]] bool run() {
         for (auto const& [name, held] : found_)
             (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
         read();
@@ -113,7 +116,8 @@ public:
         take_sockets();
         take_workers();
         take_pins();
-        if (!saved_.state)
+        bool const is_state_known = saved_.state.has_value();
+        if (!is_state_known)
             rebuild();
         unit_.state_ = *std::move(saved_.state);
         take_the_rest();
@@ -121,6 +125,7 @@ public:
         go_on();
         for (auto const& [name, held] : found_) // what nobody wants
             memory_.keeping_.drop({name});
+        return is_state_known || !unit_.workers_.empty();
     }
 
 private:
@@ -261,6 +266,8 @@ private:
         if (saved.main <= 0) // it ended before anything was known of it, and that is all there is to know
             return;
         bool const is_launching = process.status.is_open();
+        if (pollfd seen{process.pidfd.raw(), POLLIN, 0}; ::poll(&seen, 1, 0) == 0)
+            memory_.keeping_.forget_exit(saved.main);
         auto spec = spec_for(saved.spec);
         Spawn const order{saved.worker, saved.generation, saved.slot, saved.spec};
         unit_.workers_.push_back(std::make_unique<RunningWorker>(unit_.shared_.loop,
@@ -347,6 +354,14 @@ private:
                 for (auto const& known : unit_.state_.workers)
                     if (known.id == WorkerId{worker->process.id()} && known.shown)
                         worker->prober->worker_is_up();
+        if (auto const held = take(found_, kept_name("history", name_)))
+            if (auto const text = text_of(held->fd))
+                for (auto& report : read_reports(*text)) {
+                    if (!unit_.history_)
+                        unit_.history_ = std::make_unique<RolloutHistory>();
+                    unit_.history_->add(std::move(report));
+                }
+        memory_.saved_reports_ = unit_.history_ ? unit_.history_->added() : 0;
         for (auto const& rollout : saved_.rollouts) {
             auto& rollouts = unit_.underway().rollouts;
             rollouts.begin(rollout.generation, name_, rollout.strategy, rollout.previous, unit_.sockets_, {});
@@ -411,8 +426,8 @@ private:
     bool is_known_ = false;
 };
 
-void UnitMemory::adopt(FoundThings found) {
-    Adoption{unit_, *this, std::move(found)}.run();
+bool UnitMemory::adopt(FoundThings found) {
+    return Adoption{unit_, *this, std::move(found)}.run();
 }
 
 } // namespace holdfast

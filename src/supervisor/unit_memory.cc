@@ -3,6 +3,7 @@
 
 #include "lifecycle/saved.h"
 #include "lifecycle/trace.h"
+#include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_unit.h"
 #include "supervisor/unit_runner.h"
@@ -131,6 +132,12 @@ void UnitMemory::save_text(std::string text) {
     auto names = worker_names();
     names.insert(kept_name("state", unit));
     save_specs(names);
+    if (unit_.history_) {
+        auto name = kept_name("history", unit);
+        if (std::exchange(saved_reports_, unit_.history_->added()) != unit_.history_->added())
+            keeping_.put_text(name, to_lines(*unit_.history_));
+        names.insert(std::move(name));
+    }
     for (auto const& pin : unit_.pins_) {
         auto name = kept_name("pin", unit, {number_of(pin.generation)});
         if (!names_.contains(name))

@@ -44,7 +44,8 @@ public:
     /// Takes back what was found of the unit: sockets, workers, state; what is damaged is rebuilt and told.
     /// The unit is new and nothing of it is held yet; its spec is what its file says now, and stays so where
     /// nothing else was saved.
-    void adopt(FoundThings found);
+    /// False where nothing says whether it was to run: then it is as at boot.
+    [[nodiscard]] bool adopt(FoundThings found);
 
 private:
     class Adoption; // unit_adoption.cc
@@ -58,7 +59,8 @@ private:
 
     UnitRunner& unit_;
     Keeping& keeping_;
-    std::size_t saved_ = 0; ///< hash of the text that was saved last
+    std::size_t saved_ = 0;      ///< hash of the text that was saved last
+    unsigned saved_reports_ = 0; ///< RolloutHistory::added() of those that were saved
     std::uint32_t last_listener_ = 0;
     std::uint32_t last_text_ = 0;    ///< of the sockets
     bool are_sockets_noted_ = false; ///< they are to be saved

@@ -59,10 +59,9 @@ UnitRunner::~UnitRunner() {
     shared_.units.erase(number_);
 }
 
-void UnitRunner::adopt(FoundThings found) {
+bool UnitRunner::adopt(FoundThings found) {
     shared_.loop.set_owner(number_);
-    if (memory_)
-        memory_->adopt(std::move(found));
+    return memory_ && memory_->adopt(std::move(found));
 }
 
 void UnitRunner::save() {

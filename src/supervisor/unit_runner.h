@@ -29,18 +29,9 @@ public:
     /// `number` names the unit to the event loop (EventLoop::set_owner), never 0.
     UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec);
     ~UnitRunner();
-    /// Before anything else: goes on with what was found of it (UnitMemory).
-    void adopt(FoundThings found);
-    /// Where there is a keeper: what is to outlive us is saved.
-    void save();
-    void note_sockets() {
-        if (memory_)
-            memory_->note_sockets();
-    }
-    void save_sockets() {
-        if (memory_)
-            memory_->save_sockets();
-    }
+    [[nodiscard]] bool adopt(FoundThings found); ///< before anything else, see UnitMemory::adopt()
+    void save();                                 ///< what is to outlive us, where there is a keeper
+    [[nodiscard]] UnitMemory* memory() { return memory_.get(); } ///< null: there is no keeper
 
     [[nodiscard]] std::uint32_t number() const { return number_; }
     [[nodiscard]] UnitSpec const& spec() const { return *wanted_; }
@@ -52,8 +43,7 @@ public:
     [[nodiscard]] std::string const& trouble() const { return trouble_; }
     [[nodiscard]] bool is_broken() const { return is_broken_; }
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
-    /// What the generation that serves was started from; null when none does. Another than spec() after a
-    /// failed rollout.
+    /// What serves was started from (not spec() after a failed rollout); null when nothing serves.
     [[nodiscard]] UnitSpecPtr serving_spec() const;
     [[nodiscard]] FactRing const& trace() const { return trace_; }
     [[nodiscard]] lifecycle::Policy policy() const; ///< of the wanted spec
@@ -68,8 +58,7 @@ public:
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
-    /// The workers re-read their configuration, one after the other.
-    void reload(WishAnswer answer);
+    void reload(WishAnswer answer); ///< the workers re-read their configuration, one after the other
     /// From now on so many workers, 1 to most_workers; until a change brings another number. `answer` when
     /// all of them are ready and those that are too many are gone, or one did not come up.
     void scale(std::uint16_t workers, WishAnswer answer);
@@ -80,8 +69,7 @@ public:
     /// Takes over a changed spec and what was made ready for it. `restart`: what runs is replaced by it, and
     /// a rollout that fails leaves the old generation with all it had.
     void change(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived, WishAnswer answer);
-    /// Both.
-    void change(UnitSpecPtr spec, bool restart, WishAnswer answer);
+    void change(UnitSpecPtr spec, bool restart, WishAnswer answer); ///< both
     /// A unit that an apply brings is given what comes from others, before hold_sockets().
     void take_in(std::vector<Listener> arrived) { sockets_.take_over(wanted_, std::move(arrived)); }
     [[nodiscard]] Listener release(ListenerIdentity const& listener) { return sockets_.release(listener); }
@@ -258,7 +246,7 @@ private:
     std::string trouble_; ///< the last thing that went wrong, in words
     std::unique_ptr<RolloutHistory> history_;
     std::unique_ptr<Underway> underway_;
-    std::unique_ptr<UnitMemory> memory_; ///< null: there is no keeper
+    std::unique_ptr<UnitMemory> memory_;
 };
 
 } // namespace holdfast

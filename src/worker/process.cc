@@ -95,8 +95,8 @@ WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uin
                              AdoptedProcess adopted)
     : loop_{loop}, observer_{observer}, id_{id}, leader_{adopted.leader}, main_{adopted.main},
       leader_is_reaped_{adopted.leader != adopted.main && !adopted.leader_pidfd.is_open()},
-      pidfd_{std::move(adopted.pidfd)}, leader_pidfd_{std::move(adopted.leader_pidfd)}, status_{std::move(
-                                                                                            adopted.status)} {
+      pidfd_{std::move(adopted.pidfd)},
+      leader_pidfd_{std::move(adopted.leader_pidfd)}, status_{std::move(adopted.status)}, is_adopted_{true} {
     watch_all();
 }
 
@@ -186,7 +186,7 @@ void WorkerProcess::see_death() {
     auto const now = MonotonicTime::now();
     if (waits_for_exit_ == MonotonicTime::never())
         waits_for_exit_ = now + longest_wait_for_exit;
-    if (now >= waits_for_exit_)
+    if (!is_adopted_ || now >= waits_for_exit_)
         return end_with({false, 0, 0, false});
     death_ = loop_.at(now + std::chrono::milliseconds{5}, [this] { see_death(); });
 }

@@ -109,6 +109,7 @@ private:
     UniqueFd leader_pidfd_; ///< only while it is not main_
     UniqueFd status_;       ///< until the launch is decided
     std::optional<LaunchFailure> failure_;
+    bool is_adopted_ = false;
     MonotonicTime waits_for_exit_ = MonotonicTime::never(); ///< of an adopted one: until then
     EventSource death_;
     EventSource leader_death_;

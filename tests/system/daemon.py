@@ -85,7 +85,7 @@ class Daemon:
     """holdfastd in `folder`: its units in folder/units, its sockets in folder/run, its log in folder/daemon.log."""
 
     def __init__(self, folder, units=None, options=("--foreground",), uid=None, environment=None, wrapper=(), unit_folder=True,
-                 runtime_folder=True, stderr=None, ready=True):
+                 runtime_folder=True, stderr=None, ready=True, command=False):
         self.folder, self.uid = folder, uid
         self.units = os.path.join(folder, "units")
         self.runtime = os.path.join(folder, "run")
@@ -100,7 +100,8 @@ class Daemon:
         self.notify.bind(path)
         os.chmod(path, 0o777)
         self.said = ""
-        command = [*wrapper, program("holdfastd"), *options]
+        # `command`: the wrapper names the program itself.
+        command = [*wrapper, *([] if command else [program("holdfastd")]), *options]
         if unit_folder:
             command += ["--unit-dir", self.units]
         if runtime_folder:
