@@ -122,7 +122,7 @@ class DaemonItself(Story):
             self.assertIsNotNone(control.receive())
             daemon.process.send_signal(signal.SIGTERM)
             daemon.wait_said("STOPPING=1")
-        daemon.wait_said("EXTEND_TIMEOUT_USEC=")
+            daemon.wait_said("EXTEND_TIMEOUT_USEC=")
             self.assertEqual(daemon.wait_end(), 0)
             kinds = []
             while (reply := control.receive()) is not None:

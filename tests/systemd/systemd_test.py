@@ -224,6 +224,46 @@ class UnderSystemd(unittest.TestCase):
         self.wait_units(machine)
         self.assert_nobody_failed(load)
 
+    def test_systemctl_restart_under_load_refuses_nobody_with_a_listener_for_each_worker(self):
+        sharded = web().replace('name = "http"', 'name = "http"\nreuse_port = true').replace("[service]", "[service]\nworkers = 2")
+        machine = self.machine({"web": sharded})
+        load, before = self.load(machine), listener_inodes(machine)
+        self.assertGreaterEqual(len(before), 4)
+        for _ in range(3):
+            machine.done("systemctl", "restart", "holdfast")
+        self.wait_units(machine)
+        self.assertEqual(listener_inodes(machine), before)
+        self.assert_nobody_failed(load)
+
+    def test_a_restart_with_other_unit_files_holds_what_they_list(self):
+        machine = self.machine({"web": web(), "old": web(listen="8081"), "bad": web(listen="8082")})
+        before = [listener_inode(machine, port) for port in (8080, 8081, 8082)]
+        machine.write(UNITS + "web.toml", web("2", listen="8080") + '[[socket]]\nname = "more"\nlisten = "8083"\n')
+        os.unlink(machine.path(UNITS + "old.toml"))
+        machine.write(UNITS + "bad.toml", web(listen="8082").replace("probation", "probaton"))
+        machine.done("systemctl", "restart", "holdfast")
+        wait_for("the removed one to be closed", lambda: listener_inode(machine, 8081) is None)
+        self.assertEqual(self.release(machine), "2")
+        self.assertEqual([listener_inode(machine, port) for port in (8080, 8082)], [before[0], before[2]], "also that of a bad file is held")
+        self.assertIsNotNone(listener_inode(machine, 8083))
+        machine.write(UNITS + "bad.toml", web(listen="8082"))
+        machine.done("systemctl", "reload", "holdfast")
+        self.wait_units(machine)
+        self.assertEqual(listener_inode(machine, 8082), before[2])
+        self.assertEqual(json.loads(machine.done("python3", "/opt/client.py", "8082", "--once"))["failed"], 0)
+
+    def test_without_a_store_a_restart_begins_anew(self):
+        machine = self.machine({"web": web(), "path": web(listen="unix:/run/web.sock")}, files=drop_in("FileDescriptorStoreMax=0"))
+        before = listener_inode(machine)
+        machine.done("systemctl", "restart", "holdfast")
+        self.wait_units(machine)
+        self.assertNotEqual(listener_inode(machine), before)
+        self.assertEqual(self.release(machine), "1")
+        refusals = [entry["MESSAGE"] for entry in machine.journal() if "FileDescriptorStoreMax" in entry["MESSAGE"]]
+        self.assertEqual(len(refusals), 2, "it asks once a start")
+        machine.done("systemctl", "stop", "holdfast")
+        self.assertFalse(machine.exists("/run/web.sock"))
+
     def test_a_listener_that_is_no_longer_wanted_is_not_kept_by_systemd(self):
         machine = self.machine({"web": web(), "other": web(listen="8081")})
         kept = int(machine.shown("NFileDescriptorStore"))
@@ -416,13 +456,18 @@ def open_files(pid):
 
 def listener_inode(machine, port=PORT):
     """Of the TCP listener on that port; None without one."""
+    return next(iter(listener_inodes(machine, port)), None)
+
+
+def listener_inodes(machine, port=PORT):
+    inodes = []
     for version in ("tcp", "tcp6"):
         with open("/proc/%d/net/%s" % (machine.leader, version), encoding="utf-8") as file:
             for line in file.readlines()[1:]:
                 words = line.split()
                 if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-                    return words[9]
-    return None
+                    inodes.append(words[9])
+    return sorted(inodes)
 
 
 def drop_in(*lines):
