@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // main of holdfastd, a table of contents: options, runtime folder, log, event loop, units, control socket,
 // serve, end.
+#include "daemon/job.h"
 #include "daemon/options.h"
 #include "daemon/upwards.h"
+#include "event/aside.h"
 #include "supervisor/log.h"
 #include "supervisor/process_setup.h"
 #include "supervisor/requests.h"
@@ -44,7 +46,7 @@ Result<Surroundings> find_surroundings(Options const& options) {
     around.mode = options.mode;
     around.limits = raise_descriptor_limit();
     if (options.mode == RunMode::User)
-        around.environment = inherited_environment();
+        around.environment = services_environment();
     if (options.foreground)
         around.output = Output::Kind::Through;
     else if (::access("/run/systemd/journal/stdout", W_OK) == 0)
@@ -55,8 +57,11 @@ Result<Surroundings> find_surroundings(Options const& options) {
         if (!folder)
             return std::move(folder).error();
         around.log_folder = std::move(folder).value();
-        if (auto opened = open_own_folder(around.log_folder, 0750, "log folder"); !opened)
-            return std::move(opened).error();
+        if (auto opened = open_own_folder(around.log_folder, 0750, "log folder"); !opened) {
+            auto error = std::move(opened).error();
+            error.advice += ", or let the workers' output through by --foreground";
+            return error;
+        }
     }
     return around;
 }
@@ -112,7 +117,7 @@ int serve(Options const& options) {
     if (!made)
         return refuse(made.error());
     auto& loop = **made;
-    Upwards upwards{loop};
+    Upwards upwards{loop, inherited->keeper ? Upwards::As::Parent : Upwards::As::Itself};
     auto kept_control = inherited->take("control");
     auto kept_share = inherited->take("share");
     auto supervisor = Supervisor::create(loop, {.unit_folders = options.unit_folders,
@@ -129,7 +134,7 @@ int serve(Options const& options) {
     auto const shut_down = [&] {
         if (keeping != nullptr)
             keeping->tell_stopping();
-        upwards.say("STOPPING=1\nSTATUS=Stopping all units");
+        upwards.say_stopping();
         units.shut_down([&loop] { loop.stop(0); });
     };
     Requests requests{units, shut_down};
@@ -149,8 +154,24 @@ int serve(Options const& options) {
     if (keeping != nullptr)
         keeping->put({{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
 
-    auto const on_term = loop.on_signal(SIGTERM, shut_down);
-    auto const on_int = loop.on_signal(SIGINT, shut_down);
+    // Where sockets outlive us they are left to who comes after us, unless nobody does: so by `holdfast
+    // shutdown`, and where systemd says so.
+    Aside asking;
+    auto const make_way = [&] {
+        if (keeping == nullptr || !keeping->start().stored || asking || units.is_shutting_down())
+            return shut_down();
+        keeping->tell_stopping();
+        keeping->leave_sockets(true);
+        asking = find_aside(
+            loop, [mode = options.mode] { return is_stopped_for_good(mode); },
+            [&](bool for_good) {
+                keeping->leave_sockets(!for_good);
+                if (!units.is_shutting_down())
+                    shut_down();
+            });
+    };
+    auto const on_term = loop.on_signal(SIGTERM, make_way);
+    auto const on_int = loop.on_signal(SIGINT, make_way);
     auto const on_hup = loop.on_signal(SIGHUP, [&] {
         upwards.say(
             "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +
@@ -161,14 +182,13 @@ int serve(Options const& options) {
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);
         });
     });
-    loop.enable_watchdog();
+    upwards.feed_watchdog();
     units.boot();
     if (keeping != nullptr)
         keeping->tell_ready();
     upwards.say("READY=1\nSTATUS=" + count_text(units));
-    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " +
-                                 std::to_string(units.units().size()) + " units, control socket " +
-                                 control_socket_path(options.runtime_folder));
+    log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " + count_text(units) +
+                                 ", control socket " + control_socket_path(options.runtime_folder));
 
     auto const code = loop.run();
     if (code && *code == start_successor) { // it takes over all of this: nothing is to be ended here

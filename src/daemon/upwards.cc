@@ -2,11 +2,14 @@
 #include "daemon/upwards.h"
 
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace holdfast::daemon {
 
@@ -15,9 +18,34 @@ namespace {
 constexpr Duration pause = std::chrono::milliseconds{50};
 constexpr std::size_t most_waiting = 64; // then the oldest go: what is newer says more
 
+constexpr Duration pause_of_stopping = std::chrono::seconds{10};
+constexpr char still_stopping[] = "EXTEND_TIMEOUT_USEC=30000000";
+
+std::optional<std::int64_t> number_in(char const* variable) {
+    char const* const text = std::getenv(variable);
+    if (text == nullptr)
+        return std::nullopt;
+    std::int64_t number = 0;
+    char const* const end = text + std::strlen(text);
+    auto const [rest, problem] = std::from_chars(text, end, number);
+    if (problem != std::errc{} || rest != end || number <= 0)
+        return std::nullopt;
+    return number;
+}
+
+/// What our supervisor wants; nothing where it wants none from us.
+std::optional<Duration> watchdog_period() {
+    if (auto const whose = number_in("WATCHDOG_PID"); whose && *whose != ::getpid())
+        return std::nullopt;
+    auto const period = number_in("WATCHDOG_USEC");
+    if (!period)
+        return std::nullopt;
+    return Duration{*period};
+}
+
 } // namespace
 
-Upwards::Upwards(EventLoop& loop) : loop_{loop} {
+Upwards::Upwards(EventLoop& loop, As as) : loop_{loop}, as_{as} {
     char const* const path = std::getenv("NOTIFY_SOCKET");
     auto const size = path == nullptr ? 0 : std::strlen(path);
     if (size < 2 || size >= sizeof address_.sun_path || (path[0] != '/' && path[0] != '@'))
@@ -39,17 +67,61 @@ void Upwards::say(std::string text) {
     send_waiting();
 }
 
-void Upwards::send_waiting() {
-    while (!waiting_.empty()) {
-        auto const& text = waiting_.front();
-        auto const sent = ::sendto(socket_.raw(), text.data(), text.size(), MSG_NOSIGNAL,
-                                   reinterpret_cast<sockaddr const*>(&address_), length_);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0 && errno == EAGAIN)
-            break;
-        waiting_.pop_front(); // said, or there is nobody to say it to
+void Upwards::feed_watchdog() {
+    if (auto const period = watchdog_period(); period && socket_.is_open())
+        say_again(watchdog_, *period / 2, "WATCHDOG=1");
+}
+
+void Upwards::say_stopping() {
+    say("STOPPING=1\nSTATUS=Stopping all units");
+    if (!stopping_ && socket_.is_open())
+        say_again(stopping_, pause_of_stopping, still_stopping);
+}
+
+void Upwards::say_again(EventSource& timer, Duration pause, char const* text) {
+    say(text);
+    auto const at = MonotonicTime::now() + pause;
+    if (timer)
+        timer.rearm(at);
+    else
+        timer = loop_.at(at, [this, &timer, pause, text] { say_again(timer, pause, text); });
+}
+
+/// False: it must wait.
+bool Upwards::send(std::string const& text) {
+    iovec what{const_cast<char*>(text.data()), text.size()};
+    msghdr message{};
+    message.msg_name = &address_;
+    message.msg_namelen = length_;
+    message.msg_iov = &what;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))]{};
+    if (as_ == As::Parent) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        auto* const header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_CREDENTIALS;
+        header->cmsg_len = CMSG_LEN(sizeof(ucred));
+        ucred const speaker{::getppid(), ::getuid(), ::getgid()};
+        std::memcpy(CMSG_DATA(header), &speaker, sizeof speaker);
     }
+    while (::sendmsg(socket_.raw(), &message, MSG_NOSIGNAL) < 0) {
+        if (errno == EAGAIN)
+            return false;
+        if (errno == EPERM && as_ == As::Parent) { // only who has CAP_SYS_ADMIN may
+            as_ = As::Itself;
+            return send(text);
+        }
+        if (errno != EINTR)
+            break; // there is nobody to say it to
+    }
+    return true;
+}
+
+void Upwards::send_waiting() {
+    while (!waiting_.empty() && send(waiting_.front()))
+        waiting_.pop_front();
     if (waiting_.empty())
         return again_.reset();
     auto const at = MonotonicTime::now() + pause;

@@ -15,20 +15,33 @@ namespace holdfast::daemon {
 
 class Upwards {
 public:
+    /// In whose name it is said. The keeper is the main process of our service, and with NotifyAccess=main
+    /// systemd listens to that one alone; root may speak for it, see unix(7), SCM_CREDENTIALS.
+    enum class As { Itself, Parent };
+
     /// By NOTIFY_SOCKET; without it nothing is said.
-    explicit Upwards(EventLoop& loop);
+    Upwards(EventLoop& loop, As as);
     /// "READY=1\nSTATUS=…". In order; what cannot be said now is said later.
     void say(std::string text);
+    /// From now on, twice in each WATCHDOG_USEC, see sd_watchdog_enabled(3): only while the loop turns.
+    void feed_watchdog();
+    /// STOPPING=1; and until the end, that it takes as long as it takes.
+    void say_stopping();
 
 private:
+    bool send(std::string const& text);
     void send_waiting();
+    void say_again(EventSource& timer, Duration pause, char const* text);
 
     EventLoop& loop_;
     UniqueFd socket_;
+    As as_;
     sockaddr_un address_{};
     socklen_t length_ = 0;
     std::deque<std::string> waiting_;
     EventSource again_;
+    EventSource watchdog_;
+    EventSource stopping_;
 };
 
 } // namespace holdfast::daemon

@@ -264,10 +264,6 @@ bool EventLoop::run_once(Duration wait) {
     return r > 0;
 }
 
-void EventLoop::enable_watchdog() {
-    sd_event_set_watchdog(event_, 1);
-}
-
 // ---- SignalMask ----
 
 struct SignalMask::Saved {

@@ -84,8 +84,6 @@ public:
     void on_broken(std::function<void(std::uint64_t owner, std::string_view what)> told) {
         told_ = std::move(told);
     }
-    /// What a keep-alive watchdog of our own supervisor needs: sd_event_set_watchdog(3).
-    void enable_watchdog();
 
 private:
     friend class EventSource;

@@ -20,6 +20,7 @@ namespace holdfast::keeper {
 namespace {
 
 constexpr Duration short_life = 1s;
+constexpr Duration patience_with_supervisor = 5s;
 
 /// Of the signals that we hear. They stay blocked for good: so they wait for us across a re-execution too.
 UniqueFd hear_signals() {
@@ -43,6 +44,7 @@ bool Keeper::open(Options const& options, char** argv) {
     auto const length = ::readlink("/proc/self/exe", own_path_, sizeof own_path_ - 1);
     if (length < 0)
         own_path_[0] = '\0'; // no /proc: no re-execution
+    take_passed();           // before anything is opened that is not closed again
     signals_ = hear_signals();
     if (!signals_.is_open())
         return say("cannot hear signals: ", errno_text(errno)), false;
@@ -58,6 +60,7 @@ int Keeper::start_first() {
         say("cannot open ", options_.program[0], ": ", errno_text(errno));
         return errno == ENOENT ? 127 : 126;
     }
+    outer_.open(is_outside_known_, patience_with_supervisor);
     start();
     return 0;
 }
@@ -67,6 +70,7 @@ void Keeper::run() {
     reap();
     for (;;) {
         send_what_is_due();
+        send_outside();
         if (wants_re_execution_ && !owes_answer())
             re_execute();
         wait();
@@ -79,7 +83,7 @@ void Keeper::run() {
 // ---- waiting ----
 
 MonotonicTime Keeper::next_deadline() const {
-    return std::min({life_.ready_by, life_.stop_by, life_.start_at, send_again_at_});
+    return std::min({life_.ready_by, life_.stop_by, life_.start_at, send_again_at_, outside_again_at_});
 }
 
 void Keeper::wait() {
@@ -87,7 +91,8 @@ void Keeper::wait() {
     // One answer after the other: who does not read them is not heard meanwhile.
     if (!owes_answer())
         wanted = static_cast<short>(wanted | POLLIN);
-    pollfd watched[] = {{signals_.raw(), POLLIN, 0}, {socket_.raw(), wanted, 0}};
+    FdRef const outside = is_outside_full_ ? outer_.socket() : FdRef{};
+    pollfd watched[] = {{signals_.raw(), POLLIN, 0}, {socket_.raw(), wanted, 0}, {outside.raw(), POLLOUT, 0}};
     timespec left{};
     auto const deadline = next_deadline();
     if (deadline != MonotonicTime::never()) {
@@ -95,15 +100,19 @@ void Keeper::wait() {
         left.tv_sec = time.count() / 1'000'000;
         left.tv_nsec = time.count() % 1'000'000 * 1000;
     }
-    (void)::ppoll(watched, 2, deadline == MonotonicTime::never() ? nullptr : &left, nullptr);
+    (void)::ppoll(watched, std::size(watched), deadline == MonotonicTime::never() ? nullptr : &left, nullptr);
     if ((watched[1].revents & POLLOUT) != 0)
         is_full_ = false;
+    if (watched[2].revents != 0)
+        is_outside_full_ = false;
 }
 
 void Keeper::act_on_time() {
     auto const now = MonotonicTime::now();
     if (now >= send_again_at_)
         send_again_at_ = MonotonicTime::never();
+    if (now >= outside_again_at_)
+        outside_again_at_ = MonotonicTime::never();
     if (now >= life_.ready_by) {
         life_.ready_by = MonotonicTime::never();
         life_.was_late = true;

@@ -6,11 +6,13 @@
 //   keeper.cc     the loop, signals, deadlines; start and end of holdfastd
 //   messages.cc   what holdfastd asks for, and what it is told
 //   ending.cc     when nobody is left to end the workers
+//   outside.cc    what our own supervisor holds too, and what it passed to us
 //   re_exec.cc    becoming the file now at our own path
 #pragma once
 
 #include "keeper/life.h"
 #include "keeper/options.h"
+#include "keeper/outer_store.h"
 #include "keeper/program.h"
 #include "store/exit_ring.h"
 #include "store/held.h"
@@ -75,6 +77,15 @@ private:
     [[nodiscard]] bool send(std::string_view text, int const* fds = nullptr, std::size_t count = 0);
     void forget_connection();
 
+    // outside.cc
+    void take_passed();
+    void note_put(Held::Entry& entry);
+    void take_notes(Held::Entry& entry, int notes);
+    void drop(std::string_view name);
+    [[nodiscard]] Held::Entry* find(std::string_view name);
+    void send_outside();
+    [[nodiscard]] int send_outside(Held::Entry& entry);
+
     // ending.cc
     void kill_kept_workers();
     void kill_all_children();
@@ -105,6 +116,13 @@ private:
     std::size_t dumped_ = 0;
     bool owes_upgrade_ok_ = false;
     std::uint64_t told_exits_ = 0; ///< a number of the ring: what comes from there on is to be told
+
+    OuterStore outer_;
+    bool is_outside_known_ = false; ///< something has come out of it
+    bool is_outside_due_ = false;   ///< something of held_ is still to be said to it
+    bool is_outside_full_ = false;
+    bool is_outside_cut_ = false; ///< not all is in it, and that was said
+    MonotonicTime outside_again_at_ = MonotonicTime::never();
 
     UniqueFd state_;
     Held& held_;

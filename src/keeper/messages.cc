@@ -67,7 +67,7 @@ std::string_view Keeper::carry_out(StoreRequest const& request) {
         return put(request);
     case StoreVerb::Drop:
         for (Lines names{request.names}; auto const name = names.next();)
-            held_.drop(*name);
+            drop(*name);
         return {};
     case StoreVerb::State:
         state_ = message_.take(0);
@@ -102,12 +102,12 @@ std::string_view Keeper::put(StoreRequest const& request) {
         return "more than 16384 names";
     std::size_t number = 0;
     for (Lines names{request.names}; auto const name = names.next(); ++number)
-        held_.put(*name, message_.take(number));
+        note_put(held_.put(*name, message_.take(number)));
     return {};
 }
 
 std::string_view Keeper::signal_process(StoreRequest const& request) {
-    auto* const entry = held_.find(request.names);
+    auto* const entry = find(request.names);
     if (entry == nullptr)
         return "no such name";
     int const error = send_signal(FdRef{entry->fd}, request.number);
@@ -167,7 +167,7 @@ bool Keeper::send_dump() {
     if (dump_stage_ == DumpStage::Start) {
         text_.clear();
         write_start(text_, {life_.starts, life_.reason, life_.upgrade, life_.problem.view(), life_.previous,
-                            life_.previous_exit.view(), life_.refused});
+                            life_.previous_exit.view(), life_.refused, outer_.is_open()});
         if (!send(text_.view()))
             return false;
         dump_stage_ = DumpStage::Held;
@@ -197,19 +197,22 @@ bool Keeper::send_held() {
         text_ << to_name(KeeperVerb::Held);
         int fds[most_descriptors_per_message];
         std::size_t count = 0;
-        for (; count < most_descriptors_per_message && dumped_ + count < held_.size(); ++count) {
-            auto const& entry = held_.at(dumped_ + count);
+        auto next = dumped_;
+        for (; count < most_descriptors_per_message && next < held_.size(); ++next) {
+            auto const& entry = held_.at(next);
+            if (entry.fd < 0)
+                continue;
             auto const before = text_.size();
             write_line(text_, HeldLine{entry.signals, entry.last_signal, entry.name()});
             if (!text_.is_whole()) {
                 text_.truncate(before);
                 break;
             }
-            fds[count] = entry.fd;
+            fds[count++] = entry.fd;
         }
-        if (!send(text_.view(), fds, count))
+        if (count > 0 && !send(text_.view(), fds, count))
             return false;
-        dumped_ += count;
+        dumped_ = next;
     }
     return true;
 }

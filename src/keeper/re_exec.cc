@@ -26,6 +26,7 @@ struct Rest {
     std::uint64_t untold_exits = 0;
     std::uint64_t soft_limit = 0;
     std::uint64_t hard_limit = 0;
+    bool has_outer_store = false;
 };
 
 template <class Visit>
@@ -37,6 +38,7 @@ void visit_fields(Rest& rest, Visit&& visit) {
     visit("untold_exits", rest.untold_exits);
     visit("soft_limit", rest.soft_limit);
     visit("hard_limit", rest.hard_limit);
+    visit("has_outer_store", rest.has_outer_store);
 }
 
 Rest rest; // what is read, line by line
@@ -67,8 +69,14 @@ constexpr std::size_t longest_line = 1024;
 
 UniqueFd Keeper::write_carried() {
     UniqueFd file{::memfd_create("holdfast-keeper", MFD_CLOEXEC)};
-    Rest now{executable_.raw(),          previous_executable_.raw(), socket_.raw(),           state_.raw(),
-             exits_.end() - told_exits_, program_.limits.rlim_cur,   program_.limits.rlim_max};
+    Rest now{executable_.raw(),
+             previous_executable_.raw(),
+             socket_.raw(),
+             state_.raw(),
+             exits_.end() - told_exits_,
+             program_.limits.rlim_cur,
+             program_.limits.rlim_max,
+             outer_.is_open()};
     text_.clear();
     Writer writer{file, text_};
     FieldWriter<most_message_bytes> const field{text_};
@@ -81,8 +89,11 @@ UniqueFd Keeper::write_carried() {
     }
     for (std::size_t i = 0; i < held_.size(); ++i) {
         auto const& entry = held_.at(i);
-        text_ << "held=" << entry.fd << " " << entry.signals << " " << entry.last_signal << " "
-              << entry.name() << "\n";
+        if (entry.fd >= 0)
+            text_ << "held=" << entry.fd << " " << entry.signals << " " << entry.last_signal << " "
+                  << entry.name() << "\n";
+        if (entry.notes != 0)
+            text_ << "noted=" << entry.notes << " " << entry.name() << "\n";
         writer.flush_beyond(most_message_bytes - longest_line);
     }
     writer.flush_beyond(0);
@@ -123,10 +134,17 @@ bool Keeper::take_line(std::string_view key, std::string_view value) {
         auto const held = parse_held_line(value);
         if (!number || !held || !held_.has_room_for(1))
             return false;
-        held_.put(held->name, UniqueFd{*number});
-        auto* const entry = held_.find(held->name);
-        entry->signals = held->signals;
-        entry->last_signal = static_cast<std::uint8_t>(held->last_signal);
+        auto& entry = held_.put(held->name, UniqueFd{*number});
+        entry.signals = held->signals;
+        entry.last_signal = static_cast<std::uint8_t>(held->last_signal);
+        return true;
+    }
+    if (key == "noted") {
+        auto const notes = parse_number(take_word(value), UINT8_MAX);
+        auto* const known = held_.find(value);
+        if (!notes || !is_held_name(value) || (known == nullptr && !held_.has_room_for(1)))
+            return false;
+        take_notes(known != nullptr ? *known : held_.put(value, UniqueFd{}), *notes);
         return true;
     }
     FieldReader reader{key, value};
@@ -157,6 +175,8 @@ bool Keeper::take_over(UniqueFd carried) {
     told_exits_ = exits_.end() - std::min(rest.untold_exits, exits_.end());
     program_.limits = {rest.soft_limit, rest.hard_limit};
     keep_across_exec(false);
+    if (rest.has_outer_store)
+        outer_.open_again();
     return true;
 }
 

@@ -33,11 +33,12 @@ Held::Entry* Held::find(std::string_view name) {
     return number == 0 ? nullptr : &entries_[number - 1U];
 }
 
-void Held::put(std::string_view name, UniqueFd fd) {
+Held::Entry& Held::put(std::string_view name, UniqueFd fd) {
     auto const place = place_of(name);
     if (index_[place] == 0) {
         auto& entry = entries_[size_];
         entry.name_size = static_cast<std::uint8_t>(name.size());
+        entry.notes = 0;
         std::memcpy(entry.name_bytes, name.data(), name.size());
         index_[place] = static_cast<std::uint16_t>(++size_);
     } else {
@@ -47,6 +48,7 @@ void Held::put(std::string_view name, UniqueFd fd) {
     entry.fd = fd.release();
     entry.signals = 0;
     entry.last_signal = 0;
+    return entry;
 }
 
 bool Held::drop(std::string_view name) {

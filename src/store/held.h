@@ -17,10 +17,11 @@ namespace holdfast {
 class Held {
 public:
     struct Entry {
-        int fd;                   ///< owned by the table
+        int fd;                   ///< owned by the table; may be none
         unsigned signals;         ///< how often the process was signalled on request
         std::uint8_t last_signal; ///< 0: never
         std::uint8_t name_size;
+        std::uint8_t notes; ///< whose table it is may write here; 0 at first, and kept by put()
         char name_bytes[longest_name];
         [[nodiscard]] std::string_view name() const { return {name_bytes, name_size}; }
     };
@@ -33,7 +34,7 @@ public:
 
     /// `name` is a held name. The descriptor that was kept under it is closed, and its count forgotten. A new
     /// name needs room.
-    void put(std::string_view name, UniqueFd fd);
+    Entry& put(std::string_view name, UniqueFd fd);
     /// Closes it; false where there is no such name.
     bool drop(std::string_view name);
     void clear();

@@ -31,7 +31,8 @@ std::string with_lines(StoreVerb verb, std::string const* first, std::string con
 StartInfo to_info(StartFields const& fields) {
     return {fields.starts,   fields.reason,
             fields.upgrade,  std::string{fields.problem},
-            fields.previous, std::string{fields.previous_exit}};
+            fields.previous, std::string{fields.previous_exit},
+            fields.stored};
 }
 
 Error keeper_is_gone() {

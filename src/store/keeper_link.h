@@ -37,6 +37,7 @@ struct StartInfo {
     std::string problem;
     pid_t previous = 0;
     std::string previous_exit;
+    bool stored = false;
 };
 
 /// All that the keeper has. An exit may be older than the process that has its pid now.

@@ -37,6 +37,14 @@ inline constexpr int start_successor = 79;
 inline constexpr char keeper_variable[] = "HOLDFAST_KEEPER";
 /// What the names of processes begin with: these end with the keeper when nobody is left to end them.
 inline constexpr std::string_view worker_prefix = "worker ";
+/// And those of descriptors that were passed to the keeper by who started it, see sd_listen_fds(3): "passed
+/// NUMBER NAME".
+inline constexpr std::string_view passed_prefix = "passed ";
+/// Listeners, and what is to be known of them: where our own supervisor has a store too (sd_notify(3),
+/// FDSTORE), they are there as well, under the same names.
+[[nodiscard]] constexpr bool is_of_sockets(std::string_view name) {
+    return name.starts_with("listener ") || name.starts_with("sockets ");
+}
 
 using MessageText = FixedText<most_message_bytes>;
 
@@ -147,6 +155,7 @@ struct StartFields {
     pid_t previous = 0;             ///< the holdfastd before this one
     std::string_view previous_exit; ///< "CODE STATUS" of it, as in ChildExit
     unsigned refused = 0;           ///< messages, since the keeper was started
+    bool stored = false;            ///< what is_of_sockets() outlives the keeper too
 };
 
 template <class Fields, class Visit>
@@ -158,6 +167,7 @@ void visit_start_fields(Fields& fields, Visit&& visit) {
     visit("previous", fields.previous);
     visit("previous_exit", fields.previous_exit);
     visit("refused", fields.refused);
+    visit("stored", fields.stored);
 }
 
 template <std::size_t Size>

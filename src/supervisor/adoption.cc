@@ -54,9 +54,13 @@ Outcome Supervisor::prepare_upgrade() {
 /// A file that is bad in this moment says nothing about what runs.
 void Supervisor::adopt_without_files() {
     auto& found = shared_.keeping->found();
+    std::set<std::string> bad;
+    for (auto const& [name, diagnostics] : bad_)
+        bad.insert(unit_in_names(name));
     std::vector<std::string> keys;
     for (auto const& [key, things] : found)
-        if (!key.empty() && !things.empty())
+        // Nothing of it runs: its sockets wait until there is a file that says what they are for.
+        if (!key.empty() && !things.empty() && !(bad.contains(key) && are_sockets_alone(things)))
             keys.push_back(key);
     for (auto const& key : keys) {
         auto things = std::exchange(found[key], {});
@@ -69,7 +73,24 @@ void Supervisor::adopt_without_files() {
                            "its file is gone: it is drained and removed");
         units_.at(name)->remove([this, name] { erase_later(name); });
     }
-    shared_.keeping->drop_leftovers();
+    drop_ownerless();
+}
+
+void Supervisor::adopt_late(UnitRunner& unit) {
+    if (!shared_.keeping)
+        return;
+    if (auto found = shared_.keeping->take_of(unit.spec().name); !found.empty())
+        (void)unit.adopt(std::move(found));
+}
+
+/// What is still there is of units whose files are bad.
+void Supervisor::drop_ownerless() {
+    if (!shared_.keeping)
+        return;
+    std::set<std::string> units;
+    for (auto const& [name, diagnostics] : bad_)
+        units.insert(name);
+    shared_.keeping->drop_leftovers(units);
 }
 
 } // namespace holdfast

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/keeping.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -29,14 +30,6 @@ std::uint64_t hash_of(std::string_view text) {
     return hash;
 }
 
-std::string short_name(std::string_view unit) {
-    if (unit.size() <= longest_unit)
-        return std::string{unit};
-    char hash[17];
-    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(hash_of(unit)));
-    return std::string{unit.substr(0, longest_unit - 17)} + "~" + hash;
-}
-
 std::string unit_in(std::string_view name) {
     auto const rest = name.substr(std::min(name.size(), name.find(' ')));
     if (rest.empty())
@@ -63,13 +56,25 @@ Result<UniqueFd> seal(std::string const& name, std::string_view text) {
 
 } // namespace
 
+std::string unit_in_names(std::string_view unit) {
+    if (unit.size() <= longest_unit)
+        return std::string{unit};
+    char hash[17];
+    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(hash_of(unit)));
+    return std::string{unit.substr(0, longest_unit - 17)} + "~" + hash;
+}
+
 std::string kept_name(std::string_view kind, std::string_view unit,
                       std::initializer_list<std::uint64_t> numbers) {
     std::string name{kind};
-    name += ' ' + short_name(unit);
+    name += ' ' + unit_in_names(unit);
     for (auto const number : numbers)
         name += ' ' + std::to_string(number);
     return name;
+}
+
+bool are_sockets_alone(FoundThings const& things) {
+    return std::ranges::all_of(things, [](auto const& thing) { return is_of_sockets(thing.first); });
 }
 
 std::optional<HeldFd> take(FoundThings& things, std::string const& name) {
@@ -113,7 +118,7 @@ Keeping::Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void
 }
 
 FoundThings Keeping::take_of(std::string_view unit) {
-    auto const found = found_.find(short_name(unit));
+    auto const found = found_.find(unit_in_names(unit));
     if (found == found_.end())
         return {};
     auto things = std::move(found->second);
@@ -134,18 +139,25 @@ void Keeping::put_text(std::string const& name, std::string_view text) {
 }
 
 void Keeping::drop(std::vector<std::string> const& names) {
-    if (names.empty())
+    auto dropped = names;
+    if (leaves_sockets_)
+        std::erase_if(dropped, [](std::string const& name) { return is_of_sockets(name); });
+    if (dropped.empty())
         return;
-    link_.drop(names);
+    link_.drop(dropped);
     follow();
 }
 
-void Keeping::drop_leftovers() {
+void Keeping::drop_leftovers(std::set<std::string> const& units) {
+    std::set<std::string> staying;
+    for (auto const& unit : units)
+        staying.insert(unit_in_names(unit));
     std::vector<std::string> names;
     for (auto const& [unit, things] : found_)
-        for (auto const& [name, held] : things)
-            names.push_back(name);
-    found_.clear();
+        if (!staying.contains(unit))
+            for (auto const& [name, held] : things)
+                names.push_back(name);
+    std::erase_if(found_, [&](auto const& of_unit) { return !staying.contains(of_unit.first); });
     drop(names);
 }
 

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,8 +22,13 @@ namespace holdfast {
 [[nodiscard]] std::string kept_name(std::string_view kind, std::string_view unit,
                                     std::initializer_list<std::uint64_t> numbers = {});
 
+/// What the unit is called there.
+[[nodiscard]] std::string unit_in_names(std::string_view unit);
+
 /// What was kept of one unit, by name.
 using FoundThings = std::map<std::string, HeldFd>;
+/// Is it what is left of a unit when its supervisor has ended in order, or nothing?
+[[nodiscard]] bool are_sockets_alone(FoundThings const& things);
 /// Takes one out; nothing where it is not there.
 [[nodiscard]] std::optional<HeldFd> take(FoundThings& things, std::string const& name);
 /// The text of a memfd that put_text() made; nothing where it cannot be read or is longer than 64 MiB.
@@ -46,11 +52,15 @@ public:
     /// As a sealed memfd, memfd_create(2), so that who takes it back finds it whole. Replaces the one before.
     void put_text(std::string const& name, std::string_view text);
     void drop(std::vector<std::string> const& names);
-    /// What nobody took back is given up.
-    void drop_leftovers();
+    /// What nobody took back is given up, but for what these units left.
+    void drop_leftovers(std::set<std::string> const& units);
     void signal(std::string const& name, int number);
     void tell_ready();
     void tell_stopping();
+    /// We end and may come back: where sockets outlive the keeper too, what is dropped of them from now on
+    /// stays.
+    void leave_sockets(bool leaves) { leaves_sockets_ = leaves && start_.stored; }
+    [[nodiscard]] bool leaves_sockets() const { return leaves_sockets_; }
     [[nodiscard]] Outcome prepare_upgrade();
     /// How a process ended that the keeper has reaped.
     [[nodiscard]] std::optional<ExitStatus> exit_of(pid_t pid);
@@ -70,6 +80,7 @@ private:
     std::size_t oldest_ = 0;
     std::function<void(std::string)> told_;
     EventSource source_;
+    bool leaves_sockets_ = false;
 };
 
 } // namespace holdfast

@@ -238,6 +238,11 @@ void SocketCustody::give_up_all() {
     shards_.reset();
 }
 
+void SocketCustody::leave_all() {
+    each_listener([](Listener& listener) { listener.path_inode = 0; });
+    give_up_all();
+}
+
 std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec, std::optional<Shard> place) const {
     std::unordered_map<ListenerIdentity, Listener const*, IdentityHash> listeners;
     for (auto const& held : held_)

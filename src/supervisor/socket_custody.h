@@ -73,6 +73,8 @@ public:
     [[nodiscard]] bool is_retiring() const { return leaving_ != nullptr; }
     /// Closes everything at once, whatever waits: the supervisor ends.
     void give_up_all();
+    /// Closes our descriptors, no socket: somebody else holds them. A unix path stays.
+    void leave_all();
 
     [[nodiscard]] bool is_complete() const { return failed_.empty(); }
     [[nodiscard]] std::vector<FailedSocket> const& failed() const { return failed_; }

@@ -148,17 +148,21 @@ std::vector<UnitSpecPtr> Supervisor::read_units() {
 void Supervisor::boot() {
     // What reading took is given back before the units are made, so that they leave no holes in the heap.
     std::set<std::string> fresh;
+    std::vector<UnitSpecPtr> unheld;
     for (auto const& spec : read_units()) {
         auto found = shared_.keeping ? shared_.keeping->take_of(spec->name) : FoundThings{};
-        if (found.empty()) {
+        if (found.empty())
+            unheld.push_back(spec);
+        else if (!adopt(spec, std::move(found)))
             fresh.insert(spec->name);
-            add(spec);
-        } else if (!adopt(spec, std::move(found))) {
-            fresh.insert(spec->name);
-        }
     }
     if (shared_.keeping)
         adopt_without_files();
+    // Only now: what is no longer listed by those is out of the way.
+    for (auto const& spec : unheld) {
+        fresh.insert(spec->name);
+        add(spec);
+    }
     // Every socket is bound (or known to fail) before the first worker starts.
     for (auto const& [name, unit] : units_)
         if (unit->spec().start_at_boot && fresh.contains(name))
@@ -270,7 +274,8 @@ void Supervisor::apply(std::function<void(Applied const&)> done) {
     applying->open = 1; // ours, so that it cannot end before it is all begun
     for (auto const& step : plan.steps)
         if (step.action == UnitAction::Add)
-            make(step.spec);
+            adopt_late(make(step.spec));
+    drop_ownerless();
     Handover handover{plan, [this](std::string const& unit) { return find(unit); }};
     for (auto const& step : plan.steps)
         perform(step, handover, applying);
@@ -350,8 +355,9 @@ void Supervisor::shut_down(std::function<void()> done) {
     auto const close_one = [this, open, done = std::move(done)] {
         if (--*open > 0)
             return;
+        bool const are_left = shared_.keeping && shared_.keeping->leaves_sockets();
         for (auto const& [name, unit] : units_)
-            unit->give_up_sockets();
+            are_left ? unit->leave_sockets() : unit->give_up_sockets();
         done();
     };
     for (auto const& [name, unit] : units_)

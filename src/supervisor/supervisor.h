@@ -57,7 +57,8 @@ public:
     /// stopped with start_successor. An error: there is no keeper, or it does not answer.
     [[nodiscard]] Outcome prepare_upgrade();
 
-    /// Stops every unit, then calls `done`. Called twice, it kills what is left at once.
+    /// Stops every unit, then calls `done`. Called twice, it kills what is left at once. The sockets are
+    /// given up, or left to the next supervisor where somebody keeps them for it (Keeping::leave_sockets).
     void shut_down(std::function<void()> done);
     [[nodiscard]] bool is_shutting_down() const { return shuts_down_; }
 
@@ -84,6 +85,8 @@ private:
     [[nodiscard]] Outcome open_notify();
     [[nodiscard]] bool adopt(UnitSpecPtr spec, FoundThings found);
     void adopt_without_files();
+    void adopt_late(UnitRunner& unit);
+    void drop_ownerless();
     void tell_bad(ApplyPlan const& plan);
     UnitRunner& make(UnitSpecPtr spec);
     void note_deferred(UnitStep& step) const;

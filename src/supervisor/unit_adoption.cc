@@ -90,10 +90,6 @@ pid_t pid_of(FdRef pidfd) {
     return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
 }
 
-bool is_of_sockets(std::string_view name) {
-    return name.starts_with("listener ") || name.starts_with("sockets ");
-}
-
 /// The numbers at the end of a kept name.
 std::vector<std::uint32_t> numbers_in(std::string_view name) {
     std::vector<std::uint32_t> numbers;
@@ -176,8 +172,18 @@ private:
             }
     }
 
+    /// The latest that was saved of the sockets.
+    std::optional<HeldFd> take_text_of_sockets() {
+        std::uint32_t latest = 0;
+        for (auto const& [name, held] : found_)
+            if (auto const numbers = numbers_in(name); name.starts_with("sockets ") && numbers.size() == 1)
+                latest = std::max(latest, numbers.front());
+        memory_.note_text(latest);
+        return take(found_, kept_name("sockets", name_, {latest}));
+    }
+
     void take_sockets() {
-        auto const held = take(found_, kept_name("sockets", name_));
+        auto const held = take_text_of_sockets();
         auto const lines = held ? text_of(held->fd) : std::nullopt;
         auto adopted =
             lines ? adopt_sockets(*lines, name_, found_, saved_.state ? saved_.state->shares : Shares{})
@@ -395,7 +401,9 @@ private:
             unit_.enact(*order);
         for (auto const& report : saved_.untold)
             unit_.tell(report);
-        if (!unit_.state_.rollout && unit_.is_running())
+        if (!unit_.is_running()) // the file may be another since they were bound
+            unit_.sockets_.retire_unlisted(*unit_.wanted_, false, Duration{0}, {});
+        else if (!unit_.state_.rollout)
             unit_.retire_unlisted(true);
         for (auto order = rest; order != resumed.orders.end(); ++order)
             unit_.enact(*order);

@@ -106,7 +106,9 @@ void UnitMemory::save_sockets() {
     if (!std::exchange(are_sockets_noted_, false))
         return;
     auto const& unit = unit_.wanted_->name;
-    std::set<std::string> names{kept_name("sockets", unit)};
+    // Under another name each time: where the service manager holds it too, there is no moment without any.
+    auto const text_name = kept_name("sockets", unit, {++last_text_});
+    std::set<std::string> names{text_name};
     std::vector<Keep> fresh;
     unit_.sockets_.each_listener([&](Listener& listener) {
         bool const is_new = listener.kept == 0;
@@ -119,7 +121,7 @@ void UnitMemory::save_sockets() {
     });
     if (!fresh.empty())
         keeping_.put(fresh);
-    keeping_.put_text(kept_name("sockets", unit), to_lines(unit_.sockets_));
+    keeping_.put_text(text_name, to_lines(unit_.sockets_));
     keeping_.drop(obsolete(socket_names_, std::move(names)));
 }
 

@@ -54,6 +54,7 @@ private:
     void save_specs(std::set<std::string>& names);
     void save_later();
     void note_number(std::uint32_t kept) { last_listener_ = std::max(last_listener_, kept); }
+    void note_text(std::uint32_t number) { last_text_ = std::max(last_text_, number); }
     [[nodiscard]] std::set<std::string> worker_names() const;
 
     UnitRunner& unit_;
@@ -61,6 +62,7 @@ private:
     std::size_t saved_ = 0;      ///< hash of the text that was saved last
     unsigned saved_reports_ = 0; ///< RolloutHistory::added() of those that were saved
     std::uint32_t last_listener_ = 0;
+    std::uint32_t last_text_ = 0;    ///< of the sockets
     bool are_sockets_noted_ = false; ///< they are to be saved
     bool is_posted_ = false;
     std::set<std::string> socket_names_; ///< that the keeper has

@@ -80,6 +80,8 @@ public:
     void kill_all();
     /// The supervisor ends: sockets are given up whatever waits in them.
     void give_up_sockets() { sockets_.give_up_all(); }
+    /// The same, and another supervisor finds them as they are.
+    void leave_sockets() { sockets_.leave_all(); }
 
     // ---- facts ----
     void hear(NotifySender const& sender, NotifyMessage const& message);

@@ -59,6 +59,11 @@ constexpr std::array<std::string_view, 4> listen_variables{"LISTEN_FDS", "LISTEN
                                                            "LISTEN_FDNAMES"};
 constexpr std::array<std::string_view, 4> other_variables_of_ours{"NOTIFY_SOCKET", "WATCHDOG_PID",
                                                                   "WATCHDOG_USEC", handoff_variable};
+/// What systemd.exec(5) tells a service of itself, which a service of that service is not.
+constexpr std::array<std::string_view, 10> variables_of_our_unit{
+    "INVOCATION_ID",   "JOURNAL_STREAM",  "MANAGERPID",     "SYSTEMD_EXEC_PID",        "RUNTIME_DIRECTORY",
+    "STATE_DIRECTORY", "CACHE_DIRECTORY", "LOGS_DIRECTORY", "CONFIGURATION_DIRECTORY", "FDSTORE"};
+constexpr std::string_view prefix_of_our_unit = "MEMORY_PRESSURE_";
 
 template <std::size_t N>
 bool contains(std::array<std::string_view, N> const& names, std::string_view name) {
@@ -144,6 +149,15 @@ std::vector<std::string> inherited_environment() {
         if (!contains(listen_variables, name) && !contains(other_variables_of_ours, name))
             variables.emplace_back(text);
     }
+    return variables;
+}
+
+std::vector<std::string> services_environment() {
+    auto variables = inherited_environment();
+    std::erase_if(variables, [](std::string_view variable) {
+        auto const name = variable.substr(0, variable.find('='));
+        return contains(variables_of_our_unit, name) || name.starts_with(prefix_of_our_unit);
+    });
     return variables;
 }
 

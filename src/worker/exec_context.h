@@ -62,6 +62,9 @@ struct ProbeTarget {
 /// The supervisor's own environment without what was meant for itself (LISTEN_*, NOTIFY_SOCKET, WATCHDOG_*,
 /// …).
 [[nodiscard]] std::vector<std::string> inherited_environment();
+/// The same without what the service manager says of the supervisor's own service (INVOCATION_ID,
+/// RUNTIME_DIRECTORY, …): for workers that are services of their own.
+[[nodiscard]] std::vector<std::string> services_environment();
 
 [[nodiscard]] std::string log_path(Surroundings const& around, std::string const& unit);
 

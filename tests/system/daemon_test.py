@@ -10,9 +10,10 @@ from harness import (FACTOR, NOBODY, PYTHON, ROOT, Story, as_user, http_get, is_
 
 
 class DaemonItself(Story):
-    def refused(self, *arguments, wrapper=(), uid=None, environment=None):
+    def refused(self, *arguments, wrapper=(), uid=None, environment=None, foreground=True):
         """What it said when it would not start."""
-        done = subprocess.run([*wrapper, program("holdfastd"), "--foreground", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        arguments = [*(["--foreground"] if foreground else []), *arguments]
+        done = subprocess.run([*wrapper, program("holdfastd"), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=20 * FACTOR, check=False,
                               env={**os.environ, **(environment or {})}, **as_user(uid))
         self.assertNotEqual(done.returncode, 0, done.stdout)
@@ -54,6 +55,16 @@ class DaemonItself(Story):
         self.assertIn(path, self.refused("--runtime-dir", path))
         self.assertIn("Not a directory", self.refused("--runtime-dir", path + "/below"))
         self.assertIn("use a shorter runtime folder", self.refused("--runtime-dir", self.folder + "/" + "x" * 120))
+
+    def test_where_no_log_folder_can_be_made_the_way_out_is_named(self):
+        """On a read-only root it said only that the folder cannot be made."""
+        if os.path.exists("/run/systemd/journal/stdout"):
+            self.skip("the output goes to the journal")
+        folder = os.path.join(self.folder, "run")
+        os.mkdir(folder, 0o755)
+        with open(os.path.join(folder, "log"), "w"):
+            pass
+        self.assertIn("--foreground", self.refused("--runtime-dir", folder, foreground=False))
 
     def test_a_runtime_folder_may_be_relative(self):
         """Workers start in another folder, and were told a NOTIFY_SOCKET that is not there: none became ready."""
@@ -111,6 +122,7 @@ class DaemonItself(Story):
             self.assertIsNotNone(control.receive())
             daemon.process.send_signal(signal.SIGTERM)
             daemon.wait_said("STOPPING=1")
+            daemon.wait_said("EXTEND_TIMEOUT_USEC=")
             self.assertEqual(daemon.wait_end(), 0)
             kinds = []
             while (reply := control.receive()) is not None:

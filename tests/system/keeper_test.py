@@ -30,13 +30,13 @@ class Holding(KeeperStory):
         self.assert_same_file(dump["held"]["listener web"][2], one)
         self.assert_same_file(dump["held"]["worker web 1"][2], two)
         self.assertEqual(dump["start"], {"starts": "2", "reason": "crash", "upgrade": "none", "problem": "", "previous": str(first.pid),
-                                         "previous_exit": "2 9", "refused": "0"})
+                                         "previous_exit": "2 9", "refused": "0", "stored": "0"})
 
     def test_the_first_start_is_told_as_such(self):
         _, fake = self.kept()
         dump = fake.dump()
         self.assertEqual(dump["start"], {"starts": "1", "reason": "first", "upgrade": "none", "problem": "", "previous": "0",
-                                         "previous_exit": "", "refused": "0"})
+                                         "previous_exit": "", "refused": "0", "stored": "0"})
         self.assertEqual((dump["held"], dump["state"], dump["exits"]), ({}, None, []))
 
     def test_drop_and_replace_close_at_once(self):

@@ -231,6 +231,28 @@ TEST_CASE("what was meant for the supervisor itself does not reach its workers",
         CHECK(!has(name));
 }
 
+TEST_CASE("a service of ours is not told what systemd says of holdfast itself", "[worker]") {
+    // A worker of a user's holdfast took RUNTIME_DIRECTORY for its own.
+    constexpr std::array of_holdfast{
+        "INVOCATION_ID",           "JOURNAL_STREAM",        "MANAGERPID",
+        "SYSTEMD_EXEC_PID",        "RUNTIME_DIRECTORY",     "STATE_DIRECTORY",
+        "LOGS_DIRECTORY",          "CACHE_DIRECTORY",       "FDSTORE",
+        "CONFIGURATION_DIRECTORY", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE"};
+    for (auto const* name : of_holdfast)
+        ::setenv(name, "of holdfast", 1);
+    ScopeExit const back{[&] {
+        for (auto const* name : of_holdfast)
+            ::unsetenv(name);
+    }};
+    auto const count = [](std::vector<std::string> const& variables) {
+        return std::count_if(variables.begin(), variables.end(),
+                             [](std::string const& variable) { return variable.ends_with("=of holdfast"); });
+    };
+    CHECK(count(services_environment()) == 0);
+    // What `holdfast run` runs is the very service.
+    CHECK(count(inherited_environment()) == static_cast<std::ptrdiff_t>(of_holdfast.size()));
+}
+
 TEST_CASE("a worker with very many listeners can still open files, or is refused in words", "[worker]") {
     // With a thousand listeners and the usual limit of 1024, it could not open its libraries.
     std::vector<HeldListener> const many(1100, {{"http", FdRef{20}}, 8080});
