@@ -133,6 +133,8 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
     wanted.around.mode = RunMode::User; // the program keeps our folder and our environment
     wanted.around.environment = inherited_environment();
     wanted.around.limits = raise_descriptor_limit();
+    wanted.passed = passed_by_environment();
+    spec = with_all_passed(std::move(spec), wanted.passed);
     auto supervisor = Supervisor::create(**loop, std::move(wanted));
     if (!supervisor)
         return say(supervisor.error(), ExitStatus::Failed);

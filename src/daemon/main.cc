@@ -76,6 +76,22 @@ struct Inheritance {
     std::optional<KeeperLink> keeper;
     Dump found;
 
+    /// What was passed to the keeper, or to us where there is none.
+    [[nodiscard]] Passed take_passed() {
+        if (!keeper)
+            return passed_by_environment();
+        std::map<int, std::pair<std::string, UniqueFd>> in_order;
+        for (auto& held : found.held)
+            if (std::string_view name = held.name; name.starts_with(passed_prefix)) {
+                name.remove_prefix(passed_prefix.size());
+                auto const number = parse_number(take_word(name), std::numeric_limits<int>::max());
+                in_order[number.value_or(0)] = {std::string{name}, std::move(held.fd)};
+            }
+        Passed passed;
+        for (auto& [number, entry] : in_order)
+            passed[entry.first].push_back(std::move(entry.second));
+        return passed;
+    }
     /// One that belongs to no unit.
     [[nodiscard]] UniqueFd take(std::string_view name) {
         for (auto& held : found.held)
@@ -118,6 +134,7 @@ int serve(Options const& options) {
         return refuse(made.error());
     auto& loop = **made;
     Upwards upwards{loop, inherited->keeper ? Upwards::As::Parent : Upwards::As::Itself};
+    auto passed = inherited->take_passed();
     auto kept_control = inherited->take("control");
     auto kept_share = inherited->take("share");
     auto supervisor = Supervisor::create(loop, {.unit_folders = options.unit_folders,
@@ -125,7 +142,8 @@ int serve(Options const& options) {
                                                 .runtime_folder = options.runtime_folder,
                                                 .around = std::move(around).value(),
                                                 .keeper = std::move(inherited->keeper),
-                                                .found = std::move(inherited->found)});
+                                                .found = std::move(inherited->found),
+                                                .passed = std::move(passed)});
     if (!supervisor)
         return refuse(supervisor.error());
     auto& units = **supervisor;

@@ -60,6 +60,8 @@ std::string how_to_look(ListenAddress const& address) {
         return "ss -lunp 'sport = :" + std::to_string(address.port) + "'";
     case Transport::UnixStream:
         return "ss -lxp";
+    case Transport::Inherited:
+        break;
     }
     return "ss -lp";
 }

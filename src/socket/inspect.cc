@@ -105,6 +105,8 @@ Result<QueueState> inspect_queue(FdRef listener, Transport transport) {
         return inspect_udp(listener);
     case Transport::UnixStream:
         return inspect_unix(listener);
+    case Transport::Inherited: // what it is bound to is what counts
+        break;
     }
     return plain_error("a transport without a queue");
 }

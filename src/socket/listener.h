@@ -27,7 +27,10 @@ struct Listener {
     BoundWith bound_with;
     bool is_hidden = false;   ///< no client gets to it until reveal()
     bool is_replaced = false; ///< it is to go, and another one of ours answers for its clients
-    std::uint32_t kept = 0;   ///< the number under which the keeper has it; 0: it does not
+    /// Somebody else bound it and passed it to us: under this address the unit lists it, and `wanted` is what
+    /// it is bound to. No transport of a socket that is ours.
+    std::optional<ListenAddress> inherited;
+    std::uint32_t kept = 0; ///< the number under which the keeper has it; 0: it does not
     dev_t path_device = 0; ///< unix path: identity of the node that we made, so that only our own is unlinked
     ino_t path_inode = 0;
 

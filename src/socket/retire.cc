@@ -175,6 +175,8 @@ Outcome turn_clients_away(Listener& listener) {
         return turn_tcp_away(listener);
     case Transport::Udp:
         return attach(listener, drop_all);
+    case Transport::Inherited: // not ours to close
+        return {};
     case Transport::UnixStream:
         if (listener.wanted.is_abstract())
             return system_error(EOPNOTSUPP, "close " + to_string(listener.wanted) + " to new clients",

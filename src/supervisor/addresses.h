@@ -20,7 +20,7 @@ void each_address(UnitSpec const& spec, Visit visit) {
 }
 
 inline ListenerIdentity identity_of(Listener const& listener) {
-    return {listener.name, listener.wanted};
+    return {listener.name, listener.inherited.value_or(listener.wanted)};
 }
 
 using Identities = std::unordered_set<ListenerIdentity, IdentityHash>;

@@ -183,7 +183,8 @@ private:
 std::string to_lines(SocketCustody const& sockets) {
     std::string out;
     for (auto const& listener : sockets.held())
-        write(out, "listener", listener, {});
+        if (!listener.inherited)
+            write(out, "listener", listener, {});
     if (auto const* const shards = sockets.shards())
         for (auto const& group : shards->groups()) {
             out += "group";

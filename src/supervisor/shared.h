@@ -4,6 +4,7 @@
 
 #include "base/ration.h"
 #include "event/loop.h"
+#include "socket/passed.h"
 #include "supervisor/alarms.h"
 #include "supervisor/event_log.h"
 #include "supervisor/hangup_watch.h"
@@ -29,6 +30,7 @@ struct Shared {
     std::function<void(std::uint32_t unit)> sockets_changed{};
     /// Some are about to be closed: that is to be known before.
     std::function<void(std::uint32_t unit)> save_sockets{};
+    Passed passed{}; ///< sockets that units may use and that are not ours
     std::unique_ptr<NotifySocket> notify{};
     std::unique_ptr<HangupWatch> hangups{};                  ///< always there once the supervisor is made
     std::unordered_map<std::uint32_t, UnitRunner*> units{};  ///< by number; a number is never used again

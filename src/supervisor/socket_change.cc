@@ -15,7 +15,7 @@ namespace holdfast {
 SocketCustody::InTheWay SocketCustody::find_in_the_way(UnitSpec const& wanted, ListenAddress const& address,
                                                        Arrivals const& arrivals) {
     InTheWay found;
-    if (address.is_unix() || address.port == 0)
+    if (address.is_unix() || address.is_inherited() || address.port == 0)
         return found;
     for (auto const* displaced : arrivals.displaced)
         if (may_collide(displaced->bound(), address))
@@ -26,7 +26,9 @@ SocketCustody::InTheWay SocketCustody::find_in_the_way(UnitSpec const& wanted, L
                 found.fds.emplace_back(one.listener.fd);
                 found.leaving.push_back(&one.listener);
             }
-    auto const collides = [&](Listener const& held) { return may_collide(held.bound(), address); };
+    auto const collides = [&](Listener const& held) {
+        return !held.inherited && may_collide(held.bound(), address);
+    };
     if (std::none_of(held_.begin(), held_.end(), collides))
         return found; // as nearly always: the rest is not for ten thousand of them
     auto const sockets = sockets_of(wanted);
@@ -40,6 +42,8 @@ SocketCustody::InTheWay SocketCustody::find_in_the_way(UnitSpec const& wanted, L
 
 Result<Listener> SocketCustody::bind(UnitSpec const& wanted, SocketSpec const& socket,
                                      ListenAddress const& address, Arrivals const& arrivals) {
+    if (address.is_inherited())
+        return take_up(shared_.passed, socket, address);
     auto const in_the_way = find_in_the_way(wanted, address, arrivals);
     // Who serves the old one is to have its clients until somebody serves the new one.
     auto bound = in_the_way.fds.empty() ? bind_listener(socket, address)
@@ -106,7 +110,7 @@ void SocketCustody::take_over(UnitSpecPtr spec, std::vector<Listener> arrived) {
         guard(held_.emplace_back(std::move(listener)));
     auto const sockets = sockets_of(*spec);
     for (auto& held : held_)
-        if (auto const wanted = sockets.find(identity_of(held)); wanted != sockets.end())
+        if (auto const wanted = sockets.find(identity_of(held)); wanted != sockets.end() && !held.inherited)
             if (auto const changed = change_in_place(held, *wanted->second); !changed)
                 shared_.events.say(Weight::Warning, "socket-unchanged", spec_->name,
                                    to_string(changed.error()));

@@ -130,9 +130,12 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
                            std::function<void()> retired) {
     for (auto const& listener : leaving)
         unguard(listener);
-    if (!is_served)
-        for (auto& listener : std::exchange(leaving, {}))
-            close(std::move(listener));
+    // Who passed one to us goes on holding it, and nobody is turned away.
+    auto const at_once = std::ranges::stable_partition(
+        leaving, [is_served](Listener const& listener) { return is_served && !listener.inherited; });
+    for (auto& listener : at_once)
+        close(std::move(listener));
+    leaving.erase(at_once.begin(), at_once.end());
     if (leaving.empty() && !leaving_) {
         if (retired)
             shared_.loop.post(
@@ -153,6 +156,11 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
 }
 
 void SocketCustody::close(Listener listener) {
+    if (listener.inherited) {
+        shared_.events.say(Weight::Normal, "socket-closed", spec_->name,
+                           to_string(*listener.inherited) + " is no longer used; who passed it holds it");
+        return tell_changed();
+    }
     auto const waiting = count_waiting(listener);
     auto const address = to_string(listener.bound());
     if (waiting && *waiting == 0)

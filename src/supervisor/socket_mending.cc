@@ -27,7 +27,7 @@ int backlog_of(UnitSpec const& spec, Listener const& listener) {
 
 void SocketCustody::guard(Listener const& listener) {
     tell_changed();
-    if (listener.wanted.transport == Transport::Udp)
+    if (listener.wanted.transport == Transport::Udp || listener.inherited)
         return;
     if (auto const watched = shared_.hangups->add(listener.fd, number_); !watched)
         shared_.events.say(
@@ -38,7 +38,7 @@ void SocketCustody::guard(Listener const& listener) {
 
 void SocketCustody::unguard(Listener const& listener) {
     tell_changed();
-    if (listener.wanted.transport != Transport::Udp)
+    if (listener.wanted.transport != Transport::Udp && !listener.inherited)
         shared_.hangups->remove(listener.fd);
 }
 
@@ -95,7 +95,7 @@ void SocketCustody::mend(Renewed const& renewed) {
 }
 
 void SocketCustody::mend(Listener& listener, Renewed const& renewed) {
-    if (listener.wanted.transport == Transport::Udp)
+    if (listener.wanted.transport == Transport::Udp || listener.inherited)
         return;
     int const fd = listener.fd.raw();
     unguard(listener); // a unix socket that is mended is another one

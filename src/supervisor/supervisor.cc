@@ -23,6 +23,7 @@ Supervisor::~Supervisor() = default;
 Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, SupervisorOptions options) {
     std::unique_ptr<Supervisor> supervisor{new Supervisor{loop, std::move(options)}};
     auto* const raw = supervisor.get();
+    raw->shared_.passed = std::move(raw->options_.passed);
     raw->keep_for_the_next();
     if (auto opened = raw->open_notify(); !opened)
         return std::move(opened).error();
@@ -134,8 +135,15 @@ UnitRunner& Supervisor::add(UnitSpecPtr spec) {
     return unit;
 }
 
+LoadedUnits Supervisor::load(std::map<std::string, UnitSpecPtr> const& now) const {
+    auto files = load_units(options_.unit_folders, options_.unit_folders_must_exist, now);
+    for (auto& [name, spec] : files.specs)
+        spec = with_all_passed(std::move(spec), shared_.passed);
+    return files;
+}
+
 std::vector<UnitSpecPtr> Supervisor::read_units() {
-    auto const files = load_units(options_.unit_folders, options_.unit_folders_must_exist);
+    auto const files = load({});
     auto const plan = plan_apply({}, files);
     tell_bad(plan);
     std::vector<UnitSpecPtr> specs;
@@ -192,7 +200,7 @@ ApplyPlan Supervisor::plan() const {
     std::map<std::string, UnitSpecPtr> now;
     for (auto const& [name, unit] : units_)
         now[name] = unit->spec_ptr();
-    auto plan = plan_apply(now, load_units(options_.unit_folders, options_.unit_folders_must_exist, now));
+    auto plan = plan_apply(now, load(now));
     // After a failed rollout the file and the wanted spec are the same, and what serves is another.
     for (auto& step : plan.steps)
         if (step.action == UnitAction::Keep || step.action == UnitAction::Update)
@@ -357,7 +365,7 @@ void Supervisor::shut_down(std::function<void()> done) {
             return;
         bool const are_left = shared_.keeping && shared_.keeping->leaves_sockets();
         for (auto const& [name, unit] : units_)
-            are_left ? unit->leave_sockets() : unit->give_up_sockets();
+            unit->give_up_sockets(are_left);
         done();
     };
     for (auto const& [name, unit] : units_)

@@ -25,6 +25,7 @@ struct SupervisorOptions {
     Surroundings around;                ///< notify_path is filled in
     std::optional<KeeperLink> keeper{}; ///< what outlives us is kept there
     Dump found{};                       ///< and this was
+    Passed passed{};                    ///< sockets that whoever started us has bound
 };
 
 class Supervisor {
@@ -80,6 +81,7 @@ private:
     void ring(std::uint32_t unit);
     void hear_core_dump(pid_t pid);
     void reap();
+    [[nodiscard]] LoadedUnits load(std::map<std::string, UnitSpecPtr> const& now) const;
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void keep_for_the_next();
     [[nodiscard]] Outcome open_notify();

@@ -5,6 +5,7 @@
 #include "lifecycle/resume.h"
 #include "lifecycle/saved.h"
 #include "lifecycle/trace.h"
+#include "supervisor/addresses.h"
 #include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_unit.h"
@@ -201,7 +202,21 @@ private:
         for (auto const& group : adopted.groups)
             for (auto const& member : group.members())
                 memory_.note_number(member.listener.kept);
+        take_inherited(*unit_.wanted_, adopted.listeners);
+        for (auto const& older : unit_.older_specs_)
+            take_inherited(*older.spec, adopted.listeners);
         unit_.sockets_.adopt(unit_.wanted_, std::move(adopted.listeners), std::move(adopted.groups));
+    }
+
+    /// They were not saved: they have been passed to us too, unless they are gone.
+    void take_inherited(UnitSpec const& spec, std::vector<Listener>& listeners) {
+        each_address(spec, [&](SocketSpec const& socket, ListenAddress const& address) {
+            if (!address.is_inherited() ||
+                identities_of(listeners).contains(ListenerIdentity{socket.name, address}))
+                return;
+            if (auto listener = take_up(unit_.shared_.passed, socket, address))
+                listeners.push_back(std::move(listener).value());
+        });
     }
 
     UnitSpecPtr spec_for(SpecId id) const {

@@ -111,6 +111,8 @@ void UnitMemory::save_sockets() {
     std::set<std::string> names{text_name};
     std::vector<Keep> fresh;
     unit_.sockets_.each_listener([&](Listener& listener) {
+        if (listener.inherited) // it is passed to the next one too
+            return;
         bool const is_new = listener.kept == 0;
         if (is_new)
             listener.kept = ++last_listener_;

@@ -39,6 +39,13 @@ bool has_control(std::string_view text) {
                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+// What systemd allows in a FileDescriptorName, but for the '/', which the keeper does not.
+bool is_passed_name(std::string_view name) {
+    constexpr std::size_t longest = 100;
+    return !name.empty() && name.size() <= longest &&
+           std::ranges::all_of(name, [](char c) { return c >= ' ' && c < 0x7f && c != '/' && c != ':'; });
+}
+
 bool is_digits(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -112,6 +119,22 @@ std::optional<std::string> ipv6_of(std::string_view text) {
     return buffer + std::string{zone};
 }
 
+Result<ListenAddress> parse_inherited(std::string_view text, std::string_view rest) {
+    ListenAddress address{Transport::Inherited, std::string{rest.substr(0, rest.find(':'))}, 0};
+    if (!is_passed_name(address.host))
+        return refused(text, "names no socket that could be passed",
+                       "write the FileDescriptorName= of a .socket unit, as in \"inherit:http\"");
+    if (address.host.size() == rest.size())
+        return address;
+    auto const number = parse_port(rest.substr(address.host.size() + 1));
+    if (!number || *number < 2)
+        return refused(text, "has no number from 2 on after the name",
+                       "\"inherit:" + address.host + "\" is all of that name, \"inherit:" + address.host +
+                           ":2\" the second one");
+    address.port = *number;
+    return address;
+}
+
 // Why HOST in front of a port is no address, in the words that help most.
 Error bad_host(std::string_view text, std::string_view rest, std::string_view host, std::string_view port) {
     std::string const tail = ":" + std::string{port};
@@ -176,7 +199,7 @@ Result<ListenAddress> parse_inet(Transport transport, std::string_view text, std
 } // namespace
 
 bool ListenAddress::is_ipv6() const {
-    return !is_unix() && host.find(':') != std::string::npos;
+    return !is_unix() && !is_inherited() && host.find(':') != std::string::npos;
 }
 
 Result<ListenAddress> parse_address(std::string_view text) {
@@ -193,9 +216,12 @@ Result<ListenAddress> parse_address(std::string_view text) {
     auto const rest = text.substr(colon + 1);
     if (scheme == "unix")
         return parse_unix(text, rest.substr(0, 3) == "///" ? rest.substr(2) : rest); // unix:///path is a URL
+    if (scheme == "inherit")
+        return parse_inherited(text, rest);
     for (std::string_view const later : later_schemes)
         if (scheme == later)
-            return refused(text, "is not supported yet", "supported: TCP, udp://, unix:/path and unix:@name");
+            return refused(text, "is not supported yet",
+                           "supported: TCP, udp://, unix:/path, unix:@name and inherit:NAME");
     if (rest.substr(0, 2) != "//")
         return parse_inet(Transport::Tcp, text, text);
     if (scheme == "tcp")
@@ -212,6 +238,8 @@ Result<ListenAddress> parse_address(std::string_view text) {
 std::string to_string(ListenAddress const& address) {
     if (address.is_unix())
         return "unix:" + address.host;
+    if (address.is_inherited())
+        return "inherit:" + address.host + (address.port == 0 ? "" : ":" + std::to_string(address.port));
     std::string text = address.transport == Transport::Udp ? "udp://" : "";
     if (address.is_ipv6())
         text += "[" + address.host + "]:";

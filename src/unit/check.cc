@@ -90,7 +90,8 @@ private:
             for (std::size_t j = 0; j < spec_.sockets[i].listen.size(); ++j) {
                 auto const& address = spec_.sockets[i].listen[j];
                 auto const text = to_string(address);
-                if (!address.is_unix() && address.port == 0) { // each socket gets a port of its own
+                if (!address.is_unix() && !address.is_inherited() &&
+                    address.port == 0) { // each socket gets a port of its own
                     if (!known.insert(text + " " + spec_.sockets[i].name).second)
                         report_.error(address_place(i, j), "the address " + quoted(text) + " is listed twice",
                                       "for two ports, make two [[socket]] tables with names of their own");
@@ -108,7 +109,8 @@ private:
 
     // "80" is all addresses of both families, so it collides with "0.0.0.0:80" and "[::]:80".
     static std::string covering(ListenAddress const& address, std::set<std::string> const& known) {
-        if (address.is_unix() || (!address.host.empty() && address.host != "0.0.0.0" && address.host != "::"))
+        if (address.is_unix() || address.is_inherited() ||
+            (!address.host.empty() && address.host != "0.0.0.0" && address.host != "::"))
             return {};
         for (auto const* const host : {"", "0.0.0.0", "::"}) {
             if (address.host == host || (!address.host.empty() && *host != '\0'))
@@ -201,10 +203,10 @@ private:
     void check_reuse_port() {
         for (std::size_t i = 0; i < spec_.sockets.size(); ++i)
             for (auto const& address : spec_.sockets[i].listen)
-                if (spec_.sockets[i].reuse_port && address.is_unix()) {
+                if (spec_.sockets[i].reuse_port && (address.is_unix() || address.is_inherited())) {
                     report_.error(place_in(i, "reuse_port"),
                                   "`reuse_port` is for TCP and UDP, and " + quoted(to_string(address)) +
-                                      " is neither",
+                                      (address.is_unix() ? " is neither" : " is bound by somebody else"),
                                   "give it a [[socket]] of its own: all workers accept from it");
                     break;
                 }

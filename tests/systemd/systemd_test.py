@@ -1,110 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """holdfast as a service of systemd: each test boots a machine of its own. Run as: systemd_test.py BUILD_FOLDER [Class.test]
 Exit status 77, with "skipped: why", where no container can be booted."""
-import contextlib
 import json
 import os
-import re
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
-import unittest
 
-from machine import DEADLINE, Machine, install, root_file_system, state_of, wait_for, why_not
-
-BUILD = ROOT_FILES = INSTALLED = None
-UNITS = "/etc/holdfast/units/"
-PORT = 8080
+from machine import state_of, wait_for
+from story import (PORT, UNITS, Story, drop_in, installed_exec_start, installed_unit, listener_inode, listener_inodes, main, open_files, shell,
+                   status_fields, web)
 
 
-def web(release="1", listen=str(PORT)):
-    return """
-[[socket]]
-name = "http"
-listen = "%s"
-non_blocking = true
-[service]
-type = "notify"
-exec_start = ["/opt/holdfast-webserver", "--release", "%s"]
-timeout_start = "10s"
-[rollout]
-probation = "0s"
-""" % (listen, release)
-
-
-def shell(script, more=""):
-    return '[service]\ntype = "exec"\nexec_start = ["/bin/sh", "-c", %s]\n%s' % (json.dumps(script), more)
-
-
-class Load:
-    """client.py in the machine, from now until `finish`."""
-
-    def __init__(self, machine, target=PORT):
-        self.process = machine.popen("python3", "/opt/client.py", str(target), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if self.process.stdout.readline() != "begun\n":
-            raise AssertionError(self.process.communicate()[1])
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
-
-    def finish(self):
-        out, err = self.process.communicate(timeout=2 * DEADLINE)
-        if not out:
-            raise AssertionError(err)
-        return json.loads(out)
-
-
-class UnderSystemd(unittest.TestCase):
-    def setUp(self):
-        self.machines, self.loads = [], []
-
-    def tearDown(self):
-        failed = any(test is self for test, _ in self._outcome.result.failures + self._outcome.result.errors)
-        for load in self.loads:
-            load.kill()
-        for machine in self.machines:
-            if failed and machine.process.poll() is None:
-                print(machine.run("journalctl", "--no-pager", "--lines=60", "--output=short-precise").out, file=sys.stderr)
-            machine.destroy()
-
-    def machine(self, units=None, start=True, files=None, **more):
-        """Booted, with these unit files; `start`: holdfast.service too, and all units are active."""
-        files = {**{UNITS + name + ".toml": text for name, text in (units or {}).items()}, **(files or {})}
-        self.machines.append(Machine(ROOT_FILES, INSTALLED, files, **more))
-        if start:
-            self.machines[-1].done("systemctl", "start", "holdfast")
-            self.wait_units(self.machines[-1])
-        return self.machines[-1]
-
-    def load(self, machine, target=PORT):
-        self.loads.append(Load(machine, target))
-        return self.loads[-1]
-
-    def wait_units(self, machine, *options):
-        def are_active():
-            answer = machine.run("holdfast", *options, "list", "--json")
-            return answer.status == 0 and {unit["state"] for unit in json.loads(answer.out)["units"]} <= {"active"}
-        wait_for("all units to be active", are_active)
-
-    def workers(self, machine, unit="web"):
-        """Pids as the machine counts them."""
-        return [worker["pid"] for worker in json.loads(machine.done("holdfast", "status", unit, "--json"))["units"][0]["workers"]]
-
-    def release(self, machine):
-        """Of the one who answers."""
-        bodies = json.loads(machine.done("python3", "/opt/client.py", str(PORT), "--once"))["bodies"]
-        return re.search(r"release=(\S+)", "".join(bodies)).group(1)
-
-    def assert_nobody_failed(self, load, least=20):
-        done = load.finish()
-        self.assertEqual(done["failed"], 0, done)
-        self.assertGreater(done["ok"], least)
-        return done
-
+class UnderSystemd(Story):
     # ---- start, and what is seen of it ----
 
     def test_systemctl_start_returns_when_the_sockets_are_held(self):
@@ -321,6 +227,26 @@ class UnderSystemd(unittest.TestCase):
         self.assertNotEqual(machine.run("systemctl", "start", "holdfast").status, 0)
         self.assertEqual((machine.shown("ActiveState"), machine.shown("ExecMainStatus"), machine.shown("NRestarts")), ("failed", "2", "0"))
 
+    # ---- sockets of others ----
+
+    def test_a_unit_uses_the_sockets_of_a_socket_unit(self):
+        socket_unit = "[Socket]\nListenStream=8080\nListenStream=8081\nFileDescriptorName=http\nService=holdfast.service\n"
+        machine = self.machine({"web": web(listen="inherit:http"), "other": web(listen="inherit:other")}, start=False,
+                               files={"/etc/systemd/system/web.socket": socket_unit})
+        machine.done("systemctl", "start", "web.socket")
+        before = listener_inode(machine), listener_inode(machine, 8081)
+        self.assertEqual(self.release(machine), "1", "the connection starts holdfast")
+        self.assertEqual(json.loads(machine.done("python3", "/opt/client.py", "8081", "--once"))["failed"], 0)
+        self.assertIn("no socket of that name was passed", machine.run("holdfast", "status", "other").out)
+        load = self.load(machine)
+        machine.done("systemctl", "restart", "holdfast")
+        os.kill(wait_for("holdfastd", lambda: machine.pid_of("holdfastd")), signal.SIGKILL)
+        wait_for("the next holdfastd", lambda: machine.run("holdfast", "status", "web").status == 0)
+        self.assert_nobody_failed(load)
+        self.assertEqual((listener_inode(machine), listener_inode(machine, 8081)), before)
+        machine.done("systemctl", "stop", "web.socket", "holdfast")
+        self.assertIsNone(listener_inode(machine))
+
     # ---- watchdog ----
 
     def wait_pings(self, machine, count):
@@ -437,73 +363,6 @@ class UnderSystemd(unittest.TestCase):
         names = {line.partition("=")[0] for line in machine.done("cat", "/proc/%s/environ" % server).split("\0")}
         self.assertEqual(names & {"INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "SYSTEMD_EXEC_PID", "HOLDFAST_KEEPER", "WATCHDOG_USEC"}, set())
         self.assertIn("XDG_RUNTIME_DIR", names)
-
-
-# ---- what the kernel says ----
-
-def status_fields(pid):
-    """Of /proc/PID/status; and the namespaces of mounts and network."""
-    with open("/proc/%d/status" % pid, encoding="utf-8") as file:
-        fields = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
-    return {**fields, **{space: os.readlink("/proc/%d/ns/%s" % (pid, space)) for space in ("mnt", "net")}}
-
-
-def open_files(pid):
-    with open("/proc/%d/limits" % pid, encoding="utf-8") as file:
-        words = next(line for line in file if line.startswith("Max open files")).split()
-    return int(words[3]), int(words[4])
-
-
-def listener_inode(machine, port=PORT):
-    """Of the TCP listener on that port; None without one."""
-    return next(iter(listener_inodes(machine, port)), None)
-
-
-def listener_inodes(machine, port=PORT):
-    inodes = []
-    for version in ("tcp", "tcp6"):
-        with open("/proc/%d/net/%s" % (machine.leader, version), encoding="utf-8") as file:
-            for line in file.readlines()[1:]:
-                words = line.split()
-                if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-                    inodes.append(words[9])
-    return sorted(inodes)
-
-
-def drop_in(*lines):
-    return {"/etc/systemd/system/holdfast.service.d/test.conf": "[Service]\n" + "\n".join(lines) + "\n"}
-
-
-def installed_unit():
-    """Its path in the machine."""
-    for folder, _, names in os.walk(INSTALLED):
-        if "holdfast.service" in names and folder.endswith("/system"):
-            return folder[len(INSTALLED):] + "/holdfast.service"
-    raise AssertionError("holdfast.service was not installed")
-
-
-def installed_exec_start():
-    with open(INSTALLED + installed_unit(), encoding="utf-8") as file:
-        return re.search(r"^ExecStart=(.*)$", file.read(), re.M).group(1)
-
-
-def main():
-    global BUILD, ROOT_FILES, INSTALLED
-    if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
-        sys.exit("usage: %s BUILD_FOLDER [Class.test]" % sys.argv[0])
-    BUILD = os.path.abspath(sys.argv.pop(1))
-    why = why_not()
-    if not why:
-        ROOT_FILES, why = root_file_system()
-    if why:
-        print("skipped: " + why)
-        sys.exit(77)
-    with contextlib.ExitStack() as cleanup:
-        INSTALLED = tempfile.mkdtemp(prefix="hf-installed-")
-        os.chmod(INSTALLED, 0o755)
-        cleanup.callback(shutil.rmtree, INSTALLED, ignore_errors=True)
-        install(BUILD, INSTALLED, ROOT_FILES)
-        unittest.main(verbosity=2)
 
 
 if __name__ == "__main__":

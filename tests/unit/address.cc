@@ -28,6 +28,8 @@ TEST_CASE("an address is read and written in its canonical form", "[unit]") {
     CHECK(canonical("/run//./a") == "unix:/run/a");
     CHECK(canonical("@a b") == "unix:@a b");
     CHECK(canonical("unix:@web") == "unix:@web");
+    CHECK(canonical("inherit:http") == "inherit:http");
+    CHECK(canonical("inherit:my web.socket:2") == "inherit:my web.socket:2");
 }
 
 TEST_CASE("an address knows what it is", "[unit]") {
@@ -40,6 +42,15 @@ TEST_CASE("an address knows what it is", "[unit]") {
     CHECK(parse_address("@x").value().is_abstract());
     CHECK_FALSE(parse_address("/x").value().is_abstract());
     CHECK_FALSE(parse_address("unix:/a:b").value().is_ipv6());
+}
+
+TEST_CASE("a name that no passed socket can have is refused", "[unit]") {
+    for (auto const* text : {"inherit:", "inherit::2", "inherit:a/b", "inherit:a:1", "inherit:a:x",
+                             "inherit:a:2:3", "inherit:\xc3\xa4", "inherit:a\tb"}) {
+        INFO(text);
+        CHECK(!parse_address(text));
+    }
+    CHECK(!parse_address("inherit:" + std::string(101, 'n')));
 }
 
 TEST_CASE("a host name is refused with the advice that addresses are numeric", "[unit]") {
