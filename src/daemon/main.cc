@@ -200,7 +200,10 @@ int serve(Options const& options) {
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);
         });
     });
-    upwards.feed_watchdog();
+    upwards.feed_watchdog([keeping](Duration within) {
+        if (keeping != nullptr)
+            keeping->tell_alive(within);
+    });
     units.boot();
     if (keeping != nullptr)
         keeping->tell_ready();

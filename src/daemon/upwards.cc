@@ -67,24 +67,36 @@ void Upwards::say(std::string text) {
     send_waiting();
 }
 
-void Upwards::feed_watchdog() {
+void Upwards::feed_watchdog(std::function<void(Duration)> alive) {
+    alive_ = std::move(alive);
     if (auto const period = watchdog_period(); period && socket_.is_open())
-        say_again(watchdog_, *period / 2, "WATCHDOG=1");
+        ping(*period);
+}
+
+/// The keeper misses it first, and the next holdfastd has a quarter of the time left to come up in.
+void Upwards::ping(Duration period) {
+    say("WATCHDOG=1");
+    alive_(period * 3 / 4);
+    auto const at = MonotonicTime::now() + period / 2;
+    if (watchdog_)
+        watchdog_.rearm(at);
+    else
+        watchdog_ = loop_.at(at, [this, period] { ping(period); });
 }
 
 void Upwards::say_stopping() {
     say("STOPPING=1\nSTATUS=Stopping all units");
     if (!stopping_ && socket_.is_open())
-        say_again(stopping_, pause_of_stopping, still_stopping);
+        say_still_stopping();
 }
 
-void Upwards::say_again(EventSource& timer, Duration pause, char const* text) {
-    say(text);
-    auto const at = MonotonicTime::now() + pause;
-    if (timer)
-        timer.rearm(at);
+void Upwards::say_still_stopping() {
+    say(still_stopping);
+    auto const at = MonotonicTime::now() + pause_of_stopping;
+    if (stopping_)
+        stopping_.rearm(at);
     else
-        timer = loop_.at(at, [this, &timer, pause, text] { say_again(timer, pause, text); });
+        stopping_ = loop_.at(at, [this] { say_still_stopping(); });
 }
 
 /// False: it must wait.

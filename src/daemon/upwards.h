@@ -7,6 +7,7 @@
 #include "event/loop.h"
 
 #include <deque>
+#include <functional>
 #include <string>
 
 #include <sys/un.h>
@@ -24,14 +25,16 @@ public:
     /// "READY=1\nSTATUS=…". In order; what cannot be said now is said later.
     void say(std::string text);
     /// From now on, twice in each WATCHDOG_USEC, see sd_watchdog_enabled(3): only while the loop turns.
-    void feed_watchdog();
+    /// `alive` is told each time within which time it will be told again, where all is well.
+    void feed_watchdog(std::function<void(Duration)> alive);
     /// STOPPING=1; and until the end, that it takes as long as it takes.
     void say_stopping();
 
 private:
     bool send(std::string const& text);
     void send_waiting();
-    void say_again(EventSource& timer, Duration pause, char const* text);
+    void say_still_stopping();
+    void ping(Duration period);
 
     EventLoop& loop_;
     UniqueFd socket_;
@@ -41,6 +44,7 @@ private:
     std::deque<std::string> waiting_;
     EventSource again_;
     EventSource watchdog_;
+    std::function<void(Duration)> alive_;
     EventSource stopping_;
 };
 

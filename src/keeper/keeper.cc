@@ -83,7 +83,8 @@ void Keeper::run() {
 // ---- waiting ----
 
 MonotonicTime Keeper::next_deadline() const {
-    return std::min({life_.ready_by, life_.stop_by, life_.start_at, send_again_at_, outside_again_at_});
+    return std::min(
+        {life_.ready_by, life_.stop_by, life_.start_at, life_.alive_by, send_again_at_, outside_again_at_});
 }
 
 void Keeper::wait() {
@@ -123,6 +124,11 @@ void Keeper::act_on_time() {
         life_.was_forced = true;
         say(program_.path(), " does not stop; it is killed, and so is all that it left");
         signal_holdfastd(SIGKILL);
+    }
+    if (now >= life_.alive_by) {
+        life_.alive_by = MonotonicTime::never();
+        say(program_.path(), " stands still; it is killed");
+        ::kill(life_.pid, SIGKILL);
     }
     if (now >= life_.start_at)
         start();
@@ -212,7 +218,7 @@ void Keeper::on_end(ChildExit const& end) {
     life_.previous = end.pid;
     life_.previous_exit.clear();
     life_.previous_exit << end.code << " " << end.status;
-    life_.ready_by = life_.stop_by = MonotonicTime::never();
+    life_.ready_by = life_.stop_by = life_.alive_by = MonotonicTime::never();
     // One that was ready and is killed (SIGKILL is nobody's own), or makes way for its successor, is no sign
     // that the next will not live.
     bool const is_own_end = !(end.code == CLD_KILLED && end.status == SIGKILL) &&

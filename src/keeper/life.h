@@ -34,6 +34,7 @@ struct Life {
     MonotonicTime ready_by = MonotonicTime::never();
     MonotonicTime stop_by = MonotonicTime::never();
     MonotonicTime start_at = MonotonicTime::never();
+    MonotonicTime alive_by = MonotonicTime::never(); ///< it asked to be killed if it does not say so again
 
     [[nodiscard]] bool is_running() const { return pid >= 0; }
     [[nodiscard]] bool must_stop() const { return stop_signal != 0 || is_stopping; }
@@ -63,6 +64,7 @@ void visit_fields(Life& life, Visit&& visit) {
     visit("ready_by", life.ready_by);
     visit("stop_by", life.stop_by);
     visit("start_at", life.start_at);
+    visit("alive_by", life.alive_by);
 }
 
 enum class Next {

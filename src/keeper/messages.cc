@@ -87,6 +87,9 @@ std::string_view Keeper::carry_out(StoreRequest const& request) {
     case StoreVerb::Upgrade:
         owes_upgrade_ok_ = true;
         return {};
+    case StoreVerb::Alive:
+        life_.alive_by = MonotonicTime::now() + Duration{request.usec};
+        return {};
     case StoreVerb::Unstarted:
         life_.unstarted = request.number;
         return {};

@@ -151,6 +151,12 @@ void KeeperLink::tell_stopping() {
     say(std::string{to_name(StoreVerb::Stopping)});
 }
 
+void KeeperLink::tell_alive(Duration within) {
+    // What still waits to be sent tells as much, and one more each time would pile up.
+    if (!has_unsent())
+        say(std::string{to_name(StoreVerb::Alive)} + '\n' + std::to_string(within.count()));
+}
+
 Outcome KeeperLink::wait_until(MonotonicTime deadline, std::string const& doing) {
     for (;;) {
         auto const left = deadline - MonotonicTime::now();

@@ -78,6 +78,8 @@ public:
     void signal(std::string const& name, int number);
     void tell_ready();
     void tell_stopping();
+    /// It kills us, and starts another, if it does not hear this again within that time.
+    void tell_alive(Duration within);
 
     /// Waits up to `patience` until the keeper has everything that was put. After it: exit with
     /// start_successor.

@@ -10,6 +10,7 @@ namespace holdfast {
 namespace {
 
 constexpr int most_errno = 4095; // MAX_ERRNO of the kernel
+constexpr std::int64_t most_usec = 1'000'000LL * 60 * 60 * 24 * 365;
 constexpr pid_t most_pid = 1 << 22;
 
 ParsedRequest refused(std::string_view problem) {
@@ -46,6 +47,13 @@ ParsedRequest parse_signal_request(std::string_view body) {
     if (!number || *number == 0 || !is_held_name(line) || !body.empty())
         return refused("a signal is one line: NUMBER NAME");
     return {{StoreVerb::Signal, line, 1, *number}, {}};
+}
+
+ParsedRequest parse_alive(std::string_view body) {
+    auto const usec = parse_number(take_line(body), most_usec);
+    if (!usec || *usec == 0 || !body.empty())
+        return refused("alive has one number of microseconds");
+    return {{StoreVerb::Alive, {}, 0, 0, *usec}, {}};
 }
 
 ParsedRequest parse_unstarted(std::string_view body) {
@@ -95,6 +103,8 @@ ParsedRequest parse_request(std::string_view text, std::size_t descriptors) {
         return parse_names(*verb, body, descriptors);
     case StoreVerb::Signal:
         return parse_signal_request(body);
+    case StoreVerb::Alive:
+        return parse_alive(body);
     case StoreVerb::Unstarted:
         return parse_unstarted(body);
     case StoreVerb::State:

@@ -9,6 +9,7 @@
 //                       signal "NUMBER NAME"   pidfd_send_signal(2) to what is kept under that name
 //                       dump             answered by start, held…, state, exits… and end
 //                       ready, stopping, upgrade
+//                       alive USEC       if it does not say so again within that time, it stands still
 //   the keeper says     start KEY=VALUE… held "SIGNALS LASTSIGNAL NAME"… + descriptors, state + descriptor,
 //                       exits "PID CODE STATUS"… (also unasked), end, "upgrade ok", "refused REASON"
 //
@@ -62,17 +63,13 @@ struct ChildExit {
 // ---- what holdfastd says ----
 
 /// Unstarted is said by the keeper's own child when it could not become holdfastd: the number is the errno.
-enum class StoreVerb { Put, Drop, State, Signal, Dump, Ready, Stopping, Upgrade, Unstarted };
+enum class StoreVerb { Put, Drop, State, Signal, Dump, Ready, Stopping, Upgrade, Alive, Unstarted };
 constexpr auto enum_table(StoreVerb) {
-    return std::array{EnumName{StoreVerb::Put, "put"},
-                      EnumName{StoreVerb::Drop, "drop"},
-                      EnumName{StoreVerb::State, "state"},
-                      EnumName{StoreVerb::Signal, "signal"},
-                      EnumName{StoreVerb::Dump, "dump"},
-                      EnumName{StoreVerb::Ready, "ready"},
-                      EnumName{StoreVerb::Stopping, "stopping"},
-                      EnumName{StoreVerb::Upgrade, "upgrade"},
-                      EnumName{StoreVerb::Unstarted, "unstarted"}};
+    return std::array{EnumName{StoreVerb::Put, "put"},           EnumName{StoreVerb::Drop, "drop"},
+                      EnumName{StoreVerb::State, "state"},       EnumName{StoreVerb::Signal, "signal"},
+                      EnumName{StoreVerb::Dump, "dump"},         EnumName{StoreVerb::Ready, "ready"},
+                      EnumName{StoreVerb::Stopping, "stopping"}, EnumName{StoreVerb::Upgrade, "upgrade"},
+                      EnumName{StoreVerb::Alive, "alive"},       EnumName{StoreVerb::Unstarted, "unstarted"}};
 }
 
 struct StoreRequest {
@@ -80,6 +77,7 @@ struct StoreRequest {
     std::string_view names; ///< of Put and Drop: checked, one a line; of Signal: the one
     std::size_t count = 0;  ///< how many names
     int number = 0;         ///< of Signal: 1 to 64; of Unstarted: an errno
+    std::int64_t usec = 0;  ///< of Alive
 };
 
 /// A request, or what is wrong with it (a literal; empty when nothing is).

@@ -176,6 +176,11 @@ void Keeping::tell_stopping() {
     follow();
 }
 
+void Keeping::tell_alive(Duration within) {
+    link_.tell_alive(within);
+    follow();
+}
+
 Outcome Keeping::prepare_upgrade() {
     return link_.prepare_upgrade(patience_for_upgrade);
 }

@@ -57,6 +57,7 @@ public:
     void signal(std::string const& name, int number);
     void tell_ready();
     void tell_stopping();
+    void tell_alive(Duration within);
     /// We end and may come back: where sockets outlive the keeper too, what is dropped of them from now on
     /// stays.
     void leave_sockets(bool leaves) { leaves_sockets_ = leaves && start_.stored; }

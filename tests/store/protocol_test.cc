@@ -25,6 +25,13 @@ bool is_malformed(std::string_view text, std::size_t descriptors = 0) {
 
 } // namespace
 
+TEST_CASE("who says that it is alive says until when", "[store]") {
+    CHECK(parse_request("alive\n30000000", 0).request.usec == 30'000'000);
+    for (std::string_view const bad : {"alive", "alive\n", "alive\n0", "alive\n-1", "alive\n1 2",
+                                       "alive\n1\n2", "alive\n99999999999999999"})
+        CHECK(parse_request(bad, 0).problem == "alive has one number of microseconds");
+}
+
 TEST_CASE("the limits are those that are documented", "[store]") {
     STATIC_REQUIRE(most_descriptors_per_message == 253);
     STATIC_REQUIRE(most_message_bytes == 32768);

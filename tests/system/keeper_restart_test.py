@@ -36,6 +36,20 @@ class Restarting(KeeperStory):
             self.assertGreaterEqual(delay, least)
         self.assertLess(delays[0], 0.1 * FACTOR + 0.3)
 
+    def test_one_that_asked_to_be_missed_and_is_no_longer_heard_is_killed(self):
+        _, fake = self.kept()
+        for _ in range(3):
+            fake.say("alive\n%d" % (2000000 * TIMEOUT))
+            fake.agree_with_keeper()
+        before = time.monotonic()
+        os.kill(fake.pid, signal.SIGSTOP)
+        second = self.next_fake().ready()
+        self.assertGreater(time.monotonic() - before, TIMEOUT)
+        self.assertEqual(second.dump()["start"]["previous_exit"], "2 9")
+        self.assertIn("stands still; it is killed", self.said())
+        second.say("alive\n1000")  # each is asked for itself
+        self.assertEqual(self.next_fake().dump()["start"]["starts"], "3")
+
     def test_one_that_lived_resets_the_delay(self):
         _, fake = self.kept()
         for _ in range(3):

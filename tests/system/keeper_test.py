@@ -175,6 +175,7 @@ class Refusing(KeeperStory):
         keeper, fake = self.kept()
         before = self.held_by(keeper)
         bad = [("put\na", 2, "not as many"), ("put\na\nb", 1, "not as many"), ("put\na/b", 1, "a name is"), ("put\n", 1, "no name"),
+               ("alive\n0", 0, "alive has one number"), ("alive\nsoon", 0, "alive has one number"),
                ("put\n" + "n" * 121, 1, "a name is"), ("nonsense", 3, "no such verb"), ("dump", 1, "descriptors where none"),
                ("state", 0, "state comes with one"), ("state", 2, "state comes with one"), ("drop\na", 1, "descriptors where none"),
                ("put\n" + "\n".join("n" * 120 for _ in range(300)), 1, "the message is"), ("signal\n0 a", 0, "a signal is"),

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 
-from machine import state_of, wait_for
+from machine import FACTOR, state_of, wait_for
 from story import (PORT, UNITS, Story, drop_in, installed_exec_start, installed_unit, listener_inode, listener_inodes, main, open_files, shell,
                    status_fields, web)
 
@@ -269,9 +269,22 @@ class UnderSystemd(Story):
         self.wait_pings(machine, 2)
         self.assertEqual(machine.shown("NRestarts"), "0")
 
-    def test_a_holdfastd_that_stands_still_is_begun_anew(self):
+    def test_a_holdfastd_that_stands_still_is_killed_and_costs_no_worker(self):
+        """systemd's watchdog ended all of it."""
+        machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=%ds" % (4 * FACTOR)))
+        load, workers, still = self.load(machine), self.workers(machine), machine.pid_of("holdfastd")
+        os.kill(still, signal.SIGSTOP)
+        wait_for("the next holdfastd", lambda: machine.pid_of("holdfastd") not in (None, still))
+        self.wait_units(machine)
+        self.wait_pings(machine, 3)
+        self.assert_nobody_failed(load)
+        self.assertEqual(self.workers(machine), workers)
+        self.assertEqual(machine.shown("NRestarts"), "0")
+
+    def test_a_keeper_that_stands_still_too_is_begun_anew(self):
         machine = self.machine({"web": web()}, files=drop_in("WatchdogSec=2s"))
-        os.kill(machine.pid_of("holdfastd"), signal.SIGSTOP)
+        for program in ("holdfast-keeper", "holdfastd"):
+            os.kill(machine.pid_of(program), signal.SIGSTOP)
         wait_for("systemd to miss it", lambda: machine.shown("NRestarts") == "1" and machine.shown("ActiveState") == "active")
         self.wait_units(machine)
         self.assertEqual(self.release(machine), "1")
