@@ -41,10 +41,10 @@ Result<std::string> log_folder(Options const& options) {
                        "set HOME, or give --runtime-dir");
 }
 
-Result<Surroundings> find_surroundings(Options const& options) {
+Result<Surroundings> find_surroundings(Options const& options, std::vector<LimitSpec> limits) {
     Surroundings around;
     around.mode = options.mode;
-    around.limits = raise_descriptor_limit();
+    around.limits = std::move(limits);
     if (options.mode == RunMode::User)
         around.environment = services_environment();
     if (options.foreground)
@@ -118,13 +118,14 @@ Result<Inheritance> inherit() {
 
 int serve(Options const& options) {
     SignalMask const mask{SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2};
+    auto limits = raise_descriptor_limit(); // what is inherited may be more than we were given room for
     auto inherited = inherit();
     if (!inherited)
         return refuse(inherited.error());
     auto const lock = take_runtime_folder(options.runtime_folder, inherited->take("lock"));
     if (!lock)
         return refuse(lock.error());
-    auto around = find_surroundings(options);
+    auto around = find_surroundings(options, std::move(limits));
     if (!around)
         return refuse(around.error());
     open_log({.to_journal = !options.foreground && has_journal(), .verbose = options.verbose});

@@ -365,7 +365,7 @@ void Supervisor::shut_down(std::function<void()> done) {
             return;
         bool const are_left = shared_.keeping && shared_.keeping->leaves_sockets();
         for (auto const& [name, unit] : units_)
-            unit->give_up_sockets(are_left);
+            are_left ? unit->leave_sockets() : unit->give_up_sockets();
         done();
     };
     for (auto const& [name, unit] : units_)

@@ -78,8 +78,8 @@ public:
     void remove(std::function<void()> removed);
     /// SIGKILL to every worker, now. All that a broken unit still does.
     void kill_all();
-    /// The supervisor ends: sockets are given up whatever waits in them, or left as they are to the next one.
-    void give_up_sockets(bool are_left) { are_left ? sockets_.leave_all() : sockets_.give_up_all(); }
+    void give_up_sockets() { sockets_.give_up_all(); } ///< the supervisor ends, whatever waits in them
+    void leave_sockets() { sockets_.leave_all(); }     ///< it ends, and another one finds them as they are
 
     // ---- facts ----
     void hear(NotifySender const& sender, NotifyMessage const& message);

@@ -34,7 +34,7 @@ class Restarting(KeeperStory):
         delays = [after - before for before, after in zip(times, times[1:])]
         for delay, least in zip(delays, (0, 0.1, 0.2, 0.4, 0.8)):
             self.assertGreaterEqual(delay, least)
-        self.assertLess(delays[0], 0.1 * FACTOR + 0.3)
+        self.assertLess(delays[0], delays[-1])
 
     def test_one_that_asked_to_be_missed_and_is_no_longer_heard_is_killed(self):
         _, fake = self.kept()
@@ -52,7 +52,7 @@ class Restarting(KeeperStory):
 
     def test_one_that_lived_resets_the_delay(self):
         _, fake = self.kept()
-        for _ in range(3):
+        for _ in range(6):
             fake.kill()
             fake = self.next_fake()
         fake.ready()
@@ -60,7 +60,7 @@ class Restarting(KeeperStory):
         fake.kill()
         before = time.monotonic()
         self.next_fake()
-        self.assertLess(time.monotonic() - before, 0.2 * FACTOR)
+        self.assertLess(time.monotonic() - before, 1.5)  # else 1.6 s and its own start
 
     def test_exit_0_lets_everything_go(self):
         keeper, fake = self.kept()

@@ -6,8 +6,8 @@ import os
 import signal
 
 from machine import FACTOR, state_of, wait_for
-from story import (PORT, UNITS, Story, drop_in, installed_exec_start, installed_unit, listener_inode, listener_inodes, main, open_files, shell,
-                   status_fields, web)
+from story import UNITS, Story, drop_in, installed_exec_start, installed_unit, listener_inode, listener_inodes, main, open_files, status_fields
+from workload import shell, web
 
 
 class UnderSystemd(Story):
