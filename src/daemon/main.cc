@@ -49,9 +49,10 @@ Result<Surroundings> find_surroundings(Options const& options, std::vector<Limit
         around.environment = services_environment();
     if (options.foreground)
         around.output = Output::Kind::Through;
-    else if (::access("/run/systemd/journal/stdout", W_OK) == 0)
+    else if (::access("/run/systemd/journal/stdout", W_OK) == 0) {
         around.output = Output::Kind::Journal;
-    else {
+        around.journal_unit = own_unit(options.mode);
+    } else {
         around.output = Output::Kind::File;
         auto folder = log_folder(options);
         if (!folder)

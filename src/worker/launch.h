@@ -64,6 +64,8 @@ struct Output {
     Kind kind = Kind::Through;
     std::string path;       ///< File: opened for appending, mode 0640; a regular file, and no link
     std::string identifier; ///< Journal: SYSLOG_IDENTIFIER
+    /// Journal: the unit of systemd whose line it is where the journal cannot ask: the process has ended.
+    std::string unit;
 };
 
 struct LaunchPlan {
