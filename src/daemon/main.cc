@@ -172,7 +172,8 @@ int serve(Options const& options) {
     if (!share)
         return refuse(share.error());
     if (keeping != nullptr)
-        keeping->put({{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
+        keeping->put_lasting(
+            {{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
 
     // Where sockets outlive us they are left to who comes after us, unless nobody does: so by `holdfast
     // shutdown`, and where systemd says so.

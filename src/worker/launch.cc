@@ -116,7 +116,7 @@ void wait_at_gate(ChildPlan const& child) noexcept {
         size = ::read(child.gate, &word, 1);
     while (size < 0 && errno == EINTR);
     if (size != 1)
-        ::_exit(127);
+        report_and_exit(child.status, {LaunchStage::Gate, ECANCELED});
 }
 
 ChildFailure reset_signals(ChildPlan const& child) noexcept {
