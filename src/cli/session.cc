@@ -92,16 +92,21 @@ std::optional<json> Session::ask(std::string_view method, json const& parameters
     auto answer = client_->call(method, parameters);
     // The daemon was killed, or replaced, before it answered; the next one can be asked for the same.
     auto const* const known = find_control_method(method);
-    for (int tries = 0; tries < most_tries && !answer && known != nullptr && known->access == Access::Look &&
-                        why_no_answer(answer.error()) == NoAnswer::ConnectionLost;
-         ++tries) {
-        auto again = ControlClient::connect_to(path_);
-        if (!again)
-            break;
-        client_ = std::move(again).value();
+    bool const is_look = known != nullptr && known->access == Access::Look;
+    for (int tries = 0; tries < most_tries && is_look && is_cut_off(answer) && reconnect(); ++tries)
         answer = client_->call(method, parameters);
-    }
     return settle(std::move(answer));
+}
+
+bool Session::is_cut_off(Result<ControlAnswer> const& answer) {
+    return !answer && why_no_answer(answer.error()) == NoAnswer::ConnectionLost;
+}
+
+bool Session::reconnect() {
+    auto again = ControlClient::connect_to(path_);
+    if (again)
+        client_ = std::move(again).value();
+    return again.has_value();
 }
 
 std::optional<json> Session::ask_more(std::string_view method, json const& parameters,
@@ -109,13 +114,25 @@ std::optional<json> Session::ask_more(std::string_view method, json const& param
     if (!connect())
         return std::nullopt;
     bool ended = false;
-    auto answer = settle(client_->call_more(method, parameters, [&](json const& progress) {
-        ended = !on_progress(progress);
-        return !ended;
-    }));
+    auto const call = [&](json const& with) {
+        return client_->call_more(method, with, [&](json const& progress) {
+            ended = !on_progress(progress);
+            return !ended;
+        });
+    };
+    auto const asked = std::chrono::system_clock::now().time_since_epoch();
+    auto answer = call(parameters);
+    // Who follows events has seen those of the one that died.
+    auto const* const known = find_control_method(method);
+    bool const is_change = known != nullptr && known->access == Access::Change;
+    for (int tries = 0; tries < most_tries && is_change && is_cut_off(answer) && reconnect(); ++tries) {
+        auto again = parameters;
+        again["asked_usec"] = std::chrono::duration_cast<std::chrono::microseconds>(asked).count();
+        answer = call(again);
+    }
     if (ended)
         client_.reset(); // the rest of its answers would be taken for those of the next call
-    return answer;
+    return settle(std::move(answer));
 }
 
 std::optional<json> Session::try_to_ask(std::string_view method) {

@@ -23,7 +23,8 @@ public:
     /// and the user has been told.
     [[nodiscard]] std::optional<nlohmann::json> ask(std::string_view method,
                                                     nlohmann::json const& parameters);
-    /// With `more`. `on_progress` as in ControlClient::call_more(); when it ended the call, the answer is an
+    /// With `more`; where the daemon dies the next one is asked, with asked_usec, when it was asked first.
+    /// `on_progress` as in ControlClient::call_more(); when it ended the call, the answer is an
     /// empty object.
     [[nodiscard]] std::optional<nlohmann::json>
     ask_more(std::string_view method, nlohmann::json const& parameters,
@@ -45,6 +46,9 @@ public:
 
 private:
     [[nodiscard]] bool connect();
+    /// To the daemon that has come after one that was killed, or replaced.
+    [[nodiscard]] bool reconnect();
+    [[nodiscard]] static bool is_cut_off(Result<ControlAnswer> const& answer);
     [[nodiscard]] std::optional<nlohmann::json> settle(Result<ControlAnswer> answer);
     void refuse(ExitStatus status, std::string const& text);
 

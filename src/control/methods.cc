@@ -6,11 +6,16 @@ namespace holdfast {
 namespace {
 
 constexpr ControlParameter the_unit[] = {{"unit", ParameterType::Text, true}};
+constexpr ControlParameter change[] = {{"unit", ParameterType::Text, true},
+                                       {"asked_usec", ParameterType::Number, false}};
+constexpr ControlParameter apply[] = {{"asked_usec", ParameterType::Number, false}};
 constexpr ControlParameter maybe_unit[] = {{"unit", ParameterType::Text, false}};
 constexpr ControlParameter restart[] = {{"unit", ParameterType::Text, true},
-                                        {"strategy", ParameterType::Text, false}};
+                                        {"strategy", ParameterType::Text, false},
+                                        {"asked_usec", ParameterType::Number, false}};
 constexpr ControlParameter scale[] = {{"unit", ParameterType::Text, true},
-                                      {"workers", ParameterType::Number, true}};
+                                      {"workers", ParameterType::Number, true},
+                                      {"asked_usec", ParameterType::Number, false}};
 constexpr ControlParameter report[] = {{"unit", ParameterType::Text, true},
                                        {"generation", ParameterType::Number, false}};
 constexpr ControlParameter events[] = {{"unit", ParameterType::Text, false},
@@ -18,20 +23,20 @@ constexpr ControlParameter events[] = {{"unit", ParameterType::Text, false},
                                        {"since", ParameterType::Number, false}};
 
 constexpr ControlMethod table[] = {
-    {"Start", Access::Change, the_unit},
-    {"Stop", Access::Change, the_unit},
+    {"Start", Access::Change, change},
+    {"Stop", Access::Change, change},
     {"Restart", Access::Change, restart},
-    {"Reload", Access::Change, the_unit},
+    {"Reload", Access::Change, change},
     {"Scale", Access::Change, scale},
-    {"UndoRollout", Access::Change, the_unit},
-    {"PauseRollout", Access::Change, the_unit},
-    {"ResumeRollout", Access::Change, the_unit},
+    {"UndoRollout", Access::Change, change},
+    {"PauseRollout", Access::Change, change},
+    {"ResumeRollout", Access::Change, change},
     {"Status", Access::Look, maybe_unit},
     {"List", Access::Look, {}},
     {"Sockets", Access::Look, maybe_unit},
     {"Show", Access::Look, the_unit},
     {"Plan", Access::Look, {}},
-    {"Apply", Access::Change, {}},
+    {"Apply", Access::Change, apply},
     {"Events", Access::Look, events},
     {"Trace", Access::Look, the_unit},
     {"Report", Access::Look, report},

@@ -197,7 +197,7 @@ int serve(Options const& options) {
         upwards.say(
             "RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicTime::now().since_boot().count()) +
             "\nSTATUS=Applying the unit files");
-        units.apply([&](Supervisor::Applied const& applied) {
+        units.apply({}, [&](Supervisor::Applied const& applied) {
             upwards.say("READY=1\nSTATUS=" + count_text(units));
             units.shared().events.say(applied.ok ? Weight::Normal : Weight::Failure, "applied", "",
                                       applied.ok ? "applied the unit files" : "apply: " + applied.message);

@@ -28,6 +28,23 @@ void UnitRunner::reload(WishAnswer answer) {
     happen(ReloadWished{});
 }
 
+bool UnitRunner::answer_for_reload(SystemTime asked, WishAnswer const& answer) {
+    auto const ago = std::chrono::duration_cast<Duration>(std::chrono::system_clock::now() - asked);
+    auto const now = MonotonicTime::now();
+    auto const trace = trace_.facts();
+    if (std::ranges::none_of(trace, [&](FactRing::Entry const& entry) {
+            return now - entry.at <= ago && std::holds_alternative<ReloadWished>(entry.fact);
+        }))
+        return false;
+    if (state_.reload && state_.reload->is_wished) {
+        underway().waiting.push_back({WishKind::Reload, answer});
+        return true;
+    }
+    WishResult const result{trouble_.empty(), trouble_.empty() ? "all workers have reloaded" : trouble_, {}};
+    shared_.loop.post([answer, result] { answer(result); });
+    return true;
+}
+
 /// What runs can take by reloading is its configuration, not another program, environment or list of sockets:
 /// that takes new processes, beside the old ones.
 Strategy UnitRunner::strategy_for(Strategy wished) const {

@@ -56,6 +56,14 @@ json shape_of(ApplyPlan const& plan) {
             {"complete", plan.is_complete()}};
 }
 
+/// By who was cut off when the holdfastd before us died.
+std::optional<SystemTime> asked_before(ControlRequest const& request) {
+    auto const usec = request.number("asked_usec");
+    if (!usec)
+        return std::nullopt;
+    return SystemTime{std::chrono::duration_cast<SystemTime::duration>(std::chrono::microseconds{*usec})};
+}
+
 } // namespace
 
 /// What a long reply was made of is in many pieces that the allocator keeps: with 1000 units, 17 MiB.
@@ -127,10 +135,17 @@ void Requests::wish(ControlRequest request, Wish const& wish) {
     auto* const unit = named_unit(request);
     if (unit == nullptr)
         return;
+    auto const asked = asked_before(request);
     auto const feed = std::make_shared<EventFeed>(supervisor_.shared().events, std::move(request.reply));
     if (request.more)
         feed->begin(unit->spec().name, false);
-    wish(*unit, [feed](WishResult const& result) { feed->done(view::of(result)); });
+    auto const answer = [feed](WishResult const& result) { feed->done(view::of(result)); };
+    static constexpr std::pair<std::string_view, WishKind> never_twice[]{
+        {"Restart", WishKind::Restart}, {"Reload", WishKind::Reload}, {"UndoRollout", WishKind::Undo}};
+    auto const known =
+        std::ranges::find_if(never_twice, [&](auto const& entry) { return entry.first == request.method; });
+    if (!asked || known == std::end(never_twice) || !unit->answer_again(known->second, *asked, answer))
+        wish(*unit, answer);
 }
 
 void Requests::restart(ControlRequest request) {
@@ -241,7 +256,7 @@ void Requests::apply(ControlRequest request) {
     auto const feed = std::make_shared<EventFeed>(supervisor_.shared().events, std::move(request.reply));
     if (request.more)
         feed->begin({}, false);
-    supervisor_.apply([feed](Supervisor::Applied const& applied) {
+    supervisor_.apply(asked_before(request), [feed](Supervisor::Applied const& applied) {
         auto shape = shape_of(applied.plan);
         shape["event"] = nullptr;
         shape["ok"] = applied.ok;

@@ -27,6 +27,28 @@ void UnitRunner::change_rollout(RolloutWish wish, WishAnswer answer) {
     }
 }
 
+bool UnitRunner::answer_again(WishKind kind, SystemTime asked, WishAnswer const& answer) {
+    if (kind == WishKind::Reload)
+        return answer_for_reload(asked, answer);
+    bool const is_undo = kind == WishKind::Undo; // which may be the end of one that had begun before
+    if (underway_)
+        for (auto const& record : underway_->rollouts.records())
+            if (record.report.began >= asked) {
+                underway_->rollouts.find(record.generation)->answers.push_back(answer);
+                return true;
+            }
+    auto const* const last = history_ ? history_->find(std::nullopt) : nullptr;
+    if (last == nullptr || last->report.began + (is_undo ? last->report.lasted : Duration{0}) < asked)
+        return false;
+    bool const is_done = last->report.verdict == Verdict::Done;
+    std::string const generation = "the rollout of generation " + std::to_string(last->report.generation);
+    auto message = is_done ? generation + " is done" : last->report.reason;
+    shared_.loop.post([answer, result = WishResult{is_done || is_undo, std::move(message), last->report}] {
+        answer(result);
+    });
+    return true;
+}
+
 /// What a wish will mean is known before the core takes it.
 void UnitRunner::take_rollout_wish(Fact const& fact) {
     auto const answer_all = [&](WishKind kind, WishResult const& result) {

@@ -270,7 +270,7 @@ struct Supervisor::Applying {
     }
 };
 
-void Supervisor::apply(std::function<void(Applied const&)> done) {
+void Supervisor::apply(std::optional<SystemTime> asked, std::function<void(Applied const&)> done) {
     auto const applying = std::make_shared<Applying>();
     applying->done = std::move(done);
     if (shuts_down_) {
@@ -290,8 +290,15 @@ void Supervisor::apply(std::function<void(Applied const&)> done) {
             adopt_late(make(step.spec));
     drop_ownerless();
     Handover handover{plan, [this](std::string const& unit) { return find(unit); }};
-    for (auto const& step : plan.steps)
+    for (auto const& step : plan.steps) {
         perform(step, handover, applying);
+        auto* const unit = step.action == UnitAction::Keep && asked ? find(step.unit) : nullptr;
+        if (unit != nullptr &&
+            unit->answer_again(WishKind::Restart, *asked, [applying, name = step.unit](WishResult const& result) {
+                applying->close(name, result);
+            }))
+            ++applying->open;
+    }
     shared_.loop.post([applying] { applying->close_one(); });
 }
 

@@ -274,6 +274,11 @@ void UnitRunner::worker_executed(WorkerProcess& worker) {
     happen(Executed{id});
 }
 
+void UnitRunner::worker_is_ending(WorkerProcess&) {
+    if (shared_.notify)
+        shared_.notify->drain();
+}
+
 void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());

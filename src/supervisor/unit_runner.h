@@ -64,6 +64,9 @@ public:
     /// all of them are ready and those that are too many are gone, or one did not come up.
     void scale(std::uint16_t workers, WishAnswer answer);
     void change_rollout(RolloutWish wish, WishAnswer answer);
+    /// Who asked for it at `asked`, and whose supervisor died since (Restart, Reload, Undo): false where nothing
+    /// of it has begun since, and it is to be asked for again.
+    [[nodiscard]] bool answer_again(WishKind kind, SystemTime asked, WishAnswer const& answer);
     /// The first half of change(): binds what `spec` lists and is not held or coming. Where something runs, a
     /// socket that cannot be bound refuses the change with nothing changed.
     [[nodiscard]] Result<std::vector<Listener>> prepare(UnitSpec const& spec, Arrivals const& arrivals);
@@ -97,12 +100,8 @@ public:
 private:
     friend class UnitMemory;
 
-    // WorkerObserver
     void worker_executed(WorkerProcess& worker) override;
-    void worker_is_ending(WorkerProcess&) override {
-        if (shared_.notify)
-            shared_.notify->drain();
-    }
+    void worker_is_ending(WorkerProcess& worker) override;
     void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) override;
     void worker_has_ended(WorkerProcess& worker, ExitStatus status) override;
     void worker_died(WorkerProcess& worker, ExitStatus status) override;
@@ -160,6 +159,7 @@ private:
 
     // reload.cc
     [[nodiscard]] Strategy strategy_for(Strategy wished) const;
+    [[nodiscard]] bool answer_for_reload(SystemTime asked, WishAnswer const& answer);
     void end_reloads();
     void ask_to_reload(lifecycle::WorkerId id);
     void hear_reload_command(lifecycle::WorkerId id, std::string why);

@@ -142,7 +142,7 @@ WishResult Home::restart(UnitRunner& unit) {
 
 Supervisor::Applied Home::apply() {
     std::vector<Supervisor::Applied> done;
-    supervisor->apply([&](Supervisor::Applied const& applied) { done.push_back(applied); });
+    supervisor->apply({}, [&](Supervisor::Applied const& applied) { done.push_back(applied); });
     REQUIRE(until([&] { return !done.empty(); }));
     settle();
     CHECK(done.size() == 1);

@@ -149,12 +149,12 @@ TEST_CASE("a unit that is being removed is not started again, nor removed twice"
     REQUIRE(home.until([&] { return read_file(home.folder / "log/web.log") == "up\n"; }));
     std::filesystem::remove(home.folder / "units/web.toml");
     int done = 0;
-    home.supervisor->apply([&](Supervisor::Applied const&) { ++done; });
+    home.supervisor->apply({}, [&](Supervisor::Applied const&) { ++done; });
     Answer start;
     home.unit("web").start(start.taker());
     CHECK(start.count == 1);
     CHECK(start.result.message == "it is being removed");
-    home.supervisor->apply([&](Supervisor::Applied const&) { ++done; });
+    home.supervisor->apply({}, [&](Supervisor::Applied const&) { ++done; });
     REQUIRE(home.until([&] { return done == 2 && home.supervisor->find("web") == nullptr; }));
 }
 
