@@ -7,6 +7,7 @@
 #include "lifecycle/levels.h"
 #include "lifecycle/step.h"
 #include "supervisor/fact_ring.h"
+#include "supervisor/fd_store.h"
 #include "supervisor/rollout_history.h"
 #include "supervisor/running_worker.h"
 #include "supervisor/shared.h"
@@ -42,6 +43,7 @@ public:
     [[nodiscard]] MonotonicTime since() const { return since_; }
     [[nodiscard]] std::string const& trouble() const { return trouble_; }
     [[nodiscard]] bool is_broken() const { return is_broken_; }
+    [[nodiscard]] FdStore const* store() const { return store_.get(); } ///< null: nothing is stored
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
     /// What serves was started from (not spec() after a failed rollout); null when nothing serves.
     [[nodiscard]] UnitSpecPtr serving_spec() const;
@@ -82,7 +84,7 @@ public:
     void leave_sockets() { sockets_.leave_all(); }     ///< it ends, and another one finds them as they are
 
     // ---- facts ----
-    void hear(NotifySender const& sender, NotifyMessage const& message);
+    void hear(NotifySender const& sender, NotifyMessage& message);
     /// The earliest of its timers has come (shared_.alarms).
     void ring();
     /// A process of ours begins to dump core.
@@ -97,10 +99,7 @@ private:
 
     // WorkerObserver
     void worker_executed(WorkerProcess& worker) override;
-    void worker_is_ending(WorkerProcess&) override {
-        if (shared_.notify)
-            shared_.notify->drain();
-    }
+    void worker_is_ending(WorkerProcess& worker) override;
     void worker_not_launched(WorkerProcess& worker, LaunchFailure failure) override;
     void worker_has_ended(WorkerProcess& worker, ExitStatus status) override;
     void worker_died(WorkerProcess& worker, ExitStatus status) override;
@@ -245,6 +244,7 @@ private:
     std::unique_ptr<RolloutHistory> history_;
     std::unique_ptr<Underway> underway_;
     std::unique_ptr<UnitMemory> memory_;
+    std::unique_ptr<FdStore> store_;
 };
 
 } // namespace holdfast
