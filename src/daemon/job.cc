@@ -34,12 +34,6 @@ Bus connect(RunMode mode) {
     return connected;
 }
 
-Text own_unit(RunMode mode) {
-    char* name = nullptr;
-    int const found = mode == RunMode::User ? sd_pid_get_user_unit(0, &name) : sd_pid_get_unit(0, &name);
-    return {found < 0 ? nullptr : name, std::free};
-}
-
 /// The object path of the unit's job; "/" where it has none.
 std::optional<std::string> job_of(sd_bus* bus, char const* unit) {
     char* path = nullptr;
@@ -60,10 +54,17 @@ std::optional<std::string> job_of(sd_bus* bus, char const* unit) {
 
 } // namespace
 
+std::string own_unit(RunMode mode) {
+    char* name = nullptr;
+    int const found = mode == RunMode::User ? sd_pid_get_user_unit(0, &name) : sd_pid_get_unit(0, &name);
+    Text const owned{found < 0 ? nullptr : name, std::free};
+    return owned ? owned.get() : std::string{};
+}
+
 bool is_stopped_for_good(RunMode mode) {
     auto const unit = own_unit(mode);
-    auto const bus = unit ? connect(mode) : Bus{nullptr, sd_bus_close_unref};
-    auto const job = bus ? job_of(bus.get(), unit.get()) : std::nullopt;
+    auto const bus = unit.empty() ? Bus{nullptr, sd_bus_close_unref} : connect(mode);
+    auto const job = bus ? job_of(bus.get(), unit.c_str()) : std::nullopt;
     char* type = nullptr;
     if (!job || sd_bus_get_property_string(bus.get(), systemd, job->c_str(), "org.freedesktop.systemd1.Job",
                                            "JobType", nullptr, &type) < 0)

@@ -49,9 +49,10 @@ Result<Surroundings> find_surroundings(Options const& options, std::vector<Limit
         around.environment = services_environment();
     if (options.foreground)
         around.output = Output::Kind::Through;
-    else if (::access("/run/systemd/journal/stdout", W_OK) == 0)
+    else if (::access("/run/systemd/journal/stdout", W_OK) == 0) {
         around.output = Output::Kind::Journal;
-    else {
+        around.journal_unit = own_unit(options.mode);
+    } else {
         around.output = Output::Kind::File;
         auto folder = log_folder(options);
         if (!folder)
@@ -171,7 +172,8 @@ int serve(Options const& options) {
     if (!share)
         return refuse(share.error());
     if (keeping != nullptr)
-        keeping->put({{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
+        keeping->put_lasting(
+            {{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
 
     // Where sockets outlive us they are left to who comes after us, unless nobody does: so by `holdfast
     // shutdown`, and where systemd says so.

@@ -150,6 +150,10 @@ void EventLoop::guarded(F&& call) noexcept {
     owner_ = 0;
 }
 
+void EventLoop::call(std::function<void()> const& work) {
+    guarded(work);
+}
+
 template <class... Details>
 int EventLoop::dispatch(sd_event_source*, Details..., void* userdata) noexcept {
     auto* const watch = static_cast<Watch*>(userdata);

@@ -79,6 +79,9 @@ public:
     /// Dispatches what is pending, or waits at most `wait` for something; false when nothing came. For tests.
     bool run_once(Duration wait);
 
+    /// Runs `work` now, as a callback: what it throws is told to on_broken.
+    void call(std::function<void()> const& work);
+
     /// Who the current callback works for, as an opaque number (0: the supervisor itself); told to on_broken.
     void set_owner(std::uint64_t owner) { owner_ = owner; }
     void on_broken(std::function<void(std::uint64_t owner, std::string_view what)> told) {

@@ -17,21 +17,13 @@ Generation const& generation_of(UnitState const& state, Worker const& worker) {
     return *found;
 }
 
-Spawn order_for(UnitState const& state, Worker const& worker) {
-    return {.worker = worker.id,
-            .generation = worker.generation,
-            .slot = worker.slot,
-            .spec = generation_of(state, worker).policy.spec,
-            .lent = worker.is_lent ? std::optional{worker.bank} : std::nullopt};
-}
-
 /// No process of it is there.
 void miss(UnitState const& state, Worker const& worker, Resumed& resumed) {
     switch (worker.phase) {
     case WorkerPhase::Starting:
         if (worker.forked)
             break;
-        resumed.orders.emplace_back(order_for(state, worker));
+        resumed.orders.emplace_back(spawn_order(state, worker));
         return;
     case WorkerPhase::Draining:
     case WorkerPhase::Killed:
@@ -45,18 +37,26 @@ void miss(UnitState const& state, Worker const& worker, Resumed& resumed) {
     resumed.facts.emplace_back(Exited{worker.id, ExitKind::UncleanCode});
 }
 
-void meet(UnitState const& state, Worker const& worker, bool is_told, Resumed& resumed) {
+void meet(UnitState const& state, Worker const& worker, FoundWorker const& found, Resumed& resumed) {
     if (!worker.forked)
         resumed.facts.emplace_back(Forked{worker.id});
-    if (worker.told && !is_told)
+    if (worker.told && !found.is_told)
         resumed.orders.emplace_back(Drain{worker.id});
     if (worker.phase == WorkerPhase::Killed)
         resumed.orders.emplace_back(Kill{worker.id}); // twice is as good as once
-    if (is_asked_to_reload(state, worker.id))
+    if (is_asked_to_reload(state, worker.id) && !found.is_reloading)
         resumed.orders.emplace_back(Reload{worker.id});
 }
 
 } // namespace
+
+Spawn spawn_order(UnitState const& state, Worker const& worker) {
+    return {.worker = worker.id,
+            .generation = worker.generation,
+            .slot = worker.slot,
+            .spec = generation_of(state, worker).policy.spec,
+            .lent = worker.is_lent ? std::optional{worker.bank} : std::nullopt};
+}
 
 Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
     Resumed resumed;
@@ -65,7 +65,7 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
         if (process == found.end())
             miss(state, worker, resumed);
         else
-            meet(state, worker, process->is_told, resumed);
+            meet(state, worker, *process, resumed);
     }
     auto const levels = wanted(state);
     emit_difference({}, levels, resumed.orders);

@@ -15,7 +15,8 @@ namespace holdfast::lifecycle {
 /// The process of a worker, dead or alive, whose end nobody has told the state yet.
 struct FoundWorker {
     WorkerId id{};
-    bool is_told = false; ///< its drain signal was sent
+    bool is_told = false;      ///< its drain signal was sent
+    bool is_reloading = false; ///< it was asked to reload, and is watched for that
 };
 
 struct Resumed {
@@ -24,6 +25,9 @@ struct Resumed {
     /// Then taken by step(), in their order.
     std::vector<Fact> facts;
 };
+
+/// The order that a worker was, or is to be, started by.
+[[nodiscard]] Spawn spawn_order(UnitState const& state, Worker const& worker);
 
 /// `found`: each once, in any order; who is no worker of the state is not its to look after. A worker that
 /// was forked and is not found has ended, nobody knows how: it counts as an unclean end, so that a service is

@@ -99,18 +99,6 @@ Result<std::uint32_t> count_waiting_by(Listener const& listener, HandshakesAt co
     return count + queue->waiting;
 }
 
-/// shutdown(2) leaves a unix socket in the listening state, and shows as the peer's hang-up. A TCP socket
-/// leaves that state.
-Result<bool> is_listening(Listener const& listener) {
-    int value = 0;
-    socklen_t length = sizeof value;
-    pollfd seen{listener.fd.raw(), POLLRDHUP, 0};
-    if (::getsockopt(listener.fd.raw(), SOL_SOCKET, SO_ACCEPTCONN, &value, &length) < 0 ||
-        ::poll(&seen, 1, 0) < 0)
-        return system_error(errno, "look at " + to_string(listener.bound()), listener.name);
-    return value != 0 && (seen.revents & (POLLRDHUP | POLLHUP)) == 0;
-}
-
 Error not_mended(Listener const& listener, int code, std::string_view step) {
     return system_error(code, std::string{step} + " " + to_string(listener.bound()) + " again", listener.name,
                         "a worker had shut it down");
@@ -165,6 +153,18 @@ Outcome mend_unix(Listener& listener, int backlog) {
 }
 
 } // namespace
+
+/// shutdown(2) leaves a unix socket in the listening state, and shows as the peer's hang-up. A TCP socket
+/// leaves that state.
+Result<bool> is_listening(Listener const& listener) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    pollfd seen{listener.fd.raw(), POLLRDHUP, 0};
+    if (::getsockopt(listener.fd.raw(), SOL_SOCKET, SO_ACCEPTCONN, &value, &length) < 0 ||
+        ::poll(&seen, 1, 0) < 0)
+        return system_error(errno, "look at " + to_string(listener.bound()), listener.name);
+    return value != 0 && (seen.revents & (POLLRDHUP | POLLHUP)) == 0;
+}
 
 Outcome turn_clients_away(Listener& listener) {
     // A filter would drop what the other one could have.

@@ -30,6 +30,9 @@ namespace holdfast {
 /// queue.
 [[nodiscard]] Result<std::uint32_t> count_waiting(Listener const& listener, QueueSnapshot& snapshot);
 
+/// Of a stream listener: has nobody shut it down? Errors: those of getsockopt(2) and poll(2).
+[[nodiscard]] Result<bool> is_listening(Listener const& listener);
+
 /// Makes a stream listener listen again that somebody who shares it has shut down (shutdown(2) on any
 /// duplicate ends it for all). True if that was necessary. A tcp socket listens again itself; a unix socket
 /// cannot, so `listener.fd` is another one afterwards, to be handed out anew. On an error the fd is open,

@@ -18,6 +18,7 @@ namespace {
 
 // A keeper that refuses everything must not fill our memory when nobody asks what it said.
 constexpr std::size_t most_refusals = 100;
+constexpr Duration patience_without_descriptors = std::chrono::seconds{1};
 
 std::string with_lines(StoreVerb verb, std::string const* first, std::string const* last) {
     std::string text{to_name(verb)};
@@ -68,42 +69,59 @@ void KeeperLink::queue(std::string text, std::vector<FdRef> const& fds, std::fun
     std::vector<UniqueFd> own;
     for (auto const fd : fds) {
         own.emplace_back(::fcntl(fd.raw(), F_DUPFD_CLOEXEC, 3));
-        if (!own.back().is_open()) {
-            // The order of what follows matters more than this message, so it is given up, and said.
-            refusals_.push_back(to_string(system_error(errno, "queue descriptors for the keeper")));
-            text.clear();
-            own.clear();
-            break;
-        }
+        if (own.back().is_open())
+            continue;
+        auto const error = system_error(errno, "queue descriptors for the keeper");
+        own.clear();
+        if (!send_within(patience_without_descriptors, text, fds))
+            refusals_.push_back(to_string(error));
+        else if (sent)
+            sent();
+        return;
     }
     unsent_.push_back({std::move(text), std::move(own), std::move(sent)});
 }
 
-void KeeperLink::say(std::string text, std::vector<FdRef> const& fds, std::function<void()> sent) {
-    if (!unsent_.empty())
-        return queue(std::move(text), fds, std::move(sent));
+int KeeperLink::send(std::string_view text, std::vector<FdRef> const& fds) {
     int numbers[most_descriptors_per_message];
     ensure(fds.size() <= most_descriptors_per_message, "descriptors of one message");
     std::transform(fds.begin(), fds.end(), numbers, [](FdRef fd) { return fd.raw(); });
     int const error = is_gone_ || text.empty() ? 0 : send_message(socket_, text, numbers, fds.size());
     if (must_wait(error))
-        return queue(std::move(text), fds, std::move(sent));
+        return error;
     is_gone_ = is_gone_ || error != 0;
+    return 0;
+}
+
+void KeeperLink::say(std::string text, std::vector<FdRef> const& fds, std::function<void()> sent) {
+    if (!unsent_.empty() || send(text, fds) != 0)
+        return queue(std::move(text), fds, std::move(sent));
     if (sent)
         sent();
+}
+
+bool KeeperLink::send_within(Duration patience, std::string_view text, std::vector<FdRef> const& fds) {
+    auto const deadline = MonotonicTime::now() + patience;
+    for (;;) {
+        flush();
+        if (!has_unsent() && send(text, fds) == 0)
+            return true;
+        auto const left = deadline - MonotonicTime::now();
+        if (left <= Duration{0})
+            return false;
+        // Too many descriptors on their way is told by no event.
+        pollfd at{socket_.raw(), POLLOUT, 0};
+        (void)::poll(&at, 1, 1);
+        if ((at.revents & POLLOUT) != 0)
+            (void)::poll(nullptr, 0, 1);
+    }
 }
 
 void KeeperLink::flush() {
     while (!unsent_.empty()) {
         auto& first = unsent_.front();
-        int numbers[most_descriptors_per_message];
-        std::transform(first.fds.begin(), first.fds.end(), numbers,
-                       [](UniqueFd const& fd) { return fd.raw(); });
-        int const error =
-            is_gone_ || first.text.empty() ? 0 : send_message(socket_, first.text, numbers, first.fds.size());
-        if (must_wait(error))
+        if (send(first.text, {first.fds.begin(), first.fds.end()}) != 0)
             return;
-        is_gone_ = is_gone_ || error != 0;
         // Off the queue first: `sent` may put more.
         auto const sent = std::move(first.sent);
         unsent_.pop_front();
@@ -246,8 +264,8 @@ Result<Dump> KeeperLink::dump(Duration patience) {
     }
 }
 
-Outcome KeeperLink::prepare_upgrade(Duration patience) {
-    std::string const doing = "prepare the keeper for the upgrade";
+Outcome KeeperLink::sync(Duration patience) {
+    std::string const doing = "wait for the keeper";
     auto const deadline = MonotonicTime::now() + patience;
     say(std::string{to_name(StoreVerb::Upgrade)});
     for (;;) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// holdfastd's end of the keeper's protocol. After the dump at start nothing here waits: what the socket does
-// not take now is queued, in order, with duplicates of its descriptors, and sent by flush(). The keeper never
-// vanishes in good order; when it is gone, receive() says so, and what is still put goes nowhere.
+// holdfastd's end of the keeper's protocol. After the dump at start nothing here waits, but for an upgrade
+// and where descriptors are used up: what the socket does not take now is queued, in order, with duplicates
+// of its descriptors, and sent by flush(). The keeper never vanishes in good order; when it is gone,
+// receive() says so, and what is still put goes nowhere.
 #pragma once
 
 #include "base/fd.h"
@@ -70,7 +71,9 @@ public:
 
     /// `sent` is called when the kernel has taken the last batch, maybe before put() returns: whatever
     /// happens to us now, the keeper will have them. Also where the keeper is gone, so that nobody waits for
-    /// ever. Names must be held names (is_held_name).
+    /// ever. Names must be held names (is_held_name). Where what has to wait cannot be duplicated, for
+    /// descriptors are used up (EMFILE, ENFILE), this waits until the keeper has taken it, up to 1 s; if it
+    /// does not, that is among the refusals, and nobody is told that it was sent.
     void put(std::vector<Keep> const& entries, std::function<void()> sent = {});
     void drop(std::vector<std::string> const& names);
     void save(FdRef state);
@@ -81,9 +84,8 @@ public:
     /// It kills us, and starts another, if it does not hear this again within that time.
     void tell_alive(Duration within);
 
-    /// Waits up to `patience` until the keeper has everything that was put. After it: exit with
-    /// start_successor.
-    [[nodiscard]] Outcome prepare_upgrade(Duration patience);
+    /// Waits up to `patience` until the keeper has done all that it was asked for. ETIMEDOUT, EPIPE.
+    [[nodiscard]] Outcome sync(Duration patience);
 
     /// To watch for reading always, and for writing while has_unsent().
     [[nodiscard]] FdRef socket() const { return socket_; }
@@ -101,8 +103,12 @@ private:
         std::vector<UniqueFd> fds;
         std::function<void()> sent;
     };
+    /// 0: it is sent, or the keeper is gone; else why it has to wait.
+    [[nodiscard]] int send(std::string_view text, std::vector<FdRef> const& fds);
     void say(std::string text, std::vector<FdRef> const& fds = {}, std::function<void()> sent = {});
     void queue(std::string text, std::vector<FdRef> const& fds, std::function<void()> sent);
+    /// Behind what is queued.
+    [[nodiscard]] bool send_within(Duration patience, std::string_view text, std::vector<FdRef> const& fds);
     [[nodiscard]] Outcome wait_until(MonotonicTime deadline, std::string const& doing);
     /// Takes what is not an answer to a question: exits and refusals.
     void take_unasked(KeeperNotice const& notice);

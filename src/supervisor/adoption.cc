@@ -36,9 +36,18 @@ UnitSpecPtr spec_of(std::string const& key, FoundThings const& found) {
 
 bool Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
     auto& unit = make(std::move(spec));
-    bool const goes_on = unit.adopt(std::move(found));
-    unit.hold_sockets();
+    bool goes_on = true; // what breaks is not started as if it were new
+    shared_.loop.call([&] {
+        goes_on = unit.adopt(std::move(found));
+        unit.starts_when_held() ? unit.start_when_held() : (void)unit.hold_sockets();
+    });
     return goes_on;
+}
+
+void Supervisor::put_again() {
+    for (auto const& [name, unit] : units_)
+        if (!unit->is_broken()) // what was saved before it broke is better
+            unit->memory()->put_again();
 }
 
 Outcome Supervisor::prepare_upgrade() {
@@ -74,6 +83,20 @@ void Supervisor::adopt_without_files() {
         units_.at(name)->remove([this, name] { erase_later(name); });
     }
     drop_ownerless();
+}
+
+/// It was being removed, and its file is back: the new unit comes when the old one is gone.
+void Supervisor::leave_and_return(UnitSpecPtr spec) {
+    auto const name = spec->name;
+    leaving_.insert(name);
+    units_.at(name)->remove([this, name, spec = std::move(spec)] {
+        erase_later(name);
+        shared_.loop.post([this, spec] {
+            shared_.events.say(Weight::Normal, "unit-added", spec->name, "added");
+            if (auto& unit = add(spec); spec->start_at_boot)
+                unit.start_when_held();
+        });
+    });
 }
 
 void Supervisor::adopt_late(UnitRunner& unit) {

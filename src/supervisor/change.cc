@@ -168,8 +168,8 @@ void UnitRunner::tell_to_go(WorkerId id) {
     if (worker == nullptr)
         return;
     end_watches(*worker);
-    if (memory_)
-        return memory_->signal(*worker, worker->spec->service.drain_signal);
+    if (memory_ && memory_->signal(*worker, worker->spec->service.drain_signal))
+        return;
     // A failure means that it is dead already; its death is about to be told.
     (void)worker->process.send(worker->spec->service.drain_signal);
 }

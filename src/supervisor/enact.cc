@@ -2,6 +2,7 @@
 // Orders of the lifecycle core become system calls. Nothing here decides, and nothing here calls step(): what
 // comes of an order is a fact for the next turn.
 #include "lifecycle/sharing.h"
+#include "supervisor/hosting.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
@@ -62,7 +63,7 @@ void UnitRunner::enact(Order const& order) {
             },
             [&](Steer const& what) {
                 if (auto* const shards = sockets_.shards())
-                    shards->steer(hosted(what.shares));
+                    shards->steer(Hosting{workers_, state_, *shards}.hosted(what.shares));
             },
             [&](WatchRest const& what) { watch_rest(what.shards); },
             [&](Arm const& what) {
@@ -78,10 +79,7 @@ void UnitRunner::enact(Order const& order) {
 }
 
 void UnitRunner::spawn(Spawn const& order) {
-    // A generation that goes back runs what the earlier one ran, from its first worker on.
-    if (auto const* const record = underway().rollouts.find(order.generation);
-        record != nullptr && record->program && pinned_program(order.generation) == nullptr)
-        pins_.push_back({order.generation, record->program});
+    pin_as_recorded(order.generation);
     if (state_.rollout && state_.rollout->stage == RolloutStage::RollingBack)
         take_sockets_back(); // who went first may have held them until now
     auto const spawned = try_spawn(order, spec_of(order.spec));
@@ -146,44 +144,6 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     return {};
 }
 
-UnitRunner::Hosts UnitRunner::hosts() const {
-    std::map<WorkerId, Shard> places;
-    for (auto const& worker : workers_)
-        places.emplace(WorkerId{worker->process.id()}, worker->shard);
-    struct Best {
-        int rank;
-        Shard place;
-    };
-    std::map<Shard, Best> best;
-    for (auto const& worker : state_.workers) { // the oldest first
-        auto const place = places.find(worker.id);
-        if (place == places.end())
-            continue;
-        int const rank = worker.phase == WorkerPhase::Ready ? 2 : worker.was_ready ? 1 : 0;
-        auto const [known, is_first] = best.try_emplace(shard_of(worker), Best{rank, place->second});
-        if (!is_first && rank > 0 && rank >= known->second.rank)
-            known->second = {rank, place->second};
-    }
-    Hosts hosts;
-    for (auto const& [shard, one] : best)
-        hosts.emplace(shard, one.place);
-    return hosts;
-}
-
-/// Nobody is in it: where the next one will be.
-Shard UnitRunner::host_of(Shard shard, Hosts const& hosts) const {
-    auto const found = hosts.find(shard);
-    return found == hosts.end() ? sockets_.shards()->place_of(shard) : found->second;
-}
-
-Shares UnitRunner::hosted(Shares const& shares) const {
-    auto const known = hosts();
-    Shares hosted;
-    for (auto const& [shard, weight] : shares)
-        hosted[host_of(shard, known)] += weight; // two may meet in one
-    return hosted;
-}
-
 void UnitRunner::follow_workers() {
     auto* const shards = sockets_.shards();
     if (shards == nullptr || state_.shares.empty())
@@ -193,7 +153,8 @@ void UnitRunner::follow_workers() {
     };
     if (shards->shares() == state_.shares && std::ranges::none_of(workers_, is_guest))
         return; // as nearly always
-    if (auto const shares = hosted(state_.shares); shares != shards->shares())
+    if (auto const shares = Hosting{workers_, state_, *shards}.hosted(state_.shares);
+        shares != shards->shares())
         shards->steer(shares);
 }
 
@@ -201,10 +162,10 @@ void UnitRunner::watch_rest(std::vector<Shard> const& restless) {
     auto* const shards = sockets_.shards();
     if (shards == nullptr)
         return;
-    auto const known = hosts();
+    Hosting const hosting{workers_, state_, *shards};
     std::vector<ShardCustody::Hosted> watched;
     for (auto const shard : restless)
-        watched.push_back({shard, host_of(shard, known)});
+        watched.push_back({shard, hosting.host_of(shard)});
     shards->watch_rest(watched, [this](Shard shard) { hear_rest(shard); });
 }
 
@@ -217,6 +178,13 @@ void UnitRunner::pin_program(WorkerProcess const& process) {
             pins_.push_back({worker->generation, std::make_shared<PinnedProgram const>(std::move(*pinned))});
             return;
         }
+}
+
+/// A generation that goes back runs what the earlier one ran, from its first worker on.
+void UnitRunner::pin_as_recorded(GenerationId id) {
+    if (auto const* const record = underway().rollouts.find(id);
+        record != nullptr && record->program && pinned_program(id) == nullptr)
+        pins_.push_back({id, record->program});
 }
 
 std::shared_ptr<PinnedProgram const> UnitRunner::pinned_program(GenerationId id) const {

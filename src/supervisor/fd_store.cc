@@ -69,16 +69,6 @@ std::string count_text(std::size_t count) {
 
 } // namespace
 
-FdStore::~FdStore() {
-    std::vector<std::string> names;
-    for (auto const& stored : stored_)
-        names.push_back(kept(stored.number));
-    if (shared_.keeping && last_number_ > 0) {
-        names.push_back(kept_name("stored-names", unit_));
-        shared_.keeping->drop(names);
-    }
-}
-
 // ---- which are the same ----
 
 /// Without waiting for the server of a file system that is not ours to trust, as fstat(2) might.
@@ -149,14 +139,8 @@ void FdStore::store(StoreWish const& wish, std::vector<UniqueFd> fds, std::uint3
                      ? "a worker says FDSTORE=1, and fd_store_max is 0: " + count_text(refused) + " closed"
                      : "its workers have stored as many descriptors as they may (" + std::to_string(most) +
                            ", fd_store_max): " + count_text(refused) + " closed");
-    if (stored_.size() == before || !shared_.keeping)
-        return;
-    // The names first: one whose descriptor did not come any more is passed over, and would not have one.
-    save_names();
-    std::vector<Keep> entries;
-    for (auto i = before; i < stored_.size(); ++i)
-        entries.push_back({kept(stored_[i].number), stored_[i].fd});
-    shared_.keeping->put(entries);
+    if (stored_.size() > before)
+        put_from(before);
 }
 
 bool FdStore::has_room_for(std::string const& name) const {
@@ -187,6 +171,12 @@ void FdStore::hear_hangup(std::uint32_t number) {
     drop([number](Stored const& stored) { return stored.number == number; });
 }
 
+void FdStore::drop_all() {
+    drop([](Stored const&) { return true; });
+    if (shared_.keeping)
+        shared_.keeping->drop({kept_name("stored-names", unit_)});
+}
+
 void FdStore::drop(std::function<bool(Stored const&)> const& is_meant) {
     std::vector<std::string> gone;
     for (auto& stored : stored_)
@@ -210,11 +200,25 @@ std::vector<NamedFd> FdStore::look() const {
     return seen;
 }
 
+// ---- what outlives us ----
+
+void FdStore::put_from(std::size_t first) {
+    if (!shared_.keeping || first == stored_.size())
+        return;
+    // The names first: one whose descriptor did not come any more is passed over, and would not have one.
+    save_names();
+    std::vector<Keep> entries;
+    for (auto i = first; i < stored_.size(); ++i)
+        entries.push_back({kept(stored_[i].number), stored_[i].fd});
+    shared_.keeping->put(entries);
+}
+
 void FdStore::save_names() {
     std::string text;
     for (auto const& stored : stored_)
         text += to_line({stored.number, stored.name, stored.is_watched});
-    shared_.keeping->put_text(kept_name("stored-names", unit_), text);
+    // Where that fails, all of it is put again.
+    (void)shared_.keeping->put_text(kept_name("stored-names", unit_), text);
 }
 
 bool FdStore::is_any_in(FoundThings const& found) {

@@ -24,8 +24,6 @@ public:
     FdStore(Shared& shared, std::string unit) : shared_{shared}, unit_{std::move(unit)} {}
     FdStore(FdStore const&) = delete;
     FdStore& operator=(FdStore const&) = delete;
-    /// Closes them all, in the keeper too.
-    ~FdStore();
 
     [[nodiscard]] static bool is_any_in(FoundThings const& found);
     /// Takes what another supervisor of ours has kept of them, and nothing else.
@@ -33,6 +31,11 @@ public:
     /// What a worker says of them, with the descriptors that came with it. At most `most` are held; what is
     /// one too many, or refused, is closed and an event says so, once in a while.
     void hear(StoreWish const& wish, std::vector<UniqueFd> fds, std::uint32_t most);
+
+    /// Closes them all, in the keeper too. What is just destroyed is found again by the next supervisor.
+    void drop_all();
+    /// Gives them all to the keeper once more.
+    void put_all() { put_from(0); }
 
     [[nodiscard]] std::size_t size() const { return stored_.size(); }
     /// In the order in which they came.
@@ -65,6 +68,7 @@ private:
     void add(std::uint32_t number, std::string name, bool is_watched, UniqueFd fd, Node node);
     void hear_hangup(std::uint32_t number);
     void drop(std::function<bool(Stored const&)> const& is_meant);
+    void put_from(std::size_t first);
     void save_names();
     [[nodiscard]] std::string kept(std::uint32_t number) const {
         return kept_name("stored", unit_, {number});

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <functional>
+#include <iterator>
 
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -21,6 +21,9 @@ namespace {
 constexpr std::size_t longest_unit = 64;
 constexpr std::size_t longest_text = 64 * 1024 * 1024;
 constexpr Duration patience_for_upgrade = std::chrono::seconds{5};
+constexpr Duration patience_to_let_go = std::chrono::milliseconds{100};
+constexpr Duration first_pause = std::chrono::seconds{1};
+constexpr Duration longest_pause = std::chrono::seconds{60};
 
 /// FNV-1a: the same in every version, since the next one has to find what this one has put.
 std::uint64_t hash_of(std::string_view text) {
@@ -97,8 +100,8 @@ std::optional<std::string> text_of(FdRef memfd) {
     return text;
 }
 
-Keeping::Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(std::string)> told)
-    : link_{std::move(link)}, start_{std::move(dump.start)}, told_{std::move(told)} {
+Keeping::Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(Weight, std::string)> told)
+    : loop_{loop}, link_{std::move(link)}, start_{std::move(dump.start)}, told_{std::move(told)} {
     for (auto& held : dump.held) {
         if (!held.fd.is_open()) // somebody has taken it already
             continue;
@@ -131,11 +134,18 @@ void Keeping::put(std::vector<Keep> const& entries, std::function<void()> sent) 
     follow();
 }
 
-void Keeping::put_text(std::string const& name, std::string_view text) {
+void Keeping::put_lasting(std::vector<Keep> entries) {
+    put(entries);
+    std::ranges::move(entries, std::back_inserter(lasting_));
+}
+
+bool Keeping::put_text(std::string const& name, std::string_view text) {
     auto const file = seal(name, text);
-    if (!file)
-        return told_("what is to outlive us cannot be saved: " + to_string(file.error()));
-    put({{name, *file}});
+    if (file)
+        put({{name, *file}});
+    else
+        lose(to_string(file.error()));
+    return file.has_value();
 }
 
 void Keeping::drop(std::vector<std::string> const& names) {
@@ -144,8 +154,17 @@ void Keeping::drop(std::vector<std::string> const& names) {
         std::erase_if(dropped, [](std::string const& name) { return is_of_sockets(name); });
     if (dropped.empty())
         return;
+    has_dropped_ = true;
     link_.drop(dropped);
     follow();
+}
+
+bool Keeping::has_let_go() {
+    if (!std::exchange(has_dropped_, false))
+        return false;
+    bool const has = link_.sync(patience_to_let_go).has_value();
+    follow();
+    return has;
 }
 
 void Keeping::drop_leftovers(std::set<std::string> const& units) {
@@ -161,9 +180,12 @@ void Keeping::drop_leftovers(std::set<std::string> const& units) {
     drop(names);
 }
 
-void Keeping::signal(std::string const& name, int number) {
+bool Keeping::signal(std::string const& name, int number) {
+    if (!is_whole())
+        return false;
     link_.signal(name, number);
     follow();
+    return true;
 }
 
 void Keeping::tell_ready() {
@@ -182,21 +204,50 @@ void Keeping::tell_alive(Duration within) {
 }
 
 Outcome Keeping::prepare_upgrade() {
-    return link_.prepare_upgrade(patience_for_upgrade);
+    auto synced = link_.sync(patience_for_upgrade);
+    follow();
+    if (synced && !is_whole())
+        return plain_error("not everything that the successor needs could be saved", {},
+                           "the log says why; try again when it says that all is saved");
+    return synced;
+}
+
+void Keeping::lose(std::string const& what) {
+    if (losing_) {
+        losing_->is_new = true;
+        return;
+    }
+    told_(Weight::Failure, "what is to outlive us cannot be saved; this is tried again: " + what);
+    losing_ = std::make_unique<Losing>();
+    losing_->pause = first_pause;
+    losing_->timer = loop_.at(MonotonicTime::now() + losing_->pause, [this] { look_at_losses(); });
+}
+
+void Keeping::look_at_losses() {
+    if (!losing_->is_new) {
+        told_(Weight::Normal, "what is to outlive us is saved again");
+        losing_.reset();
+        return;
+    }
+    losing_->is_new = false;
+    losing_->timer.rearm(MonotonicTime::now() + losing_->pause);
+    losing_->pause = std::min(losing_->pause * 2, longest_pause);
+    put(lasting_);
+    put_again_();
 }
 
 void Keeping::follow() {
     if (source_)
         source_.set_events(link_.has_unsent() ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    for (auto& refusal : link_.take_refusals())
-        told_("the keeper refused something: " + refusal);
+    for (auto const& refusal : link_.take_refusals())
+        lose(refusal);
 }
 
 void Keeping::receive() {
     auto const exits = link_.receive();
     if (!exits) {
         source_.reset();
-        return told_("the keeper is gone: from now on nothing outlives this holdfastd");
+        return told_(Weight::Failure, "the keeper is gone: from now on nothing outlives this holdfastd");
     }
     for (auto const& exit : *exits)
         remember(exit);
@@ -210,13 +261,16 @@ void Keeping::remember(ChildExit const& exit) {
     else
         status.signal = exit.status;
     status.dumped_core = exit.code == CLD_DUMPED;
-    if (in_order_.size() < most_exits) {
+    auto place = in_order_.size();
+    if (place < most_exits) {
         in_order_.push_back(exit.pid);
     } else {
-        exits_.erase(std::exchange(in_order_[oldest_], exit.pid));
-        oldest_ = (oldest_ + 1) % most_exits;
+        place = std::exchange(oldest_, (oldest_ + 1) % most_exits);
+        auto const known = exits_.find(std::exchange(in_order_[place], exit.pid));
+        if (known != exits_.end() && known->second.place == place) // or its number has ended again since
+            exits_.erase(known);
     }
-    exits_[exit.pid] = status;
+    exits_.insert_or_assign(exit.pid, KnownExit{status, place});
 }
 
 std::optional<ExitStatus> Keeping::exit_of(pid_t pid) {
@@ -225,7 +279,7 @@ std::optional<ExitStatus> Keeping::exit_of(pid_t pid) {
     auto const found = exits_.find(pid);
     if (found == exits_.end())
         return std::nullopt;
-    return found->second;
+    return found->second.status;
 }
 
 } // namespace holdfast

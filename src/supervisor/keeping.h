@@ -5,9 +5,11 @@
 
 #include "event/loop.h"
 #include "store/keeper_link.h"
+#include "supervisor/event_log.h"
 #include "worker/process.h"
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,7 +40,7 @@ class Keeping {
 public:
     /// Takes over what `dump` found. `told` is what goes wrong, for the log.
     /// Those of its descriptors that are not open any more were somebody else's to take.
-    Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(std::string)> told);
+    Keeping(EventLoop& loop, KeeperLink link, Dump dump, std::function<void(Weight, std::string)> told);
     Keeping(Keeping const&) = delete;
     Keeping& operator=(Keeping const&) = delete;
 
@@ -49,12 +51,23 @@ public:
     [[nodiscard]] FoundThings take_of(std::string_view unit);
 
     void put(std::vector<Keep> const& entries, std::function<void()> sent = {});
+    /// What is there as long as we are.
+    void put_lasting(std::vector<Keep> entries);
     /// As a sealed memfd, memfd_create(2), so that who takes it back finds it whole. Replaces the one before.
-    void put_text(std::string const& name, std::string_view text);
+    /// False where none can be made: the one before stays, and that is a loss.
+    [[nodiscard]] bool put_text(std::string const& name, std::string_view text);
     void drop(std::vector<std::string> const& names);
+    /// True where the keeper may have held, until now, what is no longer to be held. Waits for it, up to
+    /// 100 ms.
+    [[nodiscard]] bool has_let_go();
+    /// Something could not be saved, or was refused: `put_again` is to put all there is, again and again
+    /// until nothing is lost.
+    void on_loss(std::function<void()> put_again) { put_again_ = std::move(put_again); }
+    [[nodiscard]] bool is_whole() const { return !losing_; }
     /// What nobody took back is given up, but for what these units left.
     void drop_leftovers(std::set<std::string> const& units);
-    void signal(std::string const& name, int number);
+    /// False where it may not know of the process (is_whole()).
+    [[nodiscard]] bool signal(std::string const& name, int number);
     void tell_ready();
     void tell_stopping();
     void tell_alive(Duration within);
@@ -69,19 +82,36 @@ public:
     void forget_exit(pid_t pid) { exits_.erase(pid); }
 
 private:
+    /// What is lost is put again after a while, that grows.
+    struct Losing {
+        Duration pause;
+        bool is_new = true; ///< something was lost since it was put last
+        EventSource timer;
+    };
+    void lose(std::string const& what);
+    void look_at_losses();
     void receive();
     void remember(ChildExit const& exit);
     void follow();
 
+    EventLoop& loop_;
     KeeperLink link_;
     StartInfo start_;
     std::map<std::string, FoundThings> found_;
-    std::unordered_map<pid_t, ExitStatus> exits_; ///< the newest most_exits
-    std::vector<pid_t> in_order_;                 ///< of exits_, a ring
+    struct KnownExit {
+        ExitStatus status;
+        std::size_t place; ///< in in_order_
+    };
+    std::unordered_map<pid_t, KnownExit> exits_; ///< the newest most_exits
+    std::vector<pid_t> in_order_;                ///< a ring
     std::size_t oldest_ = 0;
-    std::function<void(std::string)> told_;
+    std::function<void(Weight, std::string)> told_;
+    std::vector<Keep> lasting_;
+    std::function<void()> put_again_;
+    std::unique_ptr<Losing> losing_;
     EventSource source_;
     bool leaves_sockets_ = false;
+    bool has_dropped_ = false; ///< since has_let_go() was asked last
 };
 
 } // namespace holdfast

@@ -5,6 +5,7 @@
 // moment, or where it is probed, if it is well then.
 #include "supervisor/apply_plan.h"
 #include "supervisor/policy.h"
+#include "supervisor/saved_unit.h"
 #include "supervisor/unit_runner.h"
 
 #include <cstring>
@@ -53,19 +54,51 @@ void UnitRunner::ask_to_reload(WorkerId id) {
     auto plan = make_reload_plan(*worker->spec, place, worker->process.pid(), shared_.around);
     if (!plan)
         return refuse_reload(*worker, to_string(plan.error()));
-    auto command =
-        Command::run(shared_.loop, std::move(plan).value(), shared_.other_mains, [this, id](std::string why) {
-            shared_.loop.set_owner(number_);
-            auto& asked = *find(id);
-            auto const ended = std::move(asked.reloading->command);
-            if (why.empty())
-                send_reload_signal(asked);
-            else
-                refuse_reload(asked, std::move(why));
-        });
+    plan.value().is_gated = memory_ != nullptr;
+    auto command = Command::run(shared_.loop, std::move(plan).value(), shared_.other_mains,
+                                [this, id](std::string why) { hear_reload_command(id, std::move(why)); });
     if (!command)
         return refuse_reload(*worker, to_string(command.error()));
     worker->reloading->command = std::move(command).value();
+    if (memory_)
+        memory_->keep_reload_command(*worker);
+}
+
+void UnitRunner::hear_reload_command(WorkerId id, std::string why) {
+    shared_.loop.set_owner(number_);
+    auto& asked = *find(id);
+    auto const ended = std::move(asked.reloading->command);
+    if (ended->was_never_run())
+        ask_to_reload(id);
+    else if (why.empty())
+        send_reload_signal(asked);
+    else
+        refuse_reload(asked, std::move(why));
+}
+
+/// Another supervisor of ours has asked it.
+void UnitRunner::go_on_reloading(RunningWorker& worker, SavedWorker const& saved, AdoptedProcess command,
+                                 bool is_told) {
+    auto const id = static_cast<WorkerId>(worker.process.id());
+    worker.reloading = std::make_unique<Reloading>();
+    auto& reloading = *worker.reloading;
+    auto const& exec_reload = worker.spec->service.exec_reload;
+    if (command.pidfd.is_open()) {
+        reloading.command = Command::adopt(
+            shared_.loop, exec_reload.empty() ? std::string{"exec_reload"} : exec_reload.front(),
+            std::move(command), shared_.other_mains, [this](pid_t pid) { return exit_of(pid); },
+            [this, id](std::string why) { hear_reload_command(id, std::move(why)); });
+        return;
+    }
+    reloading.asked_at = *saved.reload_asked_at;
+    reloading.has_begun = saved.reload_has_begun;
+    if (!is_told) {
+        --worker.reload_signals;
+        return send_reload_signal(worker);
+    }
+    if (saved.reload_awaits_probe)
+        return prove_reload(worker);
+    await_reload(worker);
 }
 
 /// Nobody waits any more for those who are not asked (it was too late, or another failed): a command that
@@ -77,16 +110,32 @@ void UnitRunner::end_reloads() {
 }
 
 void UnitRunner::send_reload_signal(RunningWorker& worker) {
-    auto const& service = worker.spec->service;
     worker.reloading->asked_at = MonotonicTime::now();
-    if (int const signal = service.signal_to_reload(); signal != 0)
-        if (auto const sent = worker.process.send(signal); !sent)
-            return; // it is dead already; its death is about to be told
+    if (int const signal = worker.spec->service.signal_to_reload();
+        signal != 0 && !send_counted(worker, signal))
+        return; // it is dead already; its death is about to be told
+    await_reload(worker);
+}
+
+/// Once, also if we die now: it is counted, and saved, before it is sent.
+bool UnitRunner::send_counted(RunningWorker& worker, int signal) {
+    if (memory_) {
+        ++worker.reload_signals;
+        memory_->save();
+        if (memory_->signal(worker, signal))
+            return true;
+        --worker.reload_signals;
+    }
+    return worker.process.send(signal).has_value();
+}
+
+void UnitRunner::await_reload(RunningWorker& worker) {
+    auto const& service = worker.spec->service;
     if (service.type == ServiceType::NotifyReload)
         return; // it says when it is done
     if (worker.prober || !service.exec_reload.empty())
         return prove_reload(worker);
-    worker.reloading->settles = shared_.loop.at(MonotonicTime::now() + settle_time,
+    worker.reloading->settles = shared_.loop.at(worker.reloading->asked_at + settle_time,
                                                 [this, id = static_cast<WorkerId>(worker.process.id())] {
                                                     shared_.loop.set_owner(number_);
                                                     prove_reload(*find(id));

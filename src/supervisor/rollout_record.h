@@ -23,6 +23,7 @@ class SocketCustody;
 struct Release {
     UnitSpecPtr spec;
     std::shared_ptr<PinnedProgram const> program; ///< null: what is at its path
+    lifecycle::GenerationId next{};               ///< that came after it
 };
 
 /// What is measured of one listener while the rollout runs. A `reuse_port` one is several sockets: its depth

@@ -15,6 +15,8 @@
 
 namespace holdfast {
 
+struct SavedWorker;
+
 /// A reload that a worker was asked for.
 struct Reloading {
     std::unique_ptr<Command> command; ///< exec_reload, while it runs
@@ -48,6 +50,7 @@ struct RunningWorker {
     Watchdog watchdog;
     std::unique_ptr<HandoffPort> handoff;
     std::unique_ptr<Reloading> reloading;
+    unsigned reload_signals = 0;    ///< that the keeper was told to send
     std::unique_ptr<Prober> prober; ///< of a unit with [health]
     EventSource dump_grace;         ///< it dumps core; a small one is waited for
     MonotonicTime dumps_since = MonotonicTime::never();

@@ -5,7 +5,6 @@
 #include "lifecycle/line.h"
 #include "socket/adoption.h"
 #include "supervisor/addresses.h"
-#include "supervisor/socket_custody.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -20,7 +19,7 @@ using lifecycle::text::Writer;
 
 namespace {
 
-/// A line `listener`, or `member` of the group before it.
+/// A line `listener`, `leaving`, or `member` of the group before it.
 struct SavedListener {
     std::uint32_t kept = 0;
     std::string name;
@@ -32,7 +31,8 @@ struct SavedListener {
     bool is_replaced = false;
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
-    std::optional<Shard> shard; ///< of a member: none is the anchor
+    std::optional<Shard> shard;                      ///< of a member: none is the anchor
+    MonotonicTime deadline = MonotonicTime::never(); ///< of one that leaves
 };
 void describe(auto& field, auto& it) {
     field("kept", it.kept);
@@ -46,6 +46,7 @@ void describe(auto& field, auto& it) {
     field("device", it.device);
     field("inode", it.inode);
     field("shard", it.shard);
+    field("deadline", it.deadline);
 }
 
 /// A line `group`, before those of its members in the kernel's order.
@@ -62,7 +63,8 @@ void describe(LooseReader& field, SavedGroup& it) {
     field("order-ports", it.order_ports);
 }
 
-void write(std::string& out, std::string_view word, Listener const& listener, std::optional<Shard> shard) {
+void write(std::string& out, std::string_view word, Listener const& listener, std::optional<Shard> shard,
+           MonotonicTime deadline = MonotonicTime::never()) {
     SavedListener const saved{listener.kept,
                               listener.name,
                               to_string(listener.wanted),
@@ -73,7 +75,8 @@ void write(std::string& out, std::string_view word, Listener const& listener, st
                               listener.is_replaced,
                               listener.path_device,
                               listener.path_inode,
-                              shard};
+                              shard,
+                              deadline};
     out += word;
     Writer writer{out};
     describe(writer, saved);
@@ -137,7 +140,7 @@ public:
             end_group();
             group_.emplace();
             describe(reader, *group_);
-        } else if (word == "listener" || word == "member") {
+        } else if (word == "listener" || word == "member" || word == "leaving") {
             SavedListener saved;
             describe(reader, saved);
             auto listener = to_listener(saved, unit_, found_);
@@ -145,6 +148,8 @@ public:
                 return problem(listener.error());
             if (word == "member")
                 members_.push_back({saved.shard, std::move(listener).value()});
+            else if (word == "leaving")
+                adopted_.leaving.push_back({std::move(listener).value(), saved.deadline});
             else
                 adopted_.listeners.push_back(std::move(listener).value());
         }
@@ -185,6 +190,10 @@ std::string to_lines(SocketCustody const& sockets) {
     for (auto const& listener : sockets.held())
         if (!listener.inherited)
             write(out, "listener", listener, {});
+    sockets.each_leaving([&](LeavingListener const& leaving) {
+        if (!leaving.listener.inherited)
+            write(out, "leaving", leaving.listener, {}, leaving.deadline);
+    });
     if (auto const* const shards = sockets.shards())
         for (auto const& group : shards->groups()) {
             out += "group";

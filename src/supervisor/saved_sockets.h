@@ -6,6 +6,7 @@
 #include "socket/adoption.h"
 #include "socket/shard_group.h"
 #include "supervisor/keeping.h"
+#include "supervisor/socket_custody.h"
 
 #include <string>
 #include <string_view>
@@ -13,13 +14,12 @@
 
 namespace holdfast {
 
-class SocketCustody;
-
 [[nodiscard]] std::string to_lines(SocketCustody const& sockets);
 
 struct AdoptedSockets {
     std::vector<Listener> listeners;
     std::vector<ShardGroup> groups;
+    std::vector<LeavingListener> leaving;
     std::vector<std::string> problems; ///< one line each
 };
 /// What `lines` tell of, with its descriptors out of `found`. `shares`: how the groups are to be steered;

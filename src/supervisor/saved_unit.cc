@@ -24,17 +24,24 @@ std::optional<std::string_view> take_mark(std::string_view& text, std::string_vi
 } // namespace
 
 SavedWorker saved_worker(RunningWorker const& worker, lifecycle::SpecId spec) {
-    return {.worker = lifecycle::WorkerId{worker.process.id()},
-            .generation = worker.generation,
-            .slot = worker.slot,
-            .spec = spec,
-            .shard = worker.shard,
-            .leader = worker.process.leader(),
-            .main = worker.process.pid(),
-            .health_port = worker.prober ? worker.prober->listener().port : std::uint16_t{0},
-            .watchdog =
-                worker.watchdog.is_watching() ? std::optional{worker.watchdog.period()} : std::nullopt,
-            .status = worker.status};
+    SavedWorker saved{.worker = lifecycle::WorkerId{worker.process.id()},
+                      .generation = worker.generation,
+                      .slot = worker.slot,
+                      .spec = spec,
+                      .shard = worker.shard,
+                      .leader = worker.process.leader(),
+                      .main = worker.process.pid(),
+                      .health_port = worker.prober ? worker.prober->listener().port : std::uint16_t{0},
+                      .watchdog = worker.watchdog.is_watching() ? std::optional{worker.watchdog.period()}
+                                                                : std::nullopt,
+                      .reload_signals = worker.reload_signals,
+                      .status = worker.status};
+    if (auto const& reloading = worker.reloading; reloading && !reloading->command) {
+        saved.reload_asked_at = reloading->asked_at;
+        saved.reload_has_begun = reloading->has_begun;
+        saved.reload_awaits_probe = reloading->awaits_probe;
+    }
+    return saved;
 }
 
 SavedRollout saved_rollout(RolloutRecord const& record) {

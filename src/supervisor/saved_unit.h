@@ -56,7 +56,12 @@ struct SavedWorker {
     pid_t leader = 0;
     pid_t main = 0;
     std::uint16_t health_port = 0;
-    std::optional<Duration> watchdog; ///< it is watched, with this period
+    std::optional<Duration> watchdog{}; ///< it is watched, with this period
+    unsigned reload_signals = 0;
+    std::optional<MonotonicTime> reload_asked_at{}; ///< it reloads
+    bool reload_has_begun = false;
+    bool reload_awaits_probe = false;
+    std::optional<MonotonicTime> dumps_since{}; ///< it was replaced while it dumps core
     std::string status;
 };
 void describe(auto& field, auto& it) requires requires {
@@ -72,6 +77,11 @@ void describe(auto& field, auto& it) requires requires {
     field("main", it.main);
     field("health-port", it.health_port);
     field("watchdog", it.watchdog);
+    field("reload-signals", it.reload_signals);
+    field("reload-asked-at", it.reload_asked_at);
+    field("reload-has-begun", it.reload_has_begun);
+    field("reload-awaits-probe", it.reload_awaits_probe);
+    field("dumps-since", it.dumps_since);
     field("status", it.status);
 }
 
@@ -83,11 +93,37 @@ struct SavedPin {
 void describe(auto& field, auto& it) requires requires {
     it.path;
     it.generation;
+    requires !requires {
+        it.is_current;
+    };
 }
 {
     field("generation", it.generation);
     field("path", it.path);
 }
+
+/// What ran before a generation: its text and its program are kept beside.
+struct SavedFormer {
+    static constexpr std::string_view word = "former";
+    lifecycle::GenerationId generation{};
+    std::string path;        ///< of the program
+    bool is_current = false; ///< what an undo goes back to
+};
+void describe(auto& field, auto& it) requires requires {
+    it.is_current;
+}
+{
+    field("generation", it.generation);
+    field("path", it.path);
+    field("current", it.is_current);
+}
+
+/// The program that a generation is to run since it goes back; of none: the next one.
+struct SavedWayBack {
+    static constexpr std::string_view word = "way-back";
+    lifecycle::GenerationId generation{};
+    std::string path;
+};
 
 /// A rollout under way. How deep the queues were and what the workers did until now is not kept.
 struct SavedRollout {

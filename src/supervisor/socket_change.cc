@@ -46,8 +46,13 @@ Result<Listener> SocketCustody::bind(UnitSpec const& wanted, SocketSpec const& s
         return take_up(shared_.passed, socket, address);
     auto const in_the_way = find_in_the_way(wanted, address, arrivals);
     // Who serves the old one is to have its clients until somebody serves the new one.
-    auto bound = in_the_way.fds.empty() ? bind_listener(socket, address)
-                                        : bind_beside(socket, address, in_the_way.fds, in_the_way.is_held);
+    auto const bind_now = [&] {
+        return in_the_way.fds.empty() ? bind_listener(socket, address)
+                                      : bind_beside(socket, address, in_the_way.fds, in_the_way.is_held);
+    };
+    auto bound = bind_now();
+    if (!bound && may_be_free_now(bound.error()))
+        bound = bind_now();
     if (bound)
         for (auto* leaving : in_the_way.leaving) {
             leaving->is_replaced = true;

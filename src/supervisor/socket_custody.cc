@@ -4,6 +4,7 @@
 #include "socket/retire.h"
 #include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
+#include "supervisor/keeping.h"
 #include "supervisor/policy.h"
 
 #include <algorithm>
@@ -91,7 +92,14 @@ Outcome SocketCustody::hold_one(SocketSpec const& socket, ListenAddress const& a
 Outcome SocketCustody::bind_shards(UnitSpec const& spec, SocketSpec const& socket,
                                    ListenAddress const& address) {
     make_shards();
-    return shards_->bind(socket, address, pool_size(spec.service));
+    auto bound = shards_->bind(socket, address, pool_size(spec.service));
+    if (!bound && may_be_free_now(bound.error()))
+        bound = shards_->bind(socket, address, pool_size(spec.service));
+    return bound;
+}
+
+bool SocketCustody::may_be_free_now(Error const& error) const {
+    return error.code == EADDRINUSE && shared_.keeping && shared_.keeping->has_let_go();
 }
 
 void SocketCustody::change_shards(std::function<void()> const& change) {
@@ -151,6 +159,11 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
     }
     if (retired)
         leaving_->retired.push_back(std::move(retired));
+    look_at_leaving_soon();
+    tell_changed();
+}
+
+void SocketCustody::look_at_leaving_soon() {
     leaving_->pause = first_look;
     leaving_->timer = shared_.loop.at(MonotonicTime::now(), [this] { look_at_leaving(); });
 }
@@ -180,6 +193,12 @@ void SocketCustody::tell_changed() const {
         shared_.sockets_changed(number_);
 }
 
+void SocketCustody::each_leaving(std::function<void(LeavingListener const&)> const& visit) const {
+    if (leaving_)
+        for (auto const& one : leaving_->listeners)
+            visit(one);
+}
+
 void SocketCustody::each_listener(std::function<void(Listener&)> const& visit) {
     for (auto& held : held_)
         visit(held);
@@ -190,8 +209,15 @@ void SocketCustody::each_listener(std::function<void(Listener&)> const& visit) {
         shards_->each_listener(visit);
 }
 
-void SocketCustody::adopt(UnitSpecPtr spec, std::vector<Listener> listeners, std::vector<ShardGroup> groups) {
+void SocketCustody::adopt(UnitSpecPtr spec, std::vector<Listener> listeners, std::vector<ShardGroup> groups,
+                          std::vector<LeavingListener> leaving, std::function<void()> retired) {
     spec_ = std::move(spec);
+    if (!leaving.empty()) {
+        leaving_ = std::make_unique<Leaving>();
+        leaving_->listeners = std::move(leaving);
+        leaving_->retired.push_back(std::move(retired));
+        look_at_leaving_soon();
+    }
     for (auto& listener : listeners)
         guard(held_.emplace_back(std::move(listener)));
     if (groups.empty())

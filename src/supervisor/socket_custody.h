@@ -25,6 +25,12 @@ struct FailedSocket {
     Error error;
 };
 
+/// No longer wanted, and clients may still be in it.
+struct LeavingListener {
+    Listener listener;
+    MonotonicTime deadline; ///< it is closed then, whoever is
+};
+
 /// What an apply takes from other units for one unit.
 struct Arrivals {
     std::unordered_set<ListenerIdentity, IdentityHash> coming; ///< these come as they are, and are not bound
@@ -79,6 +85,7 @@ public:
     [[nodiscard]] bool is_complete() const { return failed_.empty(); }
     [[nodiscard]] std::vector<FailedSocket> const& failed() const { return failed_; }
     [[nodiscard]] std::vector<Listener> const& held() const { return held_; }
+    void each_leaving(std::function<void(LeavingListener const&)> const& visit) const;
     /// Those that `spec` lists and that are held, or still served while they are given up, in its order and
     /// under its names.
     /// Of a `reuse_port` socket a worker gets its own shard; who has no place, all that new connections go
@@ -91,8 +98,9 @@ public:
     /// Does what opens or closes shards, with no watch on any.
     void change_shards(std::function<void()> const& change);
 
-    /// Before hold(): what another supervisor of ours has held.
-    void adopt(UnitSpecPtr spec, std::vector<Listener> listeners, std::vector<ShardGroup> groups);
+    /// Before hold(): what another supervisor of ours has held; `retired` as of those that it let go.
+    void adopt(UnitSpecPtr spec, std::vector<Listener> listeners, std::vector<ShardGroup> groups,
+               std::vector<LeavingListener> leaving, std::function<void()> retired);
     /// All that there are: held, on their way out, and shards.
     void each_listener(std::function<void(Listener&)> const& visit);
 
@@ -111,13 +119,8 @@ public:
 
 private:
     // What most units have none of is kept apart: there are many units.
-    /// Listeners that are no longer wanted and still have clients in them.
     struct Leaving {
-        struct One {
-            Listener listener;
-            MonotonicTime deadline;
-        };
-        std::vector<One> listeners;
+        std::vector<LeavingListener> listeners;
         std::vector<std::function<void()>> retired;
         Duration pause{};
         EventSource timer;
@@ -148,6 +151,8 @@ private:
     void stop_sources();
     void tell_changed() const;
     void make_shards();
+    /// What we have closed the keeper may have held a moment longer.
+    [[nodiscard]] bool may_be_free_now(Error const& error) const;
     /// Is it to be a group, and not held as something else?
     [[nodiscard]] Outcome bind_shards(UnitSpec const& spec, SocketSpec const& socket,
                                       ListenAddress const& address);
@@ -174,6 +179,7 @@ private:
                 std::function<void()> retired);
     void close(Listener listener);
     void look_at_leaving();
+    void look_at_leaving_soon();
 
     Shared& shared_;
     UnitSpecPtr spec_;

@@ -98,10 +98,16 @@ void SocketCustody::mend(Listener& listener, Renewed const& renewed) {
     if (listener.wanted.transport == Transport::Udp || listener.inherited)
         return;
     int const fd = listener.fd.raw();
+    if (auto const listens = is_listening(listener); !mending_ && listens && *listens)
+        return;        // as nearly always
     unguard(listener); // a unix socket that is mended is another one
-    auto const mended = keep_listening(listener, backlog_of(*spec_, listener));
-    if (mended && !*mended && !mending_)
-        return guard(listener);
+    auto mended = keep_listening(listener, backlog_of(*spec_, listener));
+    if (!mended && listener.wanted.is_abstract() && std::exchange(listener.kept, 0) != 0) {
+        tell_changed(); // while the keeper holds the old one, its name is taken
+        shared_.save_sockets(number_);
+        if (may_be_free_now(mended.error()))
+            mended = keep_listening(listener, backlog_of(*spec_, listener));
+    }
     auto& hurt = hurt_of(fd);
     auto const now = MonotonicTime::now();
     hurt.fd = listener.fd.raw();

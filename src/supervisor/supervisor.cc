@@ -56,10 +56,13 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
 void Supervisor::keep_for_the_next() {
     if (!options_.keeper)
         return;
-    shared_.keeping = std::make_unique<Keeping>(
-        shared_.loop, *std::move(options_.keeper), std::move(options_.found),
-        [this](std::string text) { shared_.events.say(Weight::Failure, "keeper", "", std::move(text)); });
+    shared_.keeping =
+        std::make_unique<Keeping>(shared_.loop, *std::move(options_.keeper), std::move(options_.found),
+                                  [this](Weight weight, std::string text) {
+                                      shared_.events.say(weight, "keeper", "", std::move(text));
+                                  });
     options_.keeper.reset();
+    shared_.keeping->on_loss([this] { put_again(); });
     shared_.sockets_changed = [this](std::uint32_t unit) {
         if (auto const found = shared_.units.find(unit); found != shared_.units.end())
             found->second->memory()->note_sockets();
@@ -90,7 +93,7 @@ Outcome Supervisor::open_notify() {
     shared_.around.notify_path = shared_.notify->path();
     if (shared_.keeping) {
         shared_.notify->take_after_hearing();
-        shared_.keeping->put({{"notify", shared_.notify->fd()}});
+        shared_.keeping->put_lasting({{"notify", shared_.notify->fd()}});
     }
     return {};
 }
@@ -163,6 +166,8 @@ void Supervisor::boot() {
             unheld.push_back(spec);
         else if (!adopt(spec, std::move(found)))
             fresh.insert(spec->name);
+        if (auto* const unit = find(spec->name); unit != nullptr && unit->is_leaving())
+            leave_and_return(spec);
     }
     if (shared_.keeping)
         adopt_without_files();
@@ -345,6 +350,8 @@ void Supervisor::perform(UnitStep const& step, Handover& handover,
 
 void Supervisor::erase_later(std::string const& name) {
     shared_.loop.post([this, name] {
+        if (auto* const unit = find(name))
+            unit->end(false);
         units_.erase(name);
         leaving_.erase(name);
     });
@@ -365,7 +372,7 @@ void Supervisor::shut_down(std::function<void()> done) {
             return;
         bool const are_left = shared_.keeping && shared_.keeping->leaves_sockets();
         for (auto const& [name, unit] : units_)
-            are_left ? unit->leave_sockets() : unit->give_up_sockets();
+            unit->end(are_left);
         done();
     };
     for (auto const& [name, unit] : units_)

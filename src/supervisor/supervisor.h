@@ -88,6 +88,8 @@ private:
     [[nodiscard]] bool adopt(UnitSpecPtr spec, FoundThings found);
     void adopt_without_files();
     void adopt_late(UnitRunner& unit);
+    void leave_and_return(UnitSpecPtr spec);
+    void put_again();
     void drop_ownerless();
     void tell_bad(ApplyPlan const& plan);
     UnitRunner& make(UnitSpecPtr spec);

@@ -365,7 +365,7 @@ void UnitRunner::begin_rollout(GenerationId id) {
                 previous = worker.generation;
     Release before;
     if (previous && strategy_of_next_ != Strategy::InPlace)
-        before = {generation_spec(*previous), pinned_program(*previous)};
+        before = {generation_spec(*previous), pinned_program(*previous), id};
     std::shared_ptr<PinnedProgram const> program;
     std::vector<WishAnswer> answers;
     auto& wishes = underway().waiting;
@@ -381,6 +381,7 @@ void UnitRunner::begin_rollout(GenerationId id) {
     auto& record = *underway().rollouts.find(id);
     record.previous = std::move(before);
     record.program = std::move(program);
+    pin_as_recorded(id);
     underway().rollouts.observe(state_);
     watch_queues();
 }

@@ -3,20 +3,15 @@
 // UnitRunner that goes on where that one was.
 #include "base/text.h"
 #include "lifecycle/resume.h"
-#include "lifecycle/saved.h"
-#include "lifecycle/trace.h"
 #include "supervisor/addresses.h"
 #include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
-#include "supervisor/saved_unit.h"
+#include "supervisor/saved_text.h"
 #include "supervisor/unit_memory.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -25,71 +20,6 @@ namespace holdfast {
 using namespace lifecycle;
 
 namespace {
-
-/// All that was said of a unit, read.
-struct SavedText {
-    SavedUnit unit;
-    std::optional<UnitState> state; ///< nothing: it is damaged
-    std::vector<SavedWorker> workers;
-    std::vector<SavedPin> pins;
-    std::vector<SavedRollout> rollouts;
-    std::vector<Fact> queued;
-    std::vector<Report> untold;
-    std::vector<TraceLine> trace;
-};
-
-template <class Saved>
-void read_into(std::vector<Saved>& all, std::string_view line) {
-    if (Saved saved; read_line(line, saved))
-        all.push_back(std::move(saved));
-}
-
-SavedText read_saved(std::string_view text) {
-    SavedText saved;
-    StateReader reader;
-    bool is_known_version = false;
-    for (auto const line : split(text, '\n')) {
-        auto const word = line.substr(0, line.find(' '));
-        auto const rest = line.substr(std::min(line.size(), word.size() + 1));
-        if (word == SavedUnit::word)
-            is_known_version = read_line(line, saved.unit) && saved.unit.version == saved_version;
-        else if (word == SavedWorker::word)
-            read_into(saved.workers, line);
-        else if (word == SavedPin::word)
-            read_into(saved.pins, line);
-        else if (word == SavedRollout::word)
-            read_into(saved.rollouts, line);
-        else if (word == "queued") {
-            if (auto const fact = parse_fact(rest))
-                saved.queued.push_back(*fact);
-        } else if (word == "untold") {
-            if (auto const report = parse_report(rest))
-                saved.untold.push_back(*report);
-        } else if (word == "fact") {
-            if (auto const fact = parse_trace_line(rest))
-                saved.trace.push_back(*fact);
-        } else {
-            reader.take(line);
-        }
-    }
-    saved.state = std::move(reader).finish();
-    if (!is_known_version)
-        saved.state.reset();
-    return saved;
-}
-
-/// The process of a pidfd: proc(5), fdinfo. 0 or less: it is dead.
-pid_t pid_of(FdRef pidfd) {
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd.raw());
-    UniqueFd const file{::open(path, O_RDONLY | O_CLOEXEC)};
-    char text[512] = {};
-    if (!file.is_open() || ::read(file.raw(), text, sizeof text - 1) <= 0)
-        return -1;
-    char const* const line = std::strstr(text, "\nPid:");
-    int pid = -1;
-    return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
-}
 
 /// The numbers at the end of a kept name.
 std::vector<std::uint32_t> numbers_in(std::string_view name) {
@@ -194,18 +124,21 @@ private:
             problem("sockets were found that nothing was saved of");
         std::ranges::move(others.listeners, std::back_inserter(adopted.listeners));
         std::ranges::move(adopted.problems, std::back_inserter(problems_));
-        sockets_ = adopted.listeners.size();
+        sockets_ = adopted.listeners.size() + adopted.leaving.size();
         for (auto const& group : adopted.groups)
             sockets_ += group.members().size();
         for (auto const& listener : adopted.listeners)
             memory_.note_number(listener.kept);
+        for (auto const& leaving : adopted.leaving)
+            memory_.note_number(leaving.listener.kept);
         for (auto const& group : adopted.groups)
             for (auto const& member : group.members())
                 memory_.note_number(member.listener.kept);
         take_inherited(*unit_.wanted_, adopted.listeners);
         for (auto const& older : unit_.older_specs_)
             take_inherited(*older.spec, adopted.listeners);
-        unit_.sockets_.adopt(unit_.wanted_, std::move(adopted.listeners), std::move(adopted.groups));
+        unit_.sockets_.adopt(unit_.wanted_, std::move(adopted.listeners), std::move(adopted.groups),
+                             std::move(adopted.leaving), unit_.later(&UnitRunner::send_postponed_drains));
     }
 
     /// They were not saved: they have been passed to us too, unless they are gone.
@@ -241,10 +174,14 @@ private:
         std::ranges::sort(unit_.workers_, {}, [](auto const& worker) { return worker->process.id(); });
     }
 
+    /// The text may be older than the descriptor: a worker may have named another main process since.
     SavedWorker saved_for(std::vector<std::uint32_t> const& numbers, FdRef pidfd) const {
-        for (auto const& saved : saved_.workers)
-            if (saved.worker == WorkerId{numbers[0]})
+        for (auto saved : saved_.workers)
+            if (saved.worker == WorkerId{numbers[0]}) {
+                if (auto const pid = pid_of(pidfd); pid > 0)
+                    saved.main = pid;
                 return saved;
+            }
         SavedWorker saved;
         saved.worker = WorkerId{numbers[0]};
         saved.generation = GenerationId{numbers[1]};
@@ -253,7 +190,8 @@ private:
         saved.shard = {static_cast<std::uint16_t>(numbers[2]), bank_of(numbers[1])};
         saved.main = pid_of(pidfd);
         auto const session = saved.main > 0 ? ::getsid(saved.main) : -1;
-        saved.leader = session > 0 ? session : saved.main;
+        // Before it has made a session of its own it is in that of the keeper.
+        saved.leader = session > 0 && session != ::getsid(0) ? session : saved.main;
         // Forked, and saved as such nowhere: the step that ordered it was.
         if (saved_.state)
             for (auto const& worker : saved_.state->workers)
@@ -267,6 +205,22 @@ private:
     UniqueFd take_fd(char const* kind, std::uint32_t worker) {
         auto held = take(found_, kept_name(kind, name_, {worker}));
         return held ? std::move(held->fd) : UniqueFd{};
+    }
+
+    /// Its name says which process it is of, since that may have been reaped.
+    AdoptedProcess take_reload_command(std::uint32_t worker) {
+        AdoptedProcess command;
+        for (auto& [name, held] : found_)
+            if (auto const numbers = numbers_in(name); numbers.size() == 2 && numbers[0] == worker) {
+                if (name.starts_with("reload "))
+                    command.pidfd = std::move(held.fd);
+                else if (name.starts_with("reload-launch "))
+                    command.status = std::move(held.fd);
+                else
+                    continue;
+                command.leader = command.main = static_cast<pid_t>(numbers[1]);
+            }
+        return command;
     }
 
     void take_worker(std::vector<std::uint32_t> const& numbers, HeldFd held) {
@@ -285,15 +239,26 @@ private:
             memory_.keeping_.forget_exit(saved.main);
         auto spec = spec_for(saved.spec);
         Spawn const order{saved.worker, saved.generation, saved.slot, saved.spec};
-        unit_.workers_.push_back(std::make_unique<RunningWorker>(unit_.shared_.loop,
-                                                                 static_cast<WorkerObserver&>(unit_), order,
-                                                                 saved.shard, spec, std::move(process)));
-        auto& worker = *unit_.workers_.back();
+        auto& known = saved.dumps_since ? unit_.dumping_ : unit_.workers_;
+        known.push_back(std::make_unique<RunningWorker>(unit_.shared_.loop,
+                                                        static_cast<WorkerObserver&>(unit_), order,
+                                                        saved.shard, spec, std::move(process)));
+        auto& worker = *known.back();
         worker.status = saved.status;
+        worker.reload_signals = saved.reload_signals;
         unit_.shared_.unit_of_leader[worker.process.leader()] = &unit_;
         if (worker.process.pid() != worker.process.leader())
             unit_.shared_.other_mains.insert(worker.process.pid());
-        workers_found_.push_back({saved.worker, held.signals > 0});
+        if (saved.dumps_since) {
+            worker.dumps_since = *saved.dumps_since;
+            return;
+        }
+        unit_.look_for_dump(worker);
+        auto command = take_reload_command(id);
+        bool const reloads = saved.reload_asked_at || command.pidfd.is_open();
+        workers_found_.push_back({saved.worker, held.signals > saved.reload_signals, reloads});
+        if (reloads)
+            unit_.go_on_reloading(worker, saved, std::move(command), held.signals >= saved.reload_signals);
         if (spec->health && health.is_open()) {
             unit_.add_prober(worker, {std::move(health), saved.health_port});
             if (!is_launching)
@@ -307,12 +272,51 @@ private:
             worker.handoff = unit_.open_handoff(std::move(handoff), worker);
     }
 
+    std::shared_ptr<PinnedProgram const> take_program(char const* kind, GenerationId generation,
+                                                      std::string const& path) {
+        auto held = take(found_, kept_name(kind, name_, {static_cast<std::uint64_t>(generation)}));
+        return held ? std::make_shared<PinnedProgram const>(std::move(held->fd), path) : nullptr;
+    }
+
     void take_pins() {
         for (auto const& pin : saved_.pins)
-            if (auto held =
-                    take(found_, kept_name("pin", name_, {static_cast<std::uint64_t>(pin.generation)})))
-                unit_.pins_.push_back(
-                    {pin.generation, std::make_shared<PinnedProgram const>(std::move(held->fd), pin.path)});
+            if (auto program = take_program("pin", pin.generation, pin.path))
+                unit_.pins_.push_back({pin.generation, std::move(program)});
+    }
+
+    /// One text is one spec: what is the same is known by its address.
+    UnitSpecPtr spec_of_text(std::string const& text) const {
+        if (to_text(*unit_.wanted_) == text)
+            return unit_.wanted_;
+        for (auto const& known : unit_.older_specs_)
+            if (to_text(*known.spec) == text)
+                return known.spec;
+        return read_spec(name_, text);
+    }
+
+    void take_formers() {
+        for (auto const& saved : saved_.formers) {
+            auto const number = static_cast<std::uint64_t>(saved.generation);
+            auto const held = take(found_, kept_name("former", name_, {number}));
+            auto const text = held ? text_of(held->fd) : std::nullopt;
+            auto spec = text ? spec_of_text(*text) : nullptr;
+            if (!spec)
+                continue;
+            Release release{std::move(spec), take_program("former-program", saved.generation, saved.path),
+                            saved.generation};
+            if (auto* const record = unit_.underway().rollouts.find(saved.generation))
+                record->previous = release;
+            if (saved.is_current)
+                unit_.former_ = std::make_unique<Release>(std::move(release));
+        }
+        for (auto const& saved : saved_.ways_back) {
+            auto program = take_program("way-back", saved.generation, saved.path);
+            if (auto* const record = unit_.underway().rollouts.find(saved.generation))
+                record->program = std::move(program);
+            else if (saved.generation == no_generation) // whoever waited for it is gone
+                unit_.underway().waiting.push_back(
+                    {WishKind::Restart, [](WishResult const&) {}, std::move(program)});
+        }
     }
 
     /// From the workers alone: the newest generation serves, what is older drains.
@@ -382,10 +386,8 @@ private:
             rollouts.begin(rollout.generation, name_, rollout.strategy, rollout.previous, unit_.sockets_, {});
             auto& record = *rollouts.find(rollout.generation);
             restore(record, rollout);
-            if (rollout.previous)
-                if (auto spec = unit_.generation_spec(*rollout.previous))
-                    record.previous = {std::move(spec), unit_.pinned_program(*rollout.previous)};
         }
+        take_formers();
         if (!saved_.rollouts.empty())
             unit_.watch_queues();
     }

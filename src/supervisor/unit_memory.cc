@@ -8,8 +8,6 @@
 #include "supervisor/saved_unit.h"
 #include "supervisor/unit_runner.h"
 
-#include <functional>
-
 namespace holdfast {
 
 using namespace lifecycle;
@@ -44,9 +42,10 @@ std::string worker_name(std::string_view unit, RunningWorker const& worker) {
                      {worker.process.id(), number_of(worker.generation), number_of(worker.slot)});
 }
 
-UnitMemory::~UnitMemory() {
+void UnitMemory::drop_all() {
     names_.merge(socket_names_);
     keeping_.drop({names_.begin(), names_.end()});
+    names_.clear();
 }
 
 // ---- what is said of it ----
@@ -64,8 +63,20 @@ std::string UnitMemory::state_text(Orders const& orders) const {
     auto text = to_line(saved) + to_lines(unit_.state_);
     for (auto const& worker : unit_.workers_)
         text += to_line(saved_worker(*worker, unit_.spec_id(worker->spec)));
+    for (auto const& worker : unit_.dumping_) {
+        auto dumping = saved_worker(*worker, unit_.spec_id(worker->spec));
+        dumping.dumps_since = worker->dumps_since;
+        text += to_line(dumping);
+    }
     for (auto const& pin : unit_.pins_)
         text += to_line(SavedPin{pin.generation, pin.program->path()});
+    each_former([&](Release const& former) {
+        text += to_line(SavedFormer{former.next, former.program ? former.program->path() : std::string{},
+                                    &former == unit_.former_.get()});
+    });
+    each_way_back([&](GenerationId generation, PinnedProgram const& program) {
+        text += to_line(SavedWayBack{generation, program.path()});
+    });
     if (unit_.underway_) {
         for (auto const& record : unit_.underway_->rollouts.records())
             text += to_line(saved_rollout(record));
@@ -78,6 +89,26 @@ std::string UnitMemory::state_text(Orders const& orders) const {
     for (auto const& entry : unit_.trace_.facts())
         text += "fact " + to_string(TraceLine{entry.at, entry.fact}) + "\n";
     return text;
+}
+
+void UnitMemory::each_former(std::function<void(Release const&)> const& visit) const {
+    if (unit_.former_)
+        visit(*unit_.former_);
+    if (unit_.underway_)
+        for (auto const& record : unit_.underway_->rollouts.records())
+            if (record.previous.spec && (!unit_.former_ || unit_.former_->next != record.previous.next))
+                visit(record.previous);
+}
+
+void UnitMemory::each_way_back(std::function<void(GenerationId, PinnedProgram const&)> const& visit) const {
+    if (!unit_.underway_)
+        return;
+    for (auto const& record : unit_.underway_->rollouts.records())
+        if (record.program)
+            visit(record.generation, *record.program);
+    for (auto const& waiting : unit_.underway_->waiting)
+        if (waiting.program)
+            return visit(no_generation, *waiting.program); // one alone can be under way
 }
 
 // ---- saving ----
@@ -103,12 +134,10 @@ void UnitMemory::note_sockets() {
 }
 
 void UnitMemory::save_sockets() {
-    if (!std::exchange(are_sockets_noted_, false))
+    if (!are_sockets_noted_)
         return;
     auto const& unit = unit_.wanted_->name;
-    // Under another name each time: where the service manager holds it too, there is no moment without any.
-    auto const text_name = kept_name("sockets", unit, {++last_text_});
-    std::set<std::string> names{text_name};
+    std::set<std::string> names;
     std::vector<Keep> fresh;
     unit_.sockets_.each_listener([&](Listener& listener) {
         if (listener.inherited) // it is passed to the next one too
@@ -117,13 +146,22 @@ void UnitMemory::save_sockets() {
         if (is_new)
             listener.kept = ++last_listener_;
         auto name = kept_name("listener", unit, {listener.kept});
-        if (is_new)
+        if (is_new || puts_all_)
             fresh.push_back({name, listener.fd});
         names.insert(std::move(name));
     });
     if (!fresh.empty())
         keeping_.put(fresh);
-    keeping_.put_text(text_name, to_lines(unit_.sockets_));
+    // Under another name each time: where the service manager holds it too, there is no moment without any.
+    auto const text = to_lines(unit_.sockets_);
+    auto const hash = std::hash<std::string>{}(text);
+    bool const is_other = hash != saved_sockets_ || puts_all_;
+    if (is_other && !keeping_.put_text(kept_name("sockets", unit, {last_text_ + 1}), text))
+        return;
+    last_text_ += is_other ? 1 : 0;
+    names.insert(kept_name("sockets", unit, {last_text_}));
+    saved_sockets_ = hash;
+    are_sockets_noted_ = false;
     keeping_.drop(obsolete(socket_names_, std::move(names)));
 }
 
@@ -132,36 +170,81 @@ void UnitMemory::save_text(std::string text) {
     auto const& unit = unit_.wanted_->name;
     save_sockets();
     auto names = worker_names();
-    names.insert(kept_name("state", unit));
-    save_specs(names);
-    if (unit_.history_) {
-        auto name = kept_name("history", unit);
-        if (std::exchange(saved_reports_, unit_.history_->added()) != unit_.history_->added())
-            keeping_.put_text(name, to_lines(*unit_.history_));
-        names.insert(std::move(name));
-    }
-    for (auto const& pin : unit_.pins_) {
-        auto name = kept_name("pin", unit, {number_of(pin.generation)});
-        if (!names_.contains(name))
-            keeping_.put({{name, pin.program->file()}});
-        names.insert(std::move(name));
-    }
-    if (auto const hash = std::hash<std::string>{}(text); hash != std::exchange(saved_, hash))
-        keeping_.put_text(kept_name("state", unit), text);
+    save_programs(names);
+    if (!save_specs(names) || !save_formers(names) || !save_history(names))
+        return;
+    auto const state = kept_name("state", unit);
+    auto const hash = std::hash<std::string>{}(text);
+    if ((hash != saved_ || puts_all_) && !keeping_.put_text(state, text))
+        return;
+    saved_ = hash;
+    names.insert(state);
     // Only now: what is dropped is not in the state any more.
     keeping_.drop(obsolete(names_, std::move(names)));
 }
 
-void UnitMemory::save_specs(std::set<std::string>& names) {
+bool UnitMemory::save_specs(std::set<std::string>& names) {
     auto const save_one = [&](SpecId id, UnitSpec const& spec) {
         auto name = kept_name("spec", spec.name, {number_of(id)});
-        if (!names_.contains(name))
-            keeping_.put_text(name, to_text(spec));
+        bool const is_saved = is_kept(name) || keeping_.put_text(name, to_text(spec));
         names.insert(std::move(name));
+        return is_saved;
     };
-    save_one(unit_.wanted_id_, *unit_.wanted_);
-    for (auto const& older : unit_.older_specs_)
-        save_one(older.id, *older.spec);
+    return save_one(unit_.wanted_id_, *unit_.wanted_) &&
+           std::ranges::all_of(unit_.older_specs_,
+                               [&](KnownSpec const& older) { return save_one(older.id, *older.spec); });
+}
+
+void UnitMemory::save_program(std::string name, PinnedProgram const& program, std::set<std::string>& names) {
+    if (!is_kept(name))
+        keeping_.put({{name, program.file()}});
+    names.insert(std::move(name));
+}
+
+void UnitMemory::save_programs(std::set<std::string>& names) {
+    auto const& unit = unit_.wanted_->name;
+    for (auto const& pin : unit_.pins_)
+        save_program(kept_name("pin", unit, {number_of(pin.generation)}), *pin.program, names);
+    each_way_back([&](GenerationId generation, PinnedProgram const& program) {
+        save_program(kept_name("way-back", unit, {number_of(generation)}), program, names);
+    });
+    each_former([&](Release const& former) {
+        if (former.program)
+            save_program(kept_name("former-program", unit, {number_of(former.next)}), *former.program, names);
+    });
+}
+
+bool UnitMemory::save_formers(std::set<std::string>& names) {
+    bool is_saved = true;
+    each_former([&](Release const& former) {
+        auto name = kept_name("former", unit_.wanted_->name, {number_of(former.next)});
+        is_saved = is_saved && (is_kept(name) || keeping_.put_text(name, to_text(*former.spec)));
+        names.insert(std::move(name));
+    });
+    return is_saved;
+}
+
+bool UnitMemory::save_history(std::set<std::string>& names) {
+    if (!unit_.history_)
+        return true;
+    auto name = kept_name("history", unit_.wanted_->name);
+    auto const reports = unit_.history_->added();
+    if ((reports != saved_reports_ || puts_all_) && !keeping_.put_text(name, to_lines(*unit_.history_)))
+        return false;
+    saved_reports_ = reports;
+    names.insert(std::move(name));
+    return true;
+}
+
+void UnitMemory::put_again() {
+    puts_all_ = true;
+    are_sockets_noted_ = true;
+    for (auto const& worker : unit_.workers_)
+        keep(*worker);
+    if (unit_.store_)
+        unit_.store_->put_all();
+    save();
+    puts_all_ = false;
 }
 
 // ---- workers ----
@@ -179,7 +262,12 @@ std::set<std::string> UnitMemory::worker_names() const {
         add("launch", worker->process.launch_status().is_open());
         add("handoff", worker->handoff != nullptr);
         add("health", worker->prober != nullptr);
+        if (worker->reloading && worker->reloading->command)
+            for (auto const& entry : command_entries(*worker))
+                names.insert(entry.name);
     }
+    for (auto const& worker : unit_.dumping_)
+        names.insert(worker_name(unit, *worker));
     return names;
 }
 
@@ -197,18 +285,39 @@ void UnitMemory::keep(RunningWorker const& worker, UniqueFd gate) {
         add("handoff", worker.handoff->session().socket());
     if (worker.prober)
         add("health", worker.prober->listener().listener.fd);
+    put_gated(entries, std::move(gate));
+    if (worker.reloading && worker.reloading->command)
+        keep_reload_command(worker);
+}
+
+void UnitMemory::put_gated(std::vector<Keep> const& entries, UniqueFd gate) {
     for (auto const& entry : entries)
         names_.insert(entry.name);
     auto const shared_gate = std::make_shared<UniqueFd>(std::move(gate));
     keeping_.put(entries, [shared_gate] { open_gate(std::move(*shared_gate)); });
 }
 
+std::vector<Keep> UnitMemory::command_entries(RunningWorker const& worker) const {
+    auto const& process = worker.reloading->command->process();
+    auto const& unit = unit_.wanted_->name;
+    auto const pid = static_cast<std::uint64_t>(process.leader());
+    std::vector<Keep> entries{{kept_name("reload", unit, {worker.process.id(), pid}), process.pidfd()}};
+    if (process.launch_status().is_open())
+        entries.push_back(
+            {kept_name("reload-launch", unit, {worker.process.id(), pid}), process.launch_status()});
+    return entries;
+}
+
+void UnitMemory::keep_reload_command(RunningWorker const& worker) {
+    put_gated(command_entries(worker), worker.reloading->command->take_gate());
+}
+
 void UnitMemory::keep(RunningWorker const& worker) {
     keep(worker, UniqueFd{});
 }
 
-void UnitMemory::signal(RunningWorker const& worker, int number) {
-    keeping_.signal(worker_name(unit_.wanted_->name, worker), number);
+bool UnitMemory::signal(RunningWorker const& worker, int number) {
+    return keeping_.signal(worker_name(unit_.wanted_->name, worker), number);
 }
 
 } // namespace holdfast

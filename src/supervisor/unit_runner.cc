@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/unit_runner.h"
 
+#include "lifecycle/resume.h"
 #include "lifecycle/sharing.h"
 #include "supervisor/policy.h"
 
@@ -42,8 +43,10 @@ FdStore& opened(std::unique_ptr<FdStore>& store, Shared& shared, std::string con
 
 /// By a wish or by itself, as FileDescriptorStorePreserve=no of systemd.service(5).
 void drop_when_stopped(std::unique_ptr<FdStore>& store, UnitState const& state) {
-    if (store && phase_of(state) == UnitPhase::Inactive)
-        store.reset();
+    if (!store || phase_of(state) != UnitPhase::Inactive)
+        return;
+    store->drop_all();
+    store.reset();
 }
 
 WishResult refused(std::string message) {
@@ -63,12 +66,20 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
 UnitRunner::~UnitRunner() {
     while (!workers_.empty())
         forget(workers_.back()->process);
-    while (!dumping_.empty()) { // they hold our listeners, and nobody will wait for them
-        dumping_.back()->process.kill_group();
+    while (!dumping_.empty())
         forget(dumping_.back()->process);
-    }
     shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
+}
+
+void UnitRunner::end(bool leaves_sockets) {
+    leaves_sockets ? sockets_.leave_all() : sockets_.give_up_all();
+    for (auto const& worker : dumping_) // they hold our listeners, and nobody will wait for them
+        worker->process.kill_group();
+    if (memory_)
+        memory_->drop_all();
+    if (store_)
+        store_->drop_all();
 }
 
 bool UnitRunner::adopt(FoundThings found) {
@@ -82,7 +93,7 @@ bool UnitRunner::adopt(FoundThings found) {
 
 void UnitRunner::save() {
     shared_.loop.set_owner(number_);
-    if (memory_)
+    if (memory_ && !is_broken_) // what was saved before it broke is better
         memory_->save();
 }
 
@@ -100,10 +111,9 @@ bool UnitRunner::hold_sockets() {
 }
 
 void UnitRunner::start_when_held() {
-    if (hold_sockets())
+    starts_when_held_ = !hold_sockets();
+    if (!starts_when_held_)
         happen(StartWished{});
-    else
-        starts_when_held_ = true;
 }
 
 std::string UnitRunner::reason_to_refuse() const {
@@ -256,7 +266,7 @@ void UnitRunner::hear(NotifySender const& sender, NotifyMessage& message) {
         end_watches(*worker);
         happen(StoppingSaid{id});
     }
-    if (memory_ && underway_) // the message is about to be gone
+    if (memory_ && (underway_ || message.main_pid || message.watchdog)) // the message is about to be gone
         memory_->save();
 }
 
@@ -291,6 +301,12 @@ void UnitRunner::worker_executed(WorkerProcess& worker) {
 void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());
+    auto const known = std::ranges::find(state_.workers, id, &Worker::id);
+    if (failure.stage == LaunchStage::Gate && known != state_.workers.end() &&
+        known->phase == WorkerPhase::Starting) { // the supervisor before us died while it started it
+        forget(worker);
+        return spawn(spawn_order(state_, *known));
+    }
     underway().endings.push_back({id, worker.pid(), launch_failure_text(*find(id), failure)});
     forget(worker);
     happen(SpawnFailed{id});

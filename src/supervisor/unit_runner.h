@@ -18,7 +18,6 @@
 #include "worker/process.h"
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +43,8 @@ public:
     [[nodiscard]] std::string const& trouble() const { return trouble_; }
     [[nodiscard]] bool is_broken() const { return is_broken_; }
     [[nodiscard]] FdStore const* store() const { return store_.get(); } ///< null: nothing is stored
+    [[nodiscard]] bool starts_when_held() const { return starts_when_held_; }
+    [[nodiscard]] bool is_leaving() const { return is_leaving_; }
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
     /// What serves was started from (not spec() after a failed rollout); null when nothing serves.
     [[nodiscard]] UnitSpecPtr serving_spec() const;
@@ -80,8 +81,9 @@ public:
     void remove(std::function<void()> removed);
     /// SIGKILL to every worker, now. All that a broken unit still does.
     void kill_all();
-    void give_up_sockets() { sockets_.give_up_all(); } ///< the supervisor ends, whatever waits in them
-    void leave_sockets() { sockets_.leave_all(); }     ///< it ends, and another one finds them as they are
+    /// It is no more, or nobody comes after us: all is given up, whatever waits in its sockets, unless they
+    /// are left to another one as they are. What is just destroyed is found again by the next supervisor.
+    void end(bool leaves_sockets);
 
     // ---- facts ----
     void hear(NotifySender const& sender, NotifyMessage& message);
@@ -125,10 +127,8 @@ private:
     void send_postponed_drains();
     void note_shards();
     void hear_rest(Shard shard);
-    /// A scale that changed nothing that runs.
-    void answer_scale_at_rest();
-    /// Up, also by the wishes that are not taken yet.
-    [[nodiscard]] bool is_wanted_up() const;
+    void answer_scale_at_rest();             ///< of one that changed nothing that runs
+    [[nodiscard]] bool is_wanted_up() const; ///< also by the wishes that are not taken yet
 
     // rollout_wishes.cc
     void take_rollout_wish(lifecycle::Fact const& fact);
@@ -143,12 +143,6 @@ private:
     void spawn(lifecycle::Spawn const& order);
     [[nodiscard]] Outcome try_spawn(lifecycle::Spawn const& order, UnitSpecPtr const& spec);
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
-    /// From which shard the worker of a shard accepts: another slot's, for one that is a guest there. Of
-    /// several the newest that is ready, else that was, else the oldest.
-    using Hosts = std::map<Shard, Shard>;
-    [[nodiscard]] Hosts hosts() const;
-    [[nodiscard]] Shard host_of(Shard shard, Hosts const& hosts) const;
-    [[nodiscard]] Shares hosted(Shares const& shares) const;
     /// A shard's worker may be another one, elsewhere, though the shares are the same.
     void follow_workers();
     void watch_rest(std::vector<Shard> const& restless);
@@ -159,6 +153,7 @@ private:
     [[nodiscard]] bool forget_dumped(WorkerProcess const& worker, ExitStatus status);
     /// Holds the file that the worker's generation runs, from its first worker on.
     void pin_program(WorkerProcess const& worker);
+    void pin_as_recorded(lifecycle::GenerationId id);
     [[nodiscard]] std::shared_ptr<PinnedProgram const> pinned_program(lifecycle::GenerationId id) const;
     void change_main(WorkerProcess& worker, pid_t pid);
 
@@ -166,7 +161,12 @@ private:
     [[nodiscard]] Strategy strategy_for(Strategy wished) const;
     void end_reloads();
     void ask_to_reload(lifecycle::WorkerId id);
+    void hear_reload_command(lifecycle::WorkerId id, std::string why);
+    void go_on_reloading(RunningWorker& worker, SavedWorker const& saved, AdoptedProcess command,
+                         bool is_told);
     void send_reload_signal(RunningWorker& worker);
+    [[nodiscard]] bool send_counted(RunningWorker& worker, int signal);
+    void await_reload(RunningWorker& worker);
     void prove_reload(RunningWorker& worker);
     void refuse_reload(RunningWorker& worker, std::string why);
     void hear_reload(RunningWorker& worker, NotifyMessage const& message);

@@ -234,6 +234,7 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     plan.null = *around.null;
     plan.output.kind = around.output;
     plan.output.identifier = spec.name;
+    plan.output.unit = around.journal_unit;
     if (around.output == Output::Kind::File)
         plan.output.path = log_path(around, spec.name);
     plan.working_directory = service.working_directory;

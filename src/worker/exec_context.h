@@ -28,7 +28,8 @@ struct Surroundings {
     std::vector<LimitSpec> limits;
     std::shared_ptr<UniqueFd const> null = std::make_shared<UniqueFd const>(open_null());
     Output::Kind output = Output::Kind::Through;
-    std::string log_folder; ///< for Output::Kind::File: log_folder/UNIT.log
+    std::string journal_unit; ///< for Output::Kind::Journal: that the workers' lines belong to, maybe empty
+    std::string log_folder;   ///< for Output::Kind::File: log_folder/UNIT.log
 };
 
 struct HeldListener {

@@ -82,7 +82,7 @@ struct ChildPlan {
         if (launch.output.kind == Output::Kind::Journal) {
             // The stream protocol of systemd-journald: identifier, unit, priority, level prefix, and three
             // forwards, a line each.
-            journal_header = launch.output.identifier + "\n\n6\n1\n0\n0\n0\n";
+            journal_header = launch.output.identifier + '\n' + launch.output.unit + "\n6\n1\n0\n0\n0\n";
             journal_address.sun_family = AF_UNIX;
             std::strcpy(journal_address.sun_path, "/run/systemd/journal/stdout");
         }
@@ -116,7 +116,7 @@ void wait_at_gate(ChildPlan const& child) noexcept {
         size = ::read(child.gate, &word, 1);
     while (size < 0 && errno == EINTR);
     if (size != 1)
-        ::_exit(127);
+        report_and_exit(child.status, {LaunchStage::Gate, ECANCELED});
 }
 
 ChildFailure reset_signals(ChildPlan const& child) noexcept {

@@ -34,6 +34,7 @@ enum class LaunchStage : unsigned char {
     WorkingDirectory,
     Execute,
     Watch,
+    Gate, ///< before all of them: the supervisor died before it let the child go on
 };
 constexpr auto enum_table(LaunchStage) {
     return std::array{
@@ -49,6 +50,7 @@ constexpr auto enum_table(LaunchStage) {
         EnumName{LaunchStage::WorkingDirectory, "change to its working directory"},
         EnumName{LaunchStage::Execute, "execute"},
         EnumName{LaunchStage::Watch, "watch its process"},
+        EnumName{LaunchStage::Gate, "be let go by its supervisor"},
     };
 }
 
@@ -64,6 +66,8 @@ struct Output {
     Kind kind = Kind::Through;
     std::string path;       ///< File: opened for appending, mode 0640; a regular file, and no link
     std::string identifier; ///< Journal: SYSLOG_IDENTIFIER
+    /// Journal: the unit of systemd whose line it is where the journal cannot ask: the process has ended.
+    std::string unit;
 };
 
 struct LaunchPlan {

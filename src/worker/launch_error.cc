@@ -67,6 +67,7 @@ Error to_error(LaunchFailure failure, LaunchPlan const& plan) {
     case LaunchStage::Signals:
     case LaunchStage::Input:
     case LaunchStage::Descriptors:
+    case LaunchStage::Gate:
         break;
     }
     return system_error(failure.code, std::move(doing), {}, std::move(advice));

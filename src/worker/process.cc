@@ -58,6 +58,14 @@ bool is_dead(FdRef pidfd) {
     return ::poll(&seen, 1, 0) != 0;
 }
 
+/// Linux 6.9, as in linux/pidfd.h, which is newer than the headers that we are built with: to the process
+/// group that had this process for its leader, also when that has been reaped.
+bool kill_group_of(FdRef leader) {
+    constexpr unsigned to_process_group = 1U << 2;
+    return ::syscall(SYS_pidfd_send_signal, leader.raw(), SIGKILL, nullptr, to_process_group) == 0 ||
+           errno == ESRCH;
+}
+
 /// False when it surely never called execve(2): the launch pipe is closed by a death too. The kernel has a
 /// flag for that (PF_FORKNOEXEC; proc(5), field 9 of stat), also of a process that is dead and not reaped.
 /// Where /proc cannot be read, it is taken to be executed.
@@ -76,6 +84,18 @@ bool has_executed(pid_t pid) {
 }
 
 } // namespace
+
+pid_t pid_of(FdRef pidfd) {
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd.raw());
+    UniqueFd const file{::open(path, O_RDONLY | O_CLOEXEC)};
+    char text[512] = {};
+    if (!file.is_open() || ::read(file.raw(), text, sizeof text - 1) <= 0)
+        return -1;
+    char const* const line = std::strstr(text, "\nPid:");
+    int pid = -1;
+    return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
+}
 
 std::string to_string(ExitStatus const& status) {
     if (!status.is_known)
@@ -172,9 +192,9 @@ void WorkerProcess::see_end_of(pid_t pid) {
 std::optional<ExitStatus> WorkerProcess::find_exit() const {
     if (auto const exit = wait_for(pidfd_, WNOWAIT))
         return exit;
-    if (auto const exit = observer_.exit_of(main_))
+    if (auto const exit = ask_pidfd(pidfd_))
         return exit;
-    return ask_pidfd(pidfd_);
+    return observer_.exit_of(main_); // by a number, that another process may have had before
 }
 
 void WorkerProcess::see_death() {
@@ -217,9 +237,15 @@ Outcome WorkerProcess::send(int signal) {
 
 void WorkerProcess::kill_group() {
     (void)send(SIGKILL);
+    FdRef const leader = main_ == leader_ ? pidfd_ : leader_pidfd_;
+    if (leader.is_open() && kill_group_of(leader))
+        return;
     // The leader's number names this group only as long as the leader, alive or not, or the main process is
-    // in it.
-    if (!leader_is_reaped_ || ::getpgid(main_) == leader_)
+    // in it. Who adopted it may have reaped it; then it may be another's, but not while nobody has it.
+    bool const is_ours = is_adopted_ ? (leader.is_open() && pid_of(leader) == leader_) ||
+                                           (::kill(leader_, 0) < 0 && errno == ESRCH)
+                                     : !leader_is_reaped_;
+    if (is_ours || ::getpgid(main_) == leader_)
         (void)::kill(-leader_, SIGKILL);
 }
 

@@ -25,6 +25,9 @@ struct ExitStatus {
 /// "exit code 3", "killed by SIGSEGV (core dumped)", "exit status unknown".
 [[nodiscard]] std::string to_string(ExitStatus const& status);
 
+/// The process of a pidfd, by proc(5), fdinfo. -1: it has been reaped, or /proc is not to be read.
+[[nodiscard]] pid_t pid_of(FdRef pidfd);
+
 class WorkerProcess;
 
 /// A worker that another supervisor of ours has started: not our child, most often.

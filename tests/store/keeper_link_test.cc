@@ -201,13 +201,13 @@ TEST_CASE("a keeper that does not answer, is gone, or speaks in tongues is an er
     {
         auto [keeper, link] = pair();
         CHECK(link.dump(1ms).error().code == ETIMEDOUT);
-        CHECK(link.prepare_upgrade(1ms).error().code == ETIMEDOUT);
+        CHECK(link.sync(1ms).error().code == ETIMEDOUT);
         auto const fd = some_fd();
         tell(keeper, "held\nx", {fd.raw()});
         CHECK_FALSE(link.dump(10s));
         keeper.reset();
         CHECK(link.dump(10s).error().code == EPIPE);
-        CHECK_FALSE(link.prepare_upgrade(10s));
+        CHECK_FALSE(link.sync(10s));
         CHECK_FALSE(link.receive());
     }
     CHECK(open_descriptors() == before);
@@ -248,7 +248,7 @@ TEST_CASE("an upgrade is prepared when the keeper says so, and loses no exit mea
     tell(keeper, "exits\n7 1 3");
     tell(keeper, "refused no such name");
     tell(keeper, "upgrade ok");
-    CHECK(link.prepare_upgrade(10s));
+    CHECK(link.sync(10s));
     CHECK(heard(keeper) == "upgrade");
     CHECK(link.receive().value() == std::vector<ChildExit>{{7, 1, 3}});
     CHECK(link.take_refusals() == std::vector<std::string>{"the keeper refused: no such name"});

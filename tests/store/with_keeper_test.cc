@@ -45,7 +45,7 @@ std::string first_life(KeeperLink& link, Dump const& dump) {
     link.save(fd);
     link.tell_ready();
     link.signal("worker web 1", SIGTERM);
-    if (!link.prepare_upgrade(20s))
+    if (!link.sync(20s))
         return "nothing was said to be kept";
     ::raise(SIGKILL);
     return "unreachable";
@@ -66,7 +66,7 @@ std::string second_life(KeeperLink& link, Dump const& dump) {
     if (exits.size() != 1 || exits[0].code != CLD_KILLED || exits[0].status != SIGTERM)
         return "the end of the worker was not told";
     link.tell_ready();
-    if (!link.prepare_upgrade(20s))
+    if (!link.sync(20s))
         return "the upgrade could not be prepared";
     ::_exit(start_successor);
 }

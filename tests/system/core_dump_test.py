@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from harness import FACTOR, HERE, PYTHON, Story, http_get, is_root, main, toml, wait_ended, wait_for, web
+from harness import FACTOR, HERE, PYTHON, Story, http_get, is_root, main, program, toml, wait_ended, wait_for, web
 
 
 LARGE = os.path.join(HERE, "large_worker.py")
@@ -52,6 +52,22 @@ class CoreDump(Story):
         self.assertEqual(http_get(daemon.port("web"))[1], "%d\n" % daemon.pid_of("web"))
         died = daemon.wait_event("worker-died")
         self.assertIn("its core is being written", died["text"])
+
+    def test_a_death_of_holdfastd_while_a_core_is_written_forgets_neither(self):
+        self.needs_root("the process connector needs CAP_NET_ADMIN before Linux 6.6")
+        if os.stat("/proc/self/ns/pid").st_ino != 0xeffffffc:
+            self.skip("a pid namespace of its own: the process connector speaks of the first one")
+        daemon, _ = self.large((program("holdfast-keeper"), "--"))
+        first = daemon.pid_of("web")
+        os.kill(first, signal.SIGSEGV)
+        daemon.wait_event("worker-died")
+        os.kill(daemon.call("Version")["pid"], signal.SIGKILL)
+        wait_for("the next", lambda: daemon.call("Version")["starts"] == 2)
+        written = daemon.wait_event("core-written")
+        self.assertRegex(written["text"], r"to dump its core of \d{3} MiB")
+        self.assertEqual(written["pid"], first)
+        daemon.wait_whole("web")
+        self.assertEqual(http_get(daemon.port("web"))[1], "%d\n" % daemon.pid_of("web"))
 
     def test_where_nobody_tells_of_the_dump_its_cost_is_said(self):
         daemon, _ = self.large(self.untold())

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FDSTORE=1: what workers leave for the next ones; also when holdfastd is killed or replaced meanwhile."""
+"""FDSTORE=1: what workers leave for the next ones; also when holdfastd is killed or replaced meanwhile.
+HOLDFAST_STORE_KILLS: how often it is killed (default 20); HOLDFAST_FAULTS: at how many of each system call (default 4)."""
 import json
 import os
 import select
 import shutil
 import signal
 import socket
+import subprocess
 import time
 
 from harness import DEADLINE, FACTOR, HERE, PYTHON, Story, main, program, state_of, tcp, unit_text, wait_for
 
 STORE_WORKER = os.path.join(HERE, "store_worker.py")
+FAULTS = int(os.environ.get("HOLDFAST_FAULTS", "4"))
 KILLS = int(os.environ.get("HOLDFAST_STORE_KILLS", "20"))
 
 
@@ -328,6 +331,31 @@ class FdStore(Story):
             worker.say("STATUS=x")  # heard after it
         self.assertEqual(self.count(daemon), KILLS)
         self.assertEqual(self.restart(daemon).stored(), [("n%d" % i, str(i)) for i in range(KILLS)])
+
+    def test_killed_at_any_system_call_nothing_is_lost_and_nothing_twice(self):
+        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
+            self.skip("strace is not there, or may not be used")
+        daemon, worker = self.kept(self.unit(fd_store_max=1000))
+        stored, hits = [], 0
+        for call in ("recvmsg", "recvfrom", "memfd_create", "sendmsg"):
+            for number in range(1, FAULTS + 1):
+                pid = daemon.call("Version")["pid"]
+                with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", "trace=" + call, "-e",
+                                       "inject=%s:signal=SIGKILL:when=%d" % (call, number)], stderr=subprocess.DEVNULL) as tracer:
+                    wait_for("strace", lambda: "TracerPid:\t%d\n" % tracer.pid in self.status_of(pid))
+                    for _ in range(2):
+                        name = "%s%d" % (call, len(stored))
+                        stored.append((name, name))
+                        worker.store(self.memfd(name), name=name)
+                    tracer.terminate()
+                hits += daemon.call("Version")["pid"] != pid
+        print("  killed %d times" % hits)
+        self.assertGreater(hits, 4)
+        self.assertEqual(self.restart(daemon).stored(), stored)
+
+    def status_of(self, pid):
+        with open("/proc/%d/status" % pid) as status:
+            return status.read()
 
 
 if __name__ == "__main__":

@@ -48,6 +48,11 @@ class UnderSystemd(Story):
         self.assertIn(("loud", "and its errors"), entries)
         self.assertTrue(any(name == "holdfastd" and "is ready with 2 units" in text for name, text in entries), entries)
 
+    def test_the_journal_knows_whose_the_last_words_of_a_process_are(self):
+        """journald looks a process up when it reads its line, and then it may have ended: such lines were in no `journalctl -u holdfast`."""
+        machine = self.machine({"brief": shell("for i in $(seq 200); do /bin/echo word $i; done; exec sleep 1000")})
+        wait_for("all of them", lambda: len([entry for entry in machine.journal() if entry["MESSAGE"].startswith("word ")]) == 200)
+
     def test_a_loud_worker_does_not_silence_the_others(self):
         """journald drops what a service of systemd says beyond so many lines in 30 s, and to it all workers are one."""
         machine = self.machine({"loud": shell("seq 10000; echo > /run/go; exec sleep 1000"),
