@@ -174,6 +174,9 @@ std::string render_status(json const& unit, Screen const& screen) {
         text += field("wanted", wanted, screen);
     text += field("file", text_of(unit, "file"), screen);
     text += field("log", text_of(unit, "log"), screen);
+    auto const stored = number_of(unit, "fd_store").value_or(0);
+    if (auto const most = number_of(unit, "fd_store_max").value_or(0); stored > 0 || most > 0)
+        text += field("fd store", std::to_string(stored) + " of " + std::to_string(most), screen);
     text += field("last event", text_of(unit, "last_event"), screen);
     std::string const problem = text_of(unit, "problem");
     if (problem.find('\n') == std::string::npos)

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -34,10 +35,12 @@ std::optional<WantedFd> parse_wanted(std::string_view word, RequestScope scope) 
     return WantedFd{std::string{unit}, std::string{name}};
 }
 
-/// A name in an answer: what a question would call it.
+/// A name in an answer: what a question would call it, or what a worker has called what it stored (FDNAME of
+/// sd_notify(3)).
 bool is_answer_name(std::string_view name) {
-    return is_socket_name(name) || (name.find('/') != std::string_view::npos &&
-                                    parse_wanted(name, RequestScope::AnyUnit).has_value());
+    constexpr std::size_t longest = 255 + 1 + 255; // UNIT/NAME
+    return !name.empty() && name.size() <= longest &&
+           std::ranges::all_of(name, [](char c) { return c >= ' ' && c <= '~' && c != ':'; });
 }
 
 std::optional<std::size_t> parse_count(std::string_view digits) {

@@ -12,9 +12,11 @@
 //                    messages. error TEXT                the question is malformed, or asks for what is not
 //                    there
 // and later, unasked: push COUNT REMAINING     as fds: listeners that appeared while the program lives
-// A name comes once per address that it listens on. Pushes begin after the first `get`, and bring only what
-// the latest one asked for. One newline at the end of a question is allowed. A reader ignores frames whose
-// first word it does not know, and closes what came with them. In Python this is all a worker needs:
+// A name comes once per address that it listens on. What workers have stored (FDSTORE=1) comes last, under
+// names of their own: printable ASCII without ':'; one that is no socket name comes with `get` alone. Pushes
+// begin after the first `get`, and bring only what the latest one asked for. One newline at the end of a
+// question is allowed. A reader ignores frames whose first word it does not know, and closes what came with
+// them. In Python this is all a worker needs:
 //
 //     s = socket.socket(fileno=int(os.environ["HOLDFAST_HANDOFF"]))
 //     s.send(b"get http")

@@ -95,6 +95,8 @@ private:
     void re_execute();
     [[nodiscard]] UniqueFd write_carried();
     [[nodiscard]] bool take_line(std::string_view key, std::string_view value);
+    [[nodiscard]] bool take_held(std::string_view value);
+    void take_rest();
     void keep_across_exec(bool keep);
 
     Options options_;

@@ -118,7 +118,8 @@ struct FieldWriter {
     }
 };
 
-/// Visits fields and gives the one of that key the value; all others stay as they are.
+/// Visits fields and gives the one of that key the value; all others stay as they are, and so does that one
+/// where the value cannot be read.
 struct FieldReader {
     std::string_view key;
     std::string_view value;
@@ -144,11 +145,11 @@ struct FieldReader {
             to = found.value_or(to);
         } else if constexpr (std::is_same_v<Value, bool>) {
             is_good = value == "0" || value == "1";
-            to = value == "1";
+            to = is_good ? value == "1" : to;
         } else if constexpr (std::is_same_v<Value, MonotonicTime>) {
             auto const count = parse_number(value, forever.count());
             is_good = count.has_value();
-            to = MonotonicTime{Duration{count.value_or(0)}};
+            to = count ? MonotonicTime{Duration{*count}} : to;
         } else if constexpr (std::is_same_v<Value, std::string_view>) {
             to = value;
         } else if constexpr (requires { to.view(); }) {
@@ -160,7 +161,7 @@ struct FieldReader {
             auto const number = parse_number(value, std::numeric_limits<Value>::max());
             bool const is_none = std::is_signed_v<Value> && value == "-1";
             is_good = number.has_value() || is_none;
-            to = is_none ? static_cast<Value>(-1) : number.value_or(0);
+            to = is_none ? static_cast<Value>(-1) : number.value_or(to);
         }
     }
 };

@@ -41,13 +41,15 @@ Held::Entry& Held::put(std::string_view name, UniqueFd fd) {
         entry.notes = 0;
         std::memcpy(entry.name_bytes, name.data(), name.size());
         index_[place] = static_cast<std::uint16_t>(++size_);
-    } else {
-        UniqueFd{entries_[index_[place] - 1U].fd}.reset();
+        entry.fd = -1;
     }
     auto& entry = entries_[index_[place] - 1U];
+    if (entry.fd < 0) {
+        entry.signals = 0;
+        entry.last_signal = 0;
+    }
+    UniqueFd{entry.fd}.reset();
     entry.fd = fd.release();
-    entry.signals = 0;
-    entry.last_signal = 0;
     return entry;
 }
 

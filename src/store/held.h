@@ -32,8 +32,8 @@ public:
     [[nodiscard]] Entry* find(std::string_view name);
     [[nodiscard]] bool has_room_for(std::size_t more) const { return more <= most_entries - size_; }
 
-    /// `name` is a held name. The descriptor that was kept under it is closed, and its count forgotten. A new
-    /// name needs room.
+    /// `name` is a held name. The descriptor that was kept under it is closed, and its signals stay counted:
+    /// a worker whose main process is another now was told all the same. A new name needs room.
     Entry& put(std::string_view name, UniqueFd fd);
     /// Closes it; false where there is no such name.
     bool drop(std::string_view name);

@@ -3,8 +3,9 @@
 // descriptors beside it (SCM_RIGHTS). The first line is the verb. Everything here is pure and allocates
 // nothing.
 //
-//   holdfastd says      put NAME…        + a descriptor per name: keep them; a name that exists is replaced
-//   (each word a line)  drop NAME…       close them; unknown names are passed over
+//   holdfastd says      put NAME…        + a descriptor per name: keep them; where a name exists its
+//   (each word a line)                   descriptor is replaced, and its signals stay counted
+//                       drop NAME…       close them; unknown names are passed over
 //                       state            + one descriptor, which takes the place of the one before
 //                       signal "NUMBER NAME"   pidfd_send_signal(2) to what is kept under that name
 //                       dump             answered by start, held…, state, exits… and end

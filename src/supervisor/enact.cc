@@ -115,6 +115,9 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         for_probes = std::move(made).value();
         handed.push_back({{health_listener_name, for_probes.fd}, for_probes.port});
     }
+    if (store_)
+        for (auto& stored : store_->look())
+            handed.push_back({std::move(stored), 0, true});
     auto plan =
         make_launch_plan(*spec, place_of(order.slot, order.generation), handed, theirs, shared_.around);
     if (!plan)
@@ -211,6 +214,8 @@ std::unique_ptr<HandoffPort> UnitRunner::open_handoff(UniqueFd socket, RunningWo
                     named.push_back(std::move(held.listener));
         if (worker.prober)
             named.push_back(worker.prober->listener().listener);
+        if (store_)
+            std::ranges::move(store_->look(), std::back_inserter(named));
         return named;
     };
     return std::make_unique<HandoffPort>(shared_.loop, std::move(socket), RequestScope::OwnUnit, lookup,

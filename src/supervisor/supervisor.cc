@@ -76,7 +76,7 @@ void Supervisor::keep_for_the_next() {
 Outcome Supervisor::open_notify() {
     auto const path = options_.runtime_folder + "/notify";
     auto const is_known = [this](NotifySender const& sender) { return unit_of(sender) != nullptr; };
-    auto const heard = [this](NotifySender const& sender, NotifyMessage const& message) {
+    auto const heard = [this](NotifySender const& sender, NotifyMessage& message) {
         if (auto* const unit = unit_of(sender))
             unit->hear(sender, message);
     };

@@ -241,6 +241,8 @@ void UnitMemory::put_again() {
     are_sockets_noted_ = true;
     for (auto const& worker : unit_.workers_)
         keep(*worker);
+    if (unit_.store_)
+        unit_.store_->put_all();
     save();
     puts_all_ = false;
 }

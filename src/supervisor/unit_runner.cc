@@ -35,6 +35,20 @@ ExitKind kind_of(ExitStatus const& status) {
     }
 }
 
+FdStore& opened(std::unique_ptr<FdStore>& store, Shared& shared, std::string const& unit) {
+    if (!store)
+        store = std::make_unique<FdStore>(shared, unit);
+    return *store;
+}
+
+/// By a wish or by itself, as FileDescriptorStorePreserve=no of systemd.service(5).
+void drop_when_stopped(std::unique_ptr<FdStore>& store, UnitState const& state) {
+    if (!store || phase_of(state) != UnitPhase::Inactive)
+        return;
+    store->drop_all();
+    store.reset();
+}
+
 WishResult refused(std::string message) {
     return {false, std::move(message), std::nullopt};
 }
@@ -64,11 +78,17 @@ void UnitRunner::end(bool leaves_sockets) {
         worker->process.kill_group();
     if (memory_)
         memory_->drop_all();
+    if (store_)
+        store_->drop_all();
 }
 
 bool UnitRunner::adopt(FoundThings found) {
     shared_.loop.set_owner(number_);
-    return memory_ && memory_->adopt(std::move(found));
+    if (FdStore::is_any_in(found))
+        opened(store_, shared_, wanted_->name).adopt(found);
+    bool const goes_on = memory_ && memory_->adopt(std::move(found));
+    drop_when_stopped(store_, state_);
+    return goes_on;
 }
 
 void UnitRunner::save() {
@@ -196,6 +216,7 @@ void UnitRunner::settle() {
     arm_timer();
     if (phase_of(state_) != phase_before)
         since_ = MonotonicTime::now();
+    drop_when_stopped(store_, state_);
     if (memory_)
         memory_->save();
 }
@@ -217,12 +238,15 @@ void UnitRunner::drop_underway() {
         underway_.reset();
 }
 
-void UnitRunner::hear(NotifySender const& sender, NotifyMessage const& message) {
+void UnitRunner::hear(NotifySender const& sender, NotifyMessage& message) {
     shared_.loop.set_owner(number_);
     auto* const worker = find_by_process(sender.pid);
     if (worker == nullptr)
         return;
     auto const id = static_cast<WorkerId>(worker->process.id());
+    if (message.store)
+        opened(store_, shared_, wanted_->name)
+            .hear(*message.store, std::move(message.descriptors), wanted_->service.fd_store_max);
     if (message.status)
         worker->status = *message.status;
     if (message.main_pid)
@@ -291,6 +315,11 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
     underway().endings.push_back({id, worker.pid(), launch_failure_text(*find(id), failure)});
     forget(worker);
     happen(SpawnFailed{id});
+}
+
+void UnitRunner::worker_is_ending(WorkerProcess& /*worker*/) {
+    if (shared_.notify)
+        shared_.notify->drain();
 }
 
 void UnitRunner::worker_has_ended(WorkerProcess& worker, ExitStatus status) {

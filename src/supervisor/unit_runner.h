@@ -7,6 +7,7 @@
 #include "lifecycle/levels.h"
 #include "lifecycle/step.h"
 #include "supervisor/fact_ring.h"
+#include "supervisor/fd_store.h"
 #include "supervisor/rollout_history.h"
 #include "supervisor/running_worker.h"
 #include "supervisor/shared.h"
@@ -41,6 +42,7 @@ public:
     [[nodiscard]] MonotonicTime since() const { return since_; }
     [[nodiscard]] std::string const& trouble() const { return trouble_; }
     [[nodiscard]] bool is_broken() const { return is_broken_; }
+    [[nodiscard]] FdStore const* store() const { return store_.get(); } ///< null: nothing is stored
     [[nodiscard]] bool starts_when_held() const { return starts_when_held_; }
     [[nodiscard]] bool is_leaving() const { return is_leaving_; }
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
@@ -87,7 +89,7 @@ public:
     void end(bool leaves_sockets);
 
     // ---- facts ----
-    void hear(NotifySender const& sender, NotifyMessage const& message);
+    void hear(NotifySender const& sender, NotifyMessage& message);
     /// The earliest of its timers has come (shared_.alarms).
     void ring();
     /// A process of ours begins to dump core.
@@ -245,6 +247,7 @@ private:
     std::unique_ptr<RolloutHistory> history_;
     std::unique_ptr<Underway> underway_;
     std::unique_ptr<UnitMemory> memory_;
+    std::unique_ptr<FdStore> store_;
 };
 
 } // namespace holdfast

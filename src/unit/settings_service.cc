@@ -104,7 +104,9 @@ constexpr std::array rows{
     later(in, "log_max_size", "size", "At which size a worker's log file is rotated."),
     later(in, "log_max_files", "number", "How many rotated log files are kept."),
     later(in, "log_max_age", "duration", "At which age a worker's log file is rotated."),
-    later(in, "fd_store_max", "number", "How many descriptors a worker may leave with FDSTORE=1."),
+    setting<&Service::fd_store_max, Whole<0, most_stored_fds>>(
+        in, "fd_store_max", "0",
+        "How many descriptors its workers may leave for the next ones with FDSTORE=1; 0 is none."),
     later(in, "runtime_directory", "list of names", "Folders under /run that are made for the workers."),
     later(in, "state_directory", "list of names", "Folders under /var/lib that are made for the workers."),
     later(in, "cache_directory", "list of names", "Folders under /var/cache that are made for the workers."),

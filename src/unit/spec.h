@@ -65,6 +65,7 @@ struct LimitSpec {
 /// One worker for each CPU that the supervisor may run on.
 inline constexpr std::uint16_t workers_auto = 0;
 inline constexpr std::uint16_t most_workers = 1024;
+inline constexpr std::uint16_t most_stored_fds = 4096;
 
 struct ServiceSpec {
     ServiceType type = ServiceType::Exec;
@@ -91,6 +92,7 @@ struct ServiceSpec {
     Duration restart_max_delay = std::chrono::seconds{30};
     std::uint16_t restart_steps = 8;
     std::uint16_t start_limit_burst = 5;
+    std::uint16_t fd_store_max = 0; ///< to most_stored_fds; of the unit, not of each worker
     Duration start_limit_interval = std::chrono::seconds{10};
 
     /// What makes it re-read its configuration, after exec_reload if there is one. 0: no signal.

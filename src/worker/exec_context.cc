@@ -91,6 +91,8 @@ PlaceholderValues placeholder_values(UnitSpec const& spec, WorkerPlace place,
     values.generation = place.generation;
     int number = first_handed_fd;
     for (auto const& held : listeners) {
+        if (held.is_stored)
+            continue;
         HandedListener handed{held.listener.name, std::nullopt, std::nullopt};
         if (inherits_them)
             handed.number = number++;
@@ -176,7 +178,8 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     auto const values = placeholder_values(spec, place, listeners, inherits);
     if (inherits)
         for (auto const& held : listeners)
-            plan.listeners.push_back(held.listener);
+            if (!held.is_stored || plan.announces_listeners)
+                plan.listeners.push_back(held.listener);
 
     Environment environment;
     environment.set("PATH", default_search_path);

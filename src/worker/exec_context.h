@@ -35,6 +35,9 @@ struct Surroundings {
 struct HeldListener {
     NamedFd listener;
     std::uint16_t port = 0; ///< 0: none
+    /// A worker has left it for the next ones: it comes after all others, has a name that no placeholder
+    /// finds, and is there only for who is told of it by LISTEN_FDS.
+    bool is_stored = false;
 };
 
 struct WorkerPlace {

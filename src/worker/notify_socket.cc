@@ -58,7 +58,8 @@ std::string cleaned(std::string_view text) {
     return clean;
 }
 
-void close_descriptors(msghdr& message) {
+std::vector<UniqueFd> take_descriptors(msghdr& message) {
+    std::vector<UniqueFd> descriptors;
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
          header = CMSG_NXTHDR(&message, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
@@ -67,8 +68,23 @@ void close_descriptors(msghdr& message) {
         for (std::size_t i = 0; i < count; ++i) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-            UniqueFd{fd}.reset();
+            descriptors.emplace_back(fd);
         }
+    }
+    return descriptors;
+}
+
+/// Of a message that has one of these fields.
+void read_store_field(StoreWish& wish, std::string_view key, std::string_view value) {
+    if (key == "FDSTORE")
+        wish.stores |= value == "1";
+    else if (key == "FDSTOREREMOVE")
+        wish.removes |= value == "1";
+    else if (key == "FDPOLL")
+        wish.is_watched &= value != "0";
+    else if (key == "FDNAME") {
+        wish.is_name_bad = !is_store_name(value);
+        wish.name = wish.is_name_bad ? "" : value;
     }
 }
 
@@ -86,10 +102,17 @@ std::optional<NotifySender> sender_of(msghdr& message) {
 
 } // namespace
 
+bool is_store_name(std::string_view name) {
+    return name.size() <= 255 &&
+           std::ranges::all_of(name, [](char c) { return c >= ' ' && c <= '~' && c != ':'; });
+}
+
 std::optional<NotifyMessage> parse_notify(std::string_view text) {
     if (text.size() > longest_notify_message || text.find('\0') != std::string_view::npos)
         return std::nullopt;
     NotifyMessage message;
+    StoreWish store;
+    bool is_barrier = false;
     // Without a list of the lines: a ping of a watchdog, which comes all the time, allocates nothing.
     while (!text.empty()) {
         auto const line = text.substr(0, text.find('\n'));
@@ -125,8 +148,14 @@ std::optional<NotifyMessage> parse_notify(std::string_view text) {
         } else if (key == "ERRNO") {
             if (auto const code = to_number<int>(value); code && *code > 0 && *code < 4096)
                 message.error = code;
+        } else if (key.starts_with("FD")) {
+            read_store_field(store, key, value);
+        } else if (key == "BARRIER") {
+            is_barrier |= value == "1"; // the descriptor is that of the barrier
         }
     }
+    if ((store.stores || store.removes) && !is_barrier)
+        message.store = std::move(store);
     return message;
 }
 
@@ -214,18 +243,23 @@ bool NotifySocket::receive_one() {
     auto const size = ::recvmsg(fd_.raw(), &message, flags | (takes_after_hearing_ ? MSG_PEEK : 0));
     if (size < 0)
         return errno == EINTR; // EAGAIN: read all; anything else leaves the message to the next round
-    close_descriptors(message);
+    auto descriptors = take_descriptors(message);
     ScopeExit const take{[&] {
-        if (takes_after_hearing_) // nobody else reads here, so it is the same one; its descriptors are not
-                                  // wanted
+        if (takes_after_hearing_) // nobody else reads here, so it is the same one; its descriptors are here
             (void)!::recv(fd_.raw(), text, sizeof text, MSG_DONTWAIT);
     }};
     auto const sender = sender_of(message);
-    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !sender || sender->pid <= 0 ||
-        !is_known_(*sender))
+    if ((message.msg_flags & MSG_TRUNC) != 0 || !sender || sender->pid <= 0 || !is_known_(*sender))
         return true;
-    if (auto const parsed = parse_notify({text, static_cast<std::size_t>(size)}))
-        heard_(*sender, *parsed);
+    auto parsed = parse_notify({text, static_cast<std::size_t>(size)});
+    if (!parsed)
+        return true;
+    if (parsed->store && parsed->store->stores) {
+        parsed->descriptors = std::move(descriptors);
+        parsed->store->lacks_descriptors = (message.msg_flags & MSG_CTRUNC) != 0;
+    }
+    descriptors.clear();
+    heard_(*sender, *parsed);
     return true;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NOTIFY_SOCKET: what workers say by sd_notify(3). One datagram socket for all; the kernel vouches for the
 // sender (SCM_CREDENTIALS). Which worker that is, and what its words mean, is the supervisor's to say.
-// Descriptors that come along are closed (so that BARRIER=1 is answered) until the descriptor store exists.
+// Descriptors that come along are closed at once (so that BARRIER=1 is answered), but for those of FDSTORE=1.
 #pragma once
 
 #include "base/fd.h"
@@ -15,10 +15,23 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <sys/types.h>
 
 namespace holdfast {
+
+/// What a worker says of descriptors that are to outlive it.
+struct StoreWish {
+    bool stores = false;            ///< FDSTORE=1
+    bool removes = false;           ///< FDSTOREREMOVE=1
+    std::string name{};             ///< FDNAME=; empty: none, or none that is one
+    bool is_name_bad = false;       ///< there was one, and it is none
+    bool is_watched = true;         ///< no FDPOLL=0: removed when it hangs up
+    bool lacks_descriptors = false; ///< not all that came with it could be had (EMFILE)
+};
+/// At most 255 printable ASCII characters without ':', as in sd_notify(3).
+[[nodiscard]] bool is_store_name(std::string_view name);
 
 /// One message, as far as we understand it. Fields that it does not have are empty.
 struct NotifyMessage {
@@ -33,6 +46,8 @@ struct NotifyMessage {
     bool ping = false;                ///< WATCHDOG=1
     bool trigger = false;             ///< WATCHDOG=trigger: as if it had missed its watchdog
     std::optional<Duration> watchdog; ///< WATCHDOG_USEC=: how often it pings from now on; 0: no more
+    std::optional<StoreWish> store{};
+    std::vector<UniqueFd> descriptors{}; ///< of FDSTORE=1; who hears it may take them
 };
 
 /// The longest message read (as systemd: 4 KiB of text); longer ones are dropped.
@@ -52,7 +67,7 @@ public:
     /// Is this a process whose words count? Asked before a message is looked at, so that a flood of a
     /// stranger's costs no more than its reading.
     using IsKnown = std::function<bool(NotifySender const&)>;
-    using Heard = std::function<void(NotifySender const&, NotifyMessage const&)>;
+    using Heard = std::function<void(NotifySender const&, NotifyMessage&)>;
     /// Binds `path` (mode 0777: anybody may speak, only workers are listened to). A stale path is replaced.
     [[nodiscard]] static Result<std::unique_ptr<NotifySocket>> open(EventLoop& loop, std::string path,
                                                                     IsKnown is_known, Heard heard);

@@ -38,5 +38,10 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
                                       *message->extend_timeout <= std::chrono::hours{24 * 365}),
          "an extension is within a year");
     must(!message->error || (*message->error > 0 && *message->error < 4096), "an errno is one");
+    if (auto const& store = message->store) {
+        must(store->stores || store->removes, "a wish is one");
+        must(is_store_name(store->name), "a name is one, or none");
+        must(!store->is_name_bad || store->name.empty(), "a bad name is not used");
+    }
     return 0;
 }

@@ -83,7 +83,7 @@ TEST_CASE("a name has at most 255 bytes, a frame at most 64 KiB", "[handoff]") {
 }
 
 TEST_CASE("an answer is read back as it was written", "[handoff]") {
-    auto const reply = GENERATE(Reply{ReplyKind::Fds, {"http", "web/http"}, 3, {}},
+    auto const reply = GENERATE(Reply{ReplyKind::Fds, {"http", "web/http", "a stored one/2"}, 3, {}},
                                 Reply{ReplyKind::Fds, {}, 0, {}}, Reply{ReplyKind::Push, {"admin"}, 0, {}},
                                 Reply{ReplyKind::Error, {}, 0, "there is no listener x"});
     CHECK(decode_reply(encode_reply(reply)).value() == reply);
@@ -102,11 +102,11 @@ TEST_CASE("an error text becomes one printable line of bounded length", "[handof
 }
 
 TEST_CASE("a malformed answer is an error", "[handoff]") {
-    auto const text =
-        GENERATE(as<std::string>{}, "", "fds", "fds 1", "fds 1 0", "fds 0 0\nhttp", "fds 2 0\nhttp",
-                 "fds -1 0", "fds +1 0\nhttp", "fds 1 -1\nhttp", "fds 1 x\nhttp", "fds 1 0 0\nhttp",
-                 "fds 1 0\n", "fds 1 0\n\nhttp", "fds 1 0\na:b", "fds 99999999999999999999 0",
-                 "fds 1 99999999999999999999\nhttp", "Fds 0 0", "gone 1 0\nhttp", "push 1\nhttp");
+    auto const text = GENERATE(
+        as<std::string>{}, "", "fds", "fds 1", "fds 1 0", "fds 0 0\nhttp", "fds 2 0\nhttp", "fds -1 0",
+        "fds +1 0\nhttp", "fds 1 -1\nhttp", "fds 1 x\nhttp", "fds 1 0 0\nhttp", "fds 1 0\n",
+        "fds 1 0\n\nhttp", "fds 1 0\na:b", "fds 1 0\na\tb", "fds 99999999999999999999 0",
+        "fds 1 99999999999999999999\nhttp", "Fds 0 0", "gone 1 0\nhttp", "push 1\nhttp");
     INFO(text);
     CHECK_FALSE(decode_reply(text));
 }

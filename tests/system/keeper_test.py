@@ -270,7 +270,13 @@ class Ends(KeeperStory):
         self.assertEqual(fake.hear()[0], "refused it is no process")
         held = fake.dump()["held"]
         self.assertEqual((held["worker"][:2], held["file"][:2]), ((1, 15), (0, 0)))
-        fake.put(worker=self.memfd())  # another process under this name was never signalled
+        other = self.memfd()
+        fake.put(worker=other)  # its main process is another now; the worker has been told
+        after = fake.dump()["held"]["worker"]
+        self.assertEqual(after[:2], (1, 15))
+        self.assert_same_file(after[2], other)
+        fake.say("drop\nworker")
+        fake.put(worker=self.memfd())  # another worker under this name was never signalled
         self.assertEqual(fake.dump()["held"]["worker"][:2], (0, 0))
 
 

@@ -106,6 +106,21 @@ TEST_CASE("a worker that is told by LISTEN_FDS inherits its listeners in order",
     CHECK(handed(plan) == std::vector{20, 21, 22});
 }
 
+TEST_CASE("what workers have stored comes after the listeners, and no placeholder finds it", "[worker]") {
+    auto with_stored = listeners;
+    with_stored.push_back({{"http", FdRef{30}}, 0, true});
+    with_stored.push_back({{"state", FdRef{31}}, 0, true});
+    auto const plan = [&](UnitSpec const& spec) {
+        return make_launch_plan(spec, {}, with_stored, {}, system_mode());
+    };
+    CHECK(handed(plan(unit({"/bin/app", "{fd:admin}"})).value()) == std::vector{20, 21, 22, 30, 31});
+    CHECK(!plan(unit({"/bin/app", "{fd:state}"})));
+    // Who is not told by LISTEN_FDS would not know what they are.
+    auto spec = unit({"/bin/app", "{fd:admin}"});
+    spec.service.handoff = {HandoffKind::ScmRights};
+    CHECK(handed(plan(spec).value()) == std::vector{20, 21, 22});
+}
+
 TEST_CASE("a worker that only asks by messages inherits its hand-off socket alone", "[worker]") {
     auto spec = unit();
     spec.service.handoff = {HandoffKind::ScmRights};

@@ -44,6 +44,11 @@ std::string told(std::string_view text) {
         line += " trigger";
     if (message->watchdog)
         line += " watchdog " + to_string(*message->watchdog);
+    if (auto const& store = message->store)
+        line += std::string{store->stores ? " store" : ""} + (store->removes ? " remove" : "") +
+                (store->is_name_bad ? " badly named" : "") +
+                (store->name.empty() ? "" : " '" + store->name + "'") +
+                (store->is_watched ? "" : " unwatched");
     return line.empty() ? "empty" : line.substr(1);
 }
 
@@ -64,8 +69,8 @@ struct Hearing {
                 ++asked;
                 return sender.pid != stranger;
             },
-            [this](NotifySender const& sender, NotifyMessage const& message) {
-                heard.push_back({sender, message});
+            [this](NotifySender const& sender, NotifyMessage& message) {
+                heard.push_back({sender, std::move(message)});
             });
         REQUIRE(opened);
         socket = std::move(opened).value();
@@ -153,6 +158,17 @@ TEST_CASE("a notify message is read line by line, and what is malformed is passe
         {"ERRNO=2", "errno 2"},
         {"ERRNO=0", "empty"},
         {"ERRNO=4096", "empty"},
+        {"FDSTORE=1", "store"},
+        {"FDNAME=a b/c\nFDPOLL=0\nFDSTORE=1", "store 'a b/c' unwatched"},
+        {"FDSTORE=1\nFDNAME=\nFDPOLL=1", "store"},
+        {"FDSTORE=1\nFDNAME=a:b", "store badly named"},
+        {"FDSTORE=1\nFDNAME=\x7f", "store badly named"},
+        {"FDSTORE=1\nFDNAME=\xc3\xbc", "store badly named"},
+        {"FDSTORE=1\nFDNAME=" + std::string(255, 'n'), "store '" + std::string(255, 'n') + "'"},
+        {"FDSTORE=1\nFDNAME=" + std::string(256, 'n'), "store badly named"},
+        {"FDSTOREREMOVE=1\nFDNAME=a\nREADY=1", "ready remove 'a'"},
+        {"FDSTORE=0\nFDNAME=a", "empty"},
+        {"FDNAME=a\nFDPOLL=0", "empty"},
         {"BARRIER=1\nFDSTORE=1\nFDNAME=a", "empty"},
         {std::string("READY=1\0", 8), "nothing"},
         {std::string(longest_notify_message, 'x'), "empty"},
@@ -238,6 +254,49 @@ TEST_CASE("descriptors that come with a message are closed, so that a barrier is
     CHECK(::poll(&seen, 1, 0) == 1);
     CHECK((seen.revents & POLLHUP) != 0);
     CHECK(open_descriptors().size() == before + 1);
+}
+
+TEST_CASE("the descriptors of FDSTORE=1 are given to who hears it", "[worker]") {
+    bool const takes_after_hearing = GENERATE(false, true);
+    Hearing hearing;
+    if (takes_after_hearing)
+        hearing.socket->take_after_hearing();
+    auto const before = open_descriptors().size();
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    UniqueFd const ours{ends[0]};
+    UniqueFd theirs{ends[1]};
+    REQUIRE(say(hearing.socket->path(), "FDSTORE=1", std::vector<int>(253, theirs.raw())) == 0);
+    theirs.reset();
+    REQUIRE(hearing.watched.until([&] { return hearing.heard.size() == 1; }));
+    CHECK(hearing.heard[0].message.descriptors.size() == 253);
+    CHECK(!hearing.heard[0].message.store->lacks_descriptors);
+    CHECK(open_descriptors().size() == before + 1 + 253);
+    hearing.heard.clear();
+    pollfd seen{ours.raw(), POLLIN, 0};
+    CHECK((::poll(&seen, 1, 0) == 1 && (seen.revents & POLLHUP) != 0));
+    CHECK(open_descriptors().size() == before + 1);
+}
+
+TEST_CASE("a message whose descriptors cannot be had is heard all the same", "[worker]") {
+    // It was dropped, with the READY=1 that stood in it.
+    Hearing hearing;
+    hearing.socket->take_after_hearing();
+    std::vector<int> const fds(20, STDERR_FILENO);
+    REQUIRE(say(hearing.socket->path(), "READY=1\nFDSTORE=1", fds) == 0);
+    REQUIRE(say(hearing.socket->path(), "STOPPING=1", fds) == 0);
+    auto const before = open_descriptors().size();
+    {
+        FewerDescriptors const few{5};
+        hearing.socket->drain();
+        REQUIRE(hearing.heard.size() == 2);
+        CHECK(hearing.heard[0].message.ready);
+        CHECK(hearing.heard[0].message.store->lacks_descriptors);
+        CHECK(hearing.heard[0].message.descriptors.size() <= 5);
+        CHECK(hearing.heard[1].message.stopping);
+    }
+    hearing.heard.clear();
+    CHECK(open_descriptors().size() == before);
 }
 
 TEST_CASE("a stranger is not heard, and his descriptors are closed", "[worker]") {
