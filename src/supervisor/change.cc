@@ -3,6 +3,7 @@
 // old generation keeps all it was started with until the new one has taken over, and then serves who still
 // waits in what is no longer listed.
 #include "supervisor/unit_runner.h"
+#include "supervisor/unit_words.h"
 
 #include <algorithm>
 
@@ -89,11 +90,12 @@ void UnitRunner::scale(std::uint16_t workers, WishAnswer answer) {
 
 void UnitRunner::answer_scale_at_rest() {
     for (auto& answer : take_waiting(WishKind::Scale))
-        shared_.loop.post([answer = std::move(answer),
-                           result = WishResult{true,
-                                               is_running() ? "has " + count_text()
-                                                            : "will be started with " + count_text(),
-                                               std::nullopt}] { answer(result); });
+        shared_.loop.post(
+            [answer = std::move(answer),
+             result = WishResult{true,
+                                 is_running() ? "has " + UnitWords{*this}.count_text()
+                                              : "will be started with " + UnitWords{*this}.count_text(),
+                                 std::nullopt}] { answer(result); });
 }
 
 UnitSpecPtr UnitRunner::want(UnitSpecPtr spec) {

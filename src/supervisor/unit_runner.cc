@@ -317,11 +317,6 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
     happen(SpawnFailed{id});
 }
 
-void UnitRunner::worker_is_ending(WorkerProcess& /*worker*/) {
-    if (shared_.notify)
-        shared_.notify->drain();
-}
-
 void UnitRunner::worker_has_ended(WorkerProcess& worker, ExitStatus status) {
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());

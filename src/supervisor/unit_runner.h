@@ -101,6 +101,7 @@ public:
 
 private:
     friend class UnitMemory;
+    friend class UnitWords;
 
     void worker_executed(WorkerProcess& worker) override;
     void worker_is_ending(WorkerProcess& worker) override;
@@ -190,12 +191,6 @@ private:
 
     // telling (tell.cc)
     void tell(lifecycle::Report const& report);
-    [[nodiscard]] std::string sentence(lifecycle::Report const& report) const;
-    [[nodiscard]] std::string reason(lifecycle::Report const& report) const;
-    [[nodiscard]] std::string canary_text(unsigned share) const;
-    [[nodiscard]] std::string reason_of_failure(lifecycle::Report const& report) const;
-    [[nodiscard]] std::string count_text() const; ///< "3 workers": how many it is to have
-    [[nodiscard]] std::string ending_text(lifecycle::WorkerId id) const;
     void follow_rollouts(lifecycle::Report const& report, std::string const& told);
     /// Into the reports of the rollouts what the kill of a worker cuts; in words.
     [[nodiscard]] std::string note_cut(lifecycle::WorkerId id);
