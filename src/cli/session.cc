@@ -120,14 +120,14 @@ std::optional<json> Session::ask_more(std::string_view method, json const& param
             return !ended;
         });
     };
-    auto const asked = std::chrono::system_clock::now().time_since_epoch();
+    auto const asked = MonotonicTime::now().since_boot().count();
     auto answer = call(parameters);
     // Who follows events has seen those of the one that died.
     auto const* const known = find_control_method(method);
     bool const is_change = known != nullptr && known->access == Access::Change;
     for (int tries = 0; tries < most_tries && is_change && is_cut_off(answer) && reconnect(); ++tries) {
         auto again = parameters;
-        again["asked_usec"] = std::chrono::duration_cast<std::chrono::microseconds>(asked).count();
+        again["asked_usec"] = asked;
         answer = call(again);
     }
     if (ended)

@@ -87,9 +87,14 @@ int KeeperLink::send(std::string_view text, std::vector<FdRef> const& fds) {
     ensure(fds.size() <= most_descriptors_per_message, "descriptors of one message");
     std::transform(fds.begin(), fds.end(), numbers, [](FdRef fd) { return fd.raw(); });
     int const error = is_gone_ || text.empty() ? 0 : send_message(socket_, text, numbers, fds.size());
-    if (must_wait(error))
+    if (must_wait(error)) {
+        waits_for_ = error;
         return error;
-    is_gone_ = is_gone_ || error != 0;
+    }
+    if (error == EPIPE || error == ECONNRESET || error == ENOTCONN)
+        is_gone_ = true;
+    else if (error != 0 && refusals_.size() < most_refusals)
+        refusals_.push_back(to_string(system_error(error, "send something to the keeper")));
     return 0;
 }
 
@@ -196,6 +201,8 @@ Outcome KeeperLink::wait_until(MonotonicTime deadline, std::string const& doing)
 void KeeperLink::take_unasked(KeeperNotice const& notice) {
     if (notice.verb == KeeperVerb::Refused && refusals_.size() < most_refusals)
         refusals_.push_back("the keeper refused: " + std::string{notice.body});
+    if (notice.verb == KeeperVerb::UpgradeOk && questions_ > 0)
+        --questions_;
     if (notice.verb == KeeperVerb::Exits)
         for (Lines lines{notice.body}; auto const line = lines.next();)
             exits_.push_back(*parse_exit_line(*line));
@@ -268,6 +275,7 @@ Outcome KeeperLink::sync(Duration patience) {
     std::string const doing = "wait for the keeper";
     auto const deadline = MonotonicTime::now() + patience;
     say(std::string{to_name(StoreVerb::Upgrade)});
+    ++questions_;
     for (;;) {
         switch (receive_message(socket_, *message_)) {
         case Received::Gone:
@@ -281,10 +289,11 @@ Outcome KeeperLink::sync(Duration patience) {
             break;
         case Received::Message:
             auto const [notice, problem] = parse_notice(message_->text(), message_->descriptors());
-            if (problem.empty() && notice.verb == KeeperVerb::UpgradeOk)
+            if (!problem.empty())
+                break;
+            take_unasked(notice);
+            if (questions_ == 0) // the answer to one that was given up may come before
                 return {};
-            if (problem.empty())
-                take_unasked(notice);
         }
     }
 }

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "store/protocol.h"
 
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -90,6 +91,9 @@ public:
     /// To watch for reading always, and for writing while has_unsent().
     [[nodiscard]] FdRef socket() const { return socket_; }
     [[nodiscard]] bool has_unsent() const { return !unsent_.empty(); }
+    /// Unsent, until the socket is ready for writing; else nothing tells when it can be sent (memory, or too
+    /// many descriptors on their way, unix(7)).
+    [[nodiscard]] bool waits_for_room() const { return has_unsent() && waits_for_ == EAGAIN; }
     void flush();
 
     /// Every exit that was told since the last call, without waiting. An error: the keeper is gone.
@@ -121,6 +125,8 @@ private:
     std::vector<ChildExit> exits_; ///< that came while we waited for something else
     std::vector<std::string> refusals_;
     bool is_gone_ = false;
+    int waits_for_ = 0;      ///< the error of the last message that could not be sent yet
+    unsigned questions_ = 0; ///< of sync() that are not answered
 };
 
 } // namespace holdfast

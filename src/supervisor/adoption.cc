@@ -39,7 +39,10 @@ bool Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
     bool goes_on = true; // what breaks is not started as if it were new
     shared_.loop.call([&] {
         goes_on = unit.adopt(std::move(found));
-        unit.starts_when_held() ? unit.start_when_held() : (void)unit.hold_sockets();
+        if (unit.starts_when_held())
+            unit.start_when_held();
+        else if (!unit.is_leaving())
+            (void)unit.hold_sockets();
     });
     return goes_on;
 }
@@ -47,7 +50,7 @@ bool Supervisor::adopt(UnitSpecPtr spec, FoundThings found) {
 void Supervisor::put_again() {
     for (auto const& [name, unit] : units_)
         if (!unit->is_broken()) // what was saved before it broke is better
-            unit->memory()->put_again();
+            shared_.loop.call([&unit] { unit->memory()->put_again(); });
 }
 
 Outcome Supervisor::prepare_upgrade() {

@@ -73,7 +73,11 @@ void UnitRunner::enact(Order const& order) {
             [&](Disarm const& what) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
             },
-            [&](Report const& what) { tell(what); },
+            [&](Report const& what) {
+                tell(what);
+                if (memory_)
+                    memory_->note_told();
+            },
         },
         order);
 }

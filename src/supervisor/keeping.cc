@@ -22,6 +22,7 @@ constexpr std::size_t longest_unit = 64;
 constexpr std::size_t longest_text = 64 * 1024 * 1024;
 constexpr Duration patience_for_upgrade = std::chrono::seconds{5};
 constexpr Duration patience_to_let_go = std::chrono::milliseconds{100};
+constexpr Duration pause_of_sending = std::chrono::milliseconds{10};
 constexpr Duration first_pause = std::chrono::seconds{1};
 constexpr Duration longest_pause = std::chrono::seconds{60};
 
@@ -130,6 +131,9 @@ FoundThings Keeping::take_of(std::string_view unit) {
 }
 
 void Keeping::put(std::vector<Keep> const& entries, std::function<void()> sent) {
+    if (!held_back_.empty())
+        for (auto const& entry : entries)
+            held_back_.erase(entry.name);
     link_.put(entries, std::move(sent));
     follow();
 }
@@ -154,6 +158,10 @@ void Keeping::drop(std::vector<std::string> const& names) {
         std::erase_if(dropped, [](std::string const& name) { return is_of_sockets(name); });
     if (dropped.empty())
         return;
+    if (losing_) { // what was to take its place may be what is lost
+        held_back_.insert(dropped.begin(), dropped.end());
+        return;
+    }
     has_dropped_ = true;
     link_.drop(dropped);
     follow();
@@ -181,7 +189,7 @@ void Keeping::drop_leftovers(std::set<std::string> const& units) {
 }
 
 bool Keeping::signal(std::string const& name, int number) {
-    if (!is_whole())
+    if (!source_ || !is_whole())
         return false;
     link_.signal(name, number);
     follow();
@@ -227,7 +235,8 @@ void Keeping::look_at_losses() {
     if (!losing_->is_new) {
         told_(Weight::Normal, "what is to outlive us is saved again");
         losing_.reset();
-        return;
+        auto const dropped = std::exchange(held_back_, {});
+        return drop({dropped.begin(), dropped.end()});
     }
     losing_->is_new = false;
     losing_->timer.rearm(MonotonicTime::now() + losing_->pause);
@@ -238,7 +247,12 @@ void Keeping::look_at_losses() {
 
 void Keeping::follow() {
     if (source_)
-        source_.set_events(link_.has_unsent() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        source_.set_events(link_.waits_for_room() ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (link_.has_unsent() && !link_.waits_for_room()) // no event tells when it goes on
+        flushing_ = loop_.at(MonotonicTime::now() + pause_of_sending, [this] {
+            link_.flush();
+            follow();
+        });
     for (auto const& refusal : link_.take_refusals())
         lose(refusal);
 }
@@ -247,6 +261,8 @@ void Keeping::receive() {
     auto const exits = link_.receive();
     if (!exits) {
         source_.reset();
+        losing_.reset();
+        flushing_.reset();
         return told_(Weight::Failure, "the keeper is gone: from now on nothing outlives this holdfastd");
     }
     for (auto const& exit : *exits)

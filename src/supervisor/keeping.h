@@ -109,7 +109,9 @@ private:
     std::vector<Keep> lasting_;
     std::function<void()> put_again_;
     std::unique_ptr<Losing> losing_;
+    std::set<std::string> held_back_; ///< that are to be dropped when nothing is lost any more
     EventSource source_;
+    EventSource flushing_;
     bool leaves_sockets_ = false;
     bool has_dropped_ = false; ///< since has_let_go() was asked last
 };

@@ -28,20 +28,14 @@ void UnitRunner::reload(WishAnswer answer) {
     happen(ReloadWished{});
 }
 
-bool UnitRunner::answer_for_reload(SystemTime asked, WishAnswer const& answer) {
-    auto const ago = std::chrono::duration_cast<Duration>(std::chrono::system_clock::now() - asked);
-    auto const now = MonotonicTime::now();
-    auto const trace = trace_.facts();
-    if (std::ranges::none_of(trace, [&](FactRing::Entry const& entry) {
-            return now - entry.at <= ago && std::holds_alternative<ReloadWished>(entry.fact);
-        }))
+bool UnitRunner::answer_for_reload(MonotonicTime asked, WishAnswer const& answer) {
+    if (!last_reload_ || last_reload_->wished < asked)
         return false;
-    if (state_.reload && state_.reload->is_wished) {
+    if (!last_reload_->result) {
         underway().waiting.push_back({WishKind::Reload, answer});
         return true;
     }
-    WishResult const result{trouble_.empty(), trouble_.empty() ? "all workers have reloaded" : trouble_, {}};
-    shared_.loop.post([answer, result] { answer(result); });
+    shared_.loop.post([answer, result = *last_reload_->result] { answer(result); });
     return true;
 }
 
@@ -93,29 +87,33 @@ void UnitRunner::hear_reload_command(WorkerId id, std::string why) {
         refuse_reload(asked, std::move(why));
 }
 
-/// Another supervisor of ours has asked it.
-void UnitRunner::go_on_reloading(RunningWorker& worker, SavedWorker const& saved, AdoptedProcess command,
-                                 bool is_told) {
+/// Another supervisor of ours has asked it. Nothing is done yet: the unit is still being put together.
+void UnitRunner::take_back_reload(RunningWorker& worker, SavedWorker const& saved, AdoptedProcess command) {
     auto const id = static_cast<WorkerId>(worker.process.id());
     worker.reloading = std::make_unique<Reloading>();
     auto& reloading = *worker.reloading;
     auto const& exec_reload = worker.spec->service.exec_reload;
-    if (command.pidfd.is_open()) {
+    if (command.pidfd.is_open())
         reloading.command = Command::adopt(
             shared_.loop, exec_reload.empty() ? std::string{"exec_reload"} : exec_reload.front(),
             std::move(command), shared_.other_mains, [this](pid_t pid) { return exit_of(pid); },
             [this, id](std::string why) { hear_reload_command(id, std::move(why)); });
-        return;
-    }
-    reloading.asked_at = *saved.reload_asked_at;
+    reloading.asked_at = saved.reload_asked_at.value_or(MonotonicTime::never());
     reloading.has_begun = saved.reload_has_begun;
+    reloading.awaits_probe = saved.reload_awaits_probe;
+}
+
+void UnitRunner::go_on_reloading(WorkerId id, bool is_told) {
+    auto* const worker = find(id);
+    if (worker == nullptr || !worker->reloading || worker->reloading->command)
+        return;
     if (!is_told) {
-        --worker.reload_signals;
-        return send_reload_signal(worker);
+        --worker->reload_signals;
+        return send_reload_signal(*worker);
     }
-    if (saved.reload_awaits_probe)
-        return prove_reload(worker);
-    await_reload(worker);
+    if (worker->reloading->awaits_probe)
+        return prove_reload(*worker);
+    await_reload(*worker);
 }
 
 /// Nobody waits any more for those who are not asked (it was too late, or another failed): a command that

@@ -57,11 +57,9 @@ json shape_of(ApplyPlan const& plan) {
 }
 
 /// By who was cut off when the holdfastd before us died.
-std::optional<SystemTime> asked_before(ControlRequest const& request) {
+std::optional<MonotonicTime> asked_before(ControlRequest const& request) {
     auto const usec = request.number("asked_usec");
-    if (!usec)
-        return std::nullopt;
-    return SystemTime{std::chrono::duration_cast<SystemTime::duration>(std::chrono::microseconds{*usec})};
+    return usec ? std::optional{MonotonicTime{Duration{*usec}}} : std::nullopt;
 }
 
 } // namespace
@@ -140,8 +138,10 @@ void Requests::wish(ControlRequest request, Wish const& wish) {
     if (request.more)
         feed->begin(unit->spec().name, false);
     auto const answer = [feed](WishResult const& result) { feed->done(view::of(result)); };
-    static constexpr std::pair<std::string_view, WishKind> never_twice[]{
-        {"Restart", WishKind::Restart}, {"Reload", WishKind::Reload}, {"UndoRollout", WishKind::Undo}};
+    static constexpr std::pair<std::string_view, WishKind> never_twice[]{{"Restart", WishKind::Restart},
+                                                                         {"Reload", WishKind::Reload},
+                                                                         {"UndoRollout", WishKind::Undo},
+                                                                         {"ResumeRollout", WishKind::Resume}};
     auto const known =
         std::ranges::find_if(never_twice, [&](auto const& entry) { return entry.first == request.method; });
     if (!asked || known == std::end(never_twice) || !unit->answer_again(known->second, *asked, answer))

@@ -4,6 +4,7 @@
 #include "supervisor/unit_runner.h"
 
 #include <iterator>
+#include <ranges>
 
 namespace holdfast {
 
@@ -27,26 +28,36 @@ void UnitRunner::change_rollout(RolloutWish wish, WishAnswer answer) {
     }
 }
 
-bool UnitRunner::answer_again(WishKind kind, SystemTime asked, WishAnswer const& answer) {
+bool UnitRunner::answer_again(WishKind kind, MonotonicTime asked, WishAnswer const& answer) {
+    auto const answer_later = [&](WishResult result) {
+        shared_.loop.post([answer, result = std::move(result)] { answer(result); });
+        return true;
+    };
     if (kind == WishKind::Reload)
         return answer_for_reload(asked, answer);
-    bool const is_undo = kind == WishKind::Undo; // which may be the end of one that had begun before
+    if (kind == WishKind::Resume) // it was resumed, or still is paused
+        return underway_ && !underway_->rollouts.is_empty() && !is_paused(state_) &&
+               answer_later({true, "the rollout goes on", std::nullopt});
     if (underway_)
-        for (auto const& record : underway_->rollouts.records())
-            if (record.report.began >= asked) {
+        for (auto const& record : underway_->rollouts.records() | std::views::reverse)
+            if (record.began >= asked) {
                 underway_->rollouts.find(record.generation)->answers.push_back(answer);
                 return true;
             }
     auto const* const last = history_ ? history_->find(std::nullopt) : nullptr;
-    if (last == nullptr || last->report.began + (is_undo ? last->report.lasted : Duration{0}) < asked)
+    if (last == nullptr)
         return false;
-    bool const is_done = last->report.verdict == Verdict::Done;
-    std::string const generation = "the rollout of generation " + std::to_string(last->report.generation);
-    auto message = is_done ? generation + " is done" : last->report.reason;
-    shared_.loop.post([answer, result = WishResult{is_done || is_undo, std::move(message), last->report}] {
-        answer(result);
-    });
-    return true;
+    auto const& report = last->report;
+    auto const began = MonotonicTime::now().since_boot() -
+                       std::chrono::duration_cast<Duration>(std::chrono::system_clock::now() - report.began);
+    std::string const generation = "the rollout of generation " + std::to_string(report.generation);
+    if (began >= asked.since_boot())
+        return answer_later({report.verdict == Verdict::Done,
+                             report.verdict == Verdict::Done ? generation + " is done" : report.reason,
+                             report});
+    // One that was under way then, and was undone.
+    return kind == WishKind::Undo && report.verdict == Verdict::Failed &&
+           began + report.lasted >= asked.since_boot() && answer_later({true, report.reason, report});
 }
 
 /// What a wish will mean is known before the core takes it.

@@ -37,6 +37,8 @@ SavedText read_saved(std::string_view text) {
             read_into(saved.formers, line);
         else if (word == SavedWayBack::word)
             read_into(saved.ways_back, line);
+        else if (word == SavedReload::word)
+            read_into(saved.reloads, line);
         else if (word == SavedRollout::word)
             read_into(saved.rollouts, line);
         else if (word == "queued") {

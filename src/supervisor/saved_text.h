@@ -23,6 +23,7 @@ struct SavedText {
     std::vector<SavedFormer> formers;
     std::vector<SavedWayBack> ways_back;
     std::vector<SavedRollout> rollouts;
+    std::vector<SavedReload> reloads; ///< one, or none
     std::vector<lifecycle::Fact> queued;
     std::vector<lifecycle::Report> untold;
     std::vector<lifecycle::TraceLine> trace;

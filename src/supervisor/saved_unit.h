@@ -125,6 +125,24 @@ struct SavedWayBack {
     std::string path;
 };
 
+/// LastReload.
+struct SavedReload {
+    static constexpr std::string_view word = "last-reload";
+    MonotonicTime wished;
+    bool has_ended = false;
+    bool ok = false;
+    std::string message;
+};
+void describe(auto& field, auto& it) requires requires {
+    it.has_ended;
+}
+{
+    field("wished", it.wished);
+    field("ended", it.has_ended);
+    field("ok", it.ok);
+    field("message", it.message);
+}
+
 /// A rollout under way. How deep the queues were and what the workers did until now is not kept.
 struct SavedRollout {
     static constexpr std::string_view word = "rollout-record";

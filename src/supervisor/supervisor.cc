@@ -208,7 +208,8 @@ ApplyPlan Supervisor::plan() const {
     auto plan = plan_apply(now, load(now));
     // After a failed rollout the file and the wanted spec are the same, and what serves is another.
     for (auto& step : plan.steps)
-        if (step.action == UnitAction::Keep || step.action == UnitAction::Update)
+        if ((step.action == UnitAction::Keep || step.action == UnitAction::Update) &&
+            !units_.at(step.unit)->state().rollout && !units_.at(step.unit)->state().next) // that bring it
             if (auto const serving = units_.at(step.unit)->serving_spec(); serving && serving != step.spec)
                 if (auto again = plan_change(serving, step.spec); again.action == UnitAction::Restart)
                     step = std::move(again);
@@ -270,7 +271,7 @@ struct Supervisor::Applying {
     }
 };
 
-void Supervisor::apply(std::optional<SystemTime> asked, std::function<void(Applied const&)> done) {
+void Supervisor::apply(std::optional<MonotonicTime> asked, std::function<void(Applied const&)> done) {
     auto const applying = std::make_shared<Applying>();
     applying->done = std::move(done);
     if (shuts_down_) {
@@ -291,13 +292,17 @@ void Supervisor::apply(std::optional<SystemTime> asked, std::function<void(Appli
     drop_ownerless();
     Handover handover{plan, [this](std::string const& unit) { return find(unit); }};
     for (auto const& step : plan.steps) {
-        perform(step, handover, applying);
-        auto* const unit = step.action == UnitAction::Keep && asked ? find(step.unit) : nullptr;
-        if (unit != nullptr &&
-            unit->answer_again(WishKind::Restart, *asked, [applying, name = step.unit](WishResult const& result) {
-                applying->close(name, result);
-            }))
+        // Of the same text: what has begun since was begun for that.
+        auto* unit = asked && step.spec ? find(step.unit) : nullptr;
+        if (unit != nullptr && unit->spec_ptr() != step.spec)
+            unit = nullptr;
+        auto const closing = [applying, name = step.unit](WishResult const& result) {
+            applying->close(name, result);
+        };
+        if (unit != nullptr && unit->answer_again(WishKind::Restart, *asked, closing))
             ++applying->open;
+        else
+            perform(step, handover, applying);
     }
     shared_.loop.post([applying] { applying->close_one(); });
 }

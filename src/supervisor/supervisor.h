@@ -53,7 +53,7 @@ public:
     /// Does what plan() says; `done` is called when all that it started has ended (rollouts, drains), with
     /// what came of each step. Refused while shutting down: what it started nobody would stop. `asked`: when
     /// who asks again did so first, of a supervisor that died: for rollouts since then that is waited too.
-    void apply(std::optional<SystemTime> asked, std::function<void(Applied const&)> done);
+    void apply(std::optional<MonotonicTime> asked, std::function<void(Applied const&)> done);
 
     /// Saves all that is to outlive us, and waits until the keeper has it (5 s at most): then the loop may be
     /// stopped with start_successor. An error: there is no keeper, or it does not answer.

@@ -114,6 +114,9 @@ private:
     }
 
     void take_sockets() {
+        for (auto const& [name, kept] : found_) // also of those that no text tells of
+            if (auto const numbers = numbers_in(name); name.starts_with("listener ") && numbers.size() == 1)
+                memory_.note_number(numbers.front());
         auto const held = take_text_of_sockets();
         auto const lines = held ? text_of(held->fd) : std::nullopt;
         auto adopted =
@@ -127,13 +130,6 @@ private:
         sockets_ = adopted.listeners.size() + adopted.leaving.size();
         for (auto const& group : adopted.groups)
             sockets_ += group.members().size();
-        for (auto const& listener : adopted.listeners)
-            memory_.note_number(listener.kept);
-        for (auto const& leaving : adopted.leaving)
-            memory_.note_number(leaving.listener.kept);
-        for (auto const& group : adopted.groups)
-            for (auto const& member : group.members())
-                memory_.note_number(member.listener.kept);
         take_inherited(*unit_.wanted_, adopted.listeners);
         for (auto const& older : unit_.older_specs_)
             take_inherited(*older.spec, adopted.listeners);
@@ -210,16 +206,19 @@ private:
     /// Its name says which process it is of, since that may have been reaped.
     AdoptedProcess take_reload_command(std::uint32_t worker) {
         AdoptedProcess command;
-        for (auto& [name, held] : found_)
-            if (auto const numbers = numbers_in(name); numbers.size() == 2 && numbers[0] == worker) {
-                if (name.starts_with("reload "))
-                    command.pidfd = std::move(held.fd);
-                else if (name.starts_with("reload-launch "))
-                    command.status = std::move(held.fd);
-                else
-                    continue;
-                command.leader = command.main = static_cast<pid_t>(numbers[1]);
+        for (auto found = found_.begin(); found != found_.end();) {
+            auto& [name, held] = *found;
+            auto const numbers = numbers_in(name);
+            bool const is_process = name.starts_with("reload ");
+            if (numbers.size() != 2 || numbers[0] != worker ||
+                !(is_process || name.starts_with("reload-launch "))) {
+                ++found;
+                continue;
             }
+            (is_process ? command.pidfd : command.status) = std::move(held.fd);
+            command.leader = command.main = static_cast<pid_t>(numbers[1]);
+            found = found_.erase(found);
+        }
         return command;
     }
 
@@ -257,8 +256,10 @@ private:
         auto command = take_reload_command(id);
         bool const reloads = saved.reload_asked_at || command.pidfd.is_open();
         workers_found_.push_back({saved.worker, held.signals > saved.reload_signals, reloads});
-        if (reloads)
-            unit_.go_on_reloading(worker, saved, std::move(command), held.signals >= saved.reload_signals);
+        if (reloads) {
+            unit_.take_back_reload(worker, saved, std::move(command));
+            reloads_.push_back({saved.worker, held.signals >= saved.reload_signals});
+        }
         if (spec->health && health.is_open()) {
             unit_.add_prober(worker, {std::move(health), saved.health_port});
             if (!is_launching)
@@ -380,6 +381,11 @@ private:
                         unit_.history_ = std::make_unique<RolloutHistory>();
                     unit_.history_->add(std::move(report));
                 }
+        for (auto const& reload : saved_.reloads) {
+            unit_.last_reload_ = std::make_unique<LastReload>(LastReload{reload.wished});
+            if (reload.has_ended)
+                unit_.last_reload_->result = WishResult{reload.ok, reload.message, {}};
+        }
         memory_.saved_reports_ = unit_.history_ ? unit_.history_->added() : 0;
         for (auto const& rollout : saved_.rollouts) {
             auto& rollouts = unit_.underway().rollouts;
@@ -405,10 +411,25 @@ private:
             unit_.shared_.events.say(Weight::Warning, "adopted-in-part", name_, text);
     }
 
+    template <class T>
+    bool is_queued(WorkerId worker) const {
+        return std::ranges::find(saved_.queued, Fact{T{worker}}) != saved_.queued.end();
+    }
+
     void go_on() {
+        for (auto& worker : workers_found_)
+            worker.is_reloading |= is_queued<Reloaded>(worker.id) || is_queued<ReloadRefused>(worker.id);
         auto resumed = resume(unit_.state_, workers_found_);
         memory_.note_sockets();
-        memory_.save_before(resumed.orders);
+        // It is tried again, and what came of the try before is no news of this one.
+        for (auto const& order : resumed.orders)
+            if (auto const* const again = std::get_if<Spawn>(&order))
+                std::erase(saved_.queued, Fact{SpawnFailed{again->worker}});
+        for (auto const& fact : saved_.queued)
+            unit_.happen(fact);
+        Orders all{saved_.untold.begin(), saved_.untold.end()};
+        all.insert(all.end(), resumed.orders.begin(), resumed.orders.end());
+        memory_.save_before(all);
         // Who was to lose its share has lost it before anybody is told that he may go.
         auto const is_steering = [](Order const& order) {
             return std::holds_alternative<HoldShards>(order) || std::holds_alternative<Steer>(order);
@@ -417,17 +438,17 @@ private:
         for (auto order = resumed.orders.begin(); order != rest; ++order)
             unit_.enact(*order);
         for (auto const& report : saved_.untold)
-            unit_.tell(report);
+            unit_.enact(report);
         if (!unit_.is_running()) // the file may be another since they were bound
             unit_.sockets_.retire_unlisted(*unit_.wanted_, false, Duration{0}, {});
         else if (!unit_.state_.rollout)
             unit_.retire_unlisted(true);
         for (auto order = rest; order != resumed.orders.end(); ++order)
             unit_.enact(*order);
-        for (auto const& fact : saved_.queued)
-            unit_.happen(fact);
         for (auto const& fact : resumed.facts)
             unit_.happen(fact);
+        for (auto const& [worker, is_told] : reloads_)
+            unit_.go_on_reloading(worker, is_told);
         unit_.arm_timer();
         memory_.save();
     }
@@ -438,6 +459,7 @@ private:
     std::string name_;
     SavedText saved_;
     std::vector<FoundWorker> workers_found_;
+    std::vector<std::pair<WorkerId, bool>> reloads_; ///< under way, and whether the signal was sent
     std::vector<std::string> problems_;
     std::size_t sockets_ = 0;
     bool is_known_ = false;

@@ -50,7 +50,7 @@ void UnitMemory::drop_all() {
 
 // ---- what is said of it ----
 
-std::string UnitMemory::state_text(Orders const& orders) const {
+std::string UnitMemory::state_text() const {
     SavedUnit saved{.name = unit_.wanted_->name,
                     .wanted = unit_.wanted_id_,
                     .scaled_to = unit_.scaled_to_,
@@ -77,15 +77,19 @@ std::string UnitMemory::state_text(Orders const& orders) const {
     each_way_back([&](GenerationId generation, PinnedProgram const& program) {
         text += to_line(SavedWayBack{generation, program.path()});
     });
+    if (auto const& reload = unit_.last_reload_) {
+        auto const& result = reload->result;
+        text += to_line(SavedReload{reload->wished, result.has_value(), result && result->ok,
+                                    result ? result->message : std::string{}});
+    }
     if (unit_.underway_) {
         for (auto const& record : unit_.underway_->rollouts.records())
             text += to_line(saved_rollout(record));
         for (auto const& fact : unit_.underway_->facts)
             text += "queued " + to_string(fact) + "\n";
     }
-    for (auto const& order : orders)
-        if (std::holds_alternative<Report>(order))
-            text += "untold " + to_string(order) + "\n";
+    for (auto const& report : untold_)
+        text += "untold " + to_string(Order{report}) + "\n";
     for (auto const& entry : unit_.trace_.facts())
         text += "fact " + to_string(TraceLine{entry.at, entry.fact}) + "\n";
     return text;
@@ -114,12 +118,21 @@ void UnitMemory::each_way_back(std::function<void(GenerationId, PinnedProgram co
 // ---- saving ----
 
 void UnitMemory::save_before(Orders const& orders) {
+    untold_.clear();
+    for (auto const& order : orders)
+        if (auto const* const report = std::get_if<Report>(&order))
+            untold_.push_back(*report);
     if (std::ranges::any_of(orders, has_effect))
-        save_text(state_text(orders));
+        save_text(state_text());
+}
+
+void UnitMemory::note_told() {
+    if (!untold_.empty())
+        untold_.pop_front();
 }
 
 void UnitMemory::save() {
-    save_text(state_text({}));
+    save_text(state_text());
 }
 
 void UnitMemory::save_later() {
@@ -187,6 +200,8 @@ bool UnitMemory::save_specs(std::set<std::string>& names) {
     auto const save_one = [&](SpecId id, UnitSpec const& spec) {
         auto name = kept_name("spec", spec.name, {number_of(id)});
         bool const is_saved = is_kept(name) || keeping_.put_text(name, to_text(spec));
+        if (is_saved)
+            names_.insert(name);
         names.insert(std::move(name));
         return is_saved;
     };
@@ -198,6 +213,7 @@ bool UnitMemory::save_specs(std::set<std::string>& names) {
 void UnitMemory::save_program(std::string name, PinnedProgram const& program, std::set<std::string>& names) {
     if (!is_kept(name))
         keeping_.put({{name, program.file()}});
+    names_.insert(name);
     names.insert(std::move(name));
 }
 
@@ -219,6 +235,8 @@ bool UnitMemory::save_formers(std::set<std::string>& names) {
     each_former([&](Release const& former) {
         auto name = kept_name("former", unit_.wanted_->name, {number_of(former.next)});
         is_saved = is_saved && (is_kept(name) || keeping_.put_text(name, to_text(*former.spec)));
+        if (is_saved)
+            names_.insert(name);
         names.insert(std::move(name));
     });
     return is_saved;
@@ -237,6 +255,7 @@ bool UnitMemory::save_history(std::set<std::string>& names) {
 }
 
 void UnitMemory::put_again() {
+    unit_.shared_.loop.set_owner(unit_.number_);
     puts_all_ = true;
     are_sockets_noted_ = true;
     for (auto const& worker : unit_.workers_)

@@ -10,6 +10,7 @@
 #include "worker/launch.h"
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <set>
@@ -30,6 +31,8 @@ public:
 
     /// Before the orders of a step are enacted.
     void save_before(lifecycle::Orders const& orders);
+    /// The next of its reports is told.
+    void note_told();
     /// When a turn is over, or something is known that nobody will say again.
     void save();
     void note_sockets();
@@ -57,7 +60,7 @@ public:
 
 private:
     class Adoption; // unit_adoption.cc
-    [[nodiscard]] std::string state_text(lifecycle::Orders const& orders) const;
+    [[nodiscard]] std::string state_text() const;
     void save_text(std::string text);
     [[nodiscard]] bool save_specs(std::set<std::string>& names);
     void save_programs(std::set<std::string>& names);
@@ -85,9 +88,10 @@ private:
     std::uint32_t last_text_ = 0;    ///< of the sockets
     bool are_sockets_noted_ = false; ///< they are to be saved
     bool is_posted_ = false;
-    bool puts_all_ = false;              ///< whatever was put before
-    std::set<std::string> socket_names_; ///< that the keeper has
-    std::set<std::string> names_;        ///< the others
+    std::deque<lifecycle::Report> untold_; ///< of the step that is being enacted
+    bool puts_all_ = false;                ///< whatever was put before
+    std::set<std::string> socket_names_;   ///< that the keeper has
+    std::set<std::string> names_;          ///< the others
 };
 
 /// "worker web 12 3 0": with generation and slot, which are enough to find a place for it where all else is

@@ -8,6 +8,7 @@
 #include "worker/pinned_program.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <sys/types.h>
@@ -38,6 +39,12 @@ struct KnownSpec {
 struct Pin {
     lifecycle::GenerationId generation;
     std::shared_ptr<PinnedProgram const> program;
+};
+
+/// The reload that was wished last, and what came of it.
+struct LastReload {
+    MonotonicTime wished;
+    std::optional<WishResult> result{};
 };
 
 /// How a worker ended, in words, for the reports that its end leads to.

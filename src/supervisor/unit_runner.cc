@@ -183,33 +183,40 @@ std::function<void()> UnitRunner::later(void (UnitRunner::*what)()) const {
     };
 }
 
+void UnitRunner::take(Fact& fact, Policy const& rules) {
+    auto const now = MonotonicTime::now();
+    if (auto* const restart = std::get_if<RestartWished>(&fact)) {
+        auto const wished = restart->strategy.value_or(rules.strategy);
+        strategy_of_next_ = strategy_for(wished);
+        is_no_longer_in_place_ = strategy_of_next_ != wished;
+        if (is_no_longer_in_place_)
+            restart->strategy = strategy_of_next_;
+    }
+    if (std::holds_alternative<ReloadWished>(fact))
+        last_reload_ = std::make_unique<LastReload>(LastReload{now});
+    trace_.add(fact, now);
+    take_rollout_wish(fact);
+    auto const orders = step(state_, rules, fact, now);
+    if (memory_)
+        memory_->save_before(orders);
+    enact(orders);
+    if (underway_)
+        underway_->rollouts.observe(state_);
+    if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)
+        answer_scale_at_rest();
+}
+
 void UnitRunner::settle() {
     shared_.loop.set_owner(number_);
     is_settling_posted_ = false;
     auto const phase_before = phase_of(state_);
     auto const rules = policy();
-    // What enacting adds is taken in the same turn, in its order.
-    while (underway_ && !underway_->facts.empty())
-        for (auto& fact : std::exchange(underway_->facts, {})) {
-            auto const now = MonotonicTime::now();
-            if (auto* const restart = std::get_if<RestartWished>(&fact)) {
-                auto const wished = restart->strategy.value_or(rules.strategy);
-                strategy_of_next_ = strategy_for(wished);
-                is_no_longer_in_place_ = strategy_of_next_ != wished;
-                if (is_no_longer_in_place_)
-                    restart->strategy = strategy_of_next_;
-            }
-            trace_.add(fact, now);
-            take_rollout_wish(fact);
-            auto const orders = step(state_, rules, fact, now);
-            if (memory_)
-                memory_->save_before(orders);
-            enact(orders);
-            if (underway_)
-                underway_->rollouts.observe(state_);
-            if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)
-                answer_scale_at_rest();
-        }
+    // What enacting adds is taken in the same turn, in its order. One at a time: the rest is saved as queued.
+    while (underway_ && !underway_->facts.empty()) {
+        auto fact = underway_->facts.front();
+        underway_->facts.erase(underway_->facts.begin());
+        take(fact, rules);
+    }
     end_reloads();
     drop_underway();
     drop_unused_specs();
@@ -307,7 +314,7 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
     shared_.loop.set_owner(number_);
     auto const id = static_cast<WorkerId>(worker.id());
     auto const known = std::ranges::find(state_.workers, id, &Worker::id);
-    if (failure.stage == LaunchStage::Gate && known != state_.workers.end() &&
+    if (failure.stage == LaunchStage::Gate && worker.is_adopted() && known != state_.workers.end() &&
         known->phase == WorkerPhase::Starting) { // the supervisor before us died while it started it
         forget(worker);
         return spawn(spawn_order(state_, *known));

@@ -66,9 +66,9 @@ public:
     /// all of them are ready and those that are too many are gone, or one did not come up.
     void scale(std::uint16_t workers, WishAnswer answer);
     void change_rollout(RolloutWish wish, WishAnswer answer);
-    /// Who asked for it at `asked`, and whose supervisor died since (Restart, Reload, Undo): false where nothing
-    /// of it has begun since, and it is to be asked for again.
-    [[nodiscard]] bool answer_again(WishKind kind, SystemTime asked, WishAnswer const& answer);
+    /// Who asked for it at `asked`, and whose supervisor died since (Restart, Reload, Undo): false where
+    /// nothing of it has begun since, and it is to be asked for again.
+    [[nodiscard]] bool answer_again(WishKind kind, MonotonicTime asked, WishAnswer const& answer);
     /// The first half of change(): binds what `spec` lists and is not held or coming. Where something runs, a
     /// socket that cannot be bound refuses the change with nothing changed.
     [[nodiscard]] Result<std::vector<Listener>> prepare(UnitSpec const& spec, Arrivals const& arrivals);
@@ -112,6 +112,7 @@ private:
 
     void happen(lifecycle::Fact fact);
     void settle();
+    void take(lifecycle::Fact& fact, lifecycle::Policy const& rules);
     /// Does `what` when it is called. It finds the unit by its number: the unit may be gone by then.
     [[nodiscard]] std::function<void()> later(void (UnitRunner::*what)()) const;
 
@@ -162,12 +163,12 @@ private:
 
     // reload.cc
     [[nodiscard]] Strategy strategy_for(Strategy wished) const;
-    [[nodiscard]] bool answer_for_reload(SystemTime asked, WishAnswer const& answer);
+    [[nodiscard]] bool answer_for_reload(MonotonicTime asked, WishAnswer const& answer);
     void end_reloads();
     void ask_to_reload(lifecycle::WorkerId id);
     void hear_reload_command(lifecycle::WorkerId id, std::string why);
-    void go_on_reloading(RunningWorker& worker, SavedWorker const& saved, AdoptedProcess command,
-                         bool is_told);
+    void take_back_reload(RunningWorker& worker, SavedWorker const& saved, AdoptedProcess command);
+    void go_on_reloading(lifecycle::WorkerId id, bool is_told);
     void send_reload_signal(RunningWorker& worker);
     [[nodiscard]] bool send_counted(RunningWorker& worker, int signal);
     void await_reload(RunningWorker& worker);
@@ -240,6 +241,7 @@ private:
     MonotonicTime since_; ///< when phase_of(state) last changed
     std::string trouble_; ///< the last thing that went wrong, in words
     std::unique_ptr<RolloutHistory> history_;
+    std::unique_ptr<LastReload> last_reload_; ///< for who asks again
     std::unique_ptr<Underway> underway_;
     std::unique_ptr<UnitMemory> memory_;
     std::unique_ptr<FdStore> store_;

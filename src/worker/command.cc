@@ -43,7 +43,7 @@ Command::~Command() {
 }
 
 void Command::worker_not_launched(WorkerProcess&, LaunchFailure failure) {
-    was_never_run_ = failure.stage == LaunchStage::Gate;
+    was_never_run_ = failure.stage == LaunchStage::Gate && process_.is_adopted();
     end(to_string(to_error(failure, plan_)));
 }
 

@@ -76,6 +76,7 @@ public:
     [[nodiscard]] pid_t pid() const { return main_; }
     /// The leader of its session and process group.
     [[nodiscard]] pid_t leader() const { return leader_; }
+    [[nodiscard]] bool is_adopted() const { return is_adopted_; }
     /// What another supervisor would need to adopt it.
     [[nodiscard]] FdRef pidfd() const { return pidfd_; }
     [[nodiscard]] FdRef leader_pidfd() const { return leader_pidfd_; } ///< none: it is pidfd(), or has ended

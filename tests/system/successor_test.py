@@ -230,8 +230,9 @@ class Successor(Story):
         pid = daemon.pid_of("web")
         command = daemon.popen("reload", "web")
         wait_for("the command", lambda: os.path.exists(log))
-        self.kill(daemon)
-        wait_for("it to go on", lambda: daemon.call("List")["units"])
+        for _ in range(3):  # the second one found no command, and ran it again
+            self.kill(daemon)
+            wait_for("it to go on", lambda: daemon.call("List")["units"])
         with open(go, "w", encoding="ascii"):
             pass
         daemon.wait_event("worker-reloaded", unit="web")
@@ -240,6 +241,44 @@ class Successor(Story):
             self.assertEqual(file.read().split(), [str(pid)], "it was run once")
         self.kill(daemon)
         self.assertEqual(self.pids(daemon), [pid])
+
+    def test_deaths_at_the_signal_to_reload_lose_no_worker(self):
+        """A state that was still empty was saved then, and all workers but one were dropped: the next one started them a second time."""
+        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode != 0:
+            self.skip("strace is not to be had")
+        for number in range(1, 9):
+            with self.subTest(sendmsg=number):
+                log = self.path("reloads%d" % number)
+                daemon = self.kept({"web": worker("reload=" + log, "say=READY=1", type="notify-reload", workers=3)}, folder="f%d" % number)
+                pids = sorted(self.pids(daemon))
+                tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(self.supervisor(daemon)), "-e", "trace=sendmsg",
+                                           "-e", "inject=sendmsg:signal=SIGKILL:when=%d" % number], stderr=subprocess.DEVNULL)
+                wait_for("the tracer", lambda: "TracerPid:\t0" not in open("/proc/%d/status" % self.supervisor(daemon), encoding="ascii").read())
+                self.assert_says(daemon.run("reload", "web", deadline=60 * FACTOR), 0, "all workers have reloaded")
+                tracer.terminate()
+                tracer.wait()
+                for _ in range(2):
+                    self.assertEqual(sorted(self.pids(daemon)), pids)
+                    self.kill(daemon)
+                wait_for("these and no others", lambda: sorted(pid for parent in (daemon.pid, *children_of(daemon.pid)) for pid in children_of(parent)
+                                                               if "worker.py" in command_of(pid) and state_of(pid) not in "Z") == pids)
+                with open(log, encoding="ascii") as file:
+                    self.assertEqual(sorted(map(int, file.read().split())), pids, "each was signalled once")
+                daemon.call("Version")  # there is one that can be told
+                self.assertEqual(daemon.end(), 0)
+
+    def test_workers_are_told_to_go_also_when_the_keeper_is_gone(self):
+        """The signal went to a keeper that was not there any more, and they were killed at their deadline."""
+        daemon = self.kept({"web": web(rollout=NO_PROBATION)})
+        supervisor, old = self.supervisor(daemon), daemon.pid_of("web")
+        os.kill(daemon.pid, signal.SIGKILL)
+        daemon.wait_log("the keeper is gone")
+        self.assert_says(daemon.run("restart", "web"), 0)
+        wait_for("its end", lambda: has_ended(old) or not os.path.exists("/proc/%d" % old))
+        self.assertNotIn("did not end in time", daemon.run("events").text)
+        self.assert_says(daemon.run("shutdown"), 0)
+        wait_for("the end", lambda: has_ended(supervisor) or not os.path.exists("/proc/%d" % supervisor))
+        daemon.wait_end()
 
     def test_a_worker_is_signalled_once_to_reload(self):
         log = self.path("reloads")
