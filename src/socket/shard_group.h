@@ -97,6 +97,11 @@ public:
     /// 10 ms where there are 50,000, open or in TIME-WAIT: not for the event loop. The queues take 1 us each.
     [[nodiscard]] static Result<std::vector<std::uint64_t>> list_handshakes(ListenAddress const& bound);
     [[nodiscard]] Result<GroupLook> look_at_queues() const; ///< without handshakes
+    /// TCP: counts the requests of each shard, when it is called, by any thread, also when this is no more;
+    /// instead of the list, for a few microseconds per listening socket of the namespace. Nothing where /proc
+    /// does not show all of them.
+    using RequestCounter = std::function<std::optional<std::map<Shard, std::uint32_t>>()>;
+    [[nodiscard]] RequestCounter request_counter() const;
 
     /// Makes shards listen again that a worker has shut down (shutdown(2) on any duplicate ends it for all,
     /// resets its queue, and moves the kernel's last member into its place, so that traffic goes where

@@ -2,6 +2,7 @@
 // The half of ShardGroup that looks at what the kernel has, and mends what is not as it should be.
 #include "socket/handshakes.h"
 #include "socket/inspect.h"
+#include "socket/listener_requests.h"
 #include "socket/shard_bind.h"
 #include "socket/shard_group.h"
 
@@ -48,6 +49,27 @@ Result<std::vector<std::uint64_t>> ShardGroup::list_handshakes(ListenAddress con
     for (InetSocket const& handshake : *handshakes)
         cookies.push_back(handshake.cookie);
     return cookies;
+}
+
+ShardGroup::RequestCounter ShardGroup::request_counter() const {
+    std::map<Shard, std::uint32_t> inodes;
+    for (ShardMember const& member : members_)
+        if (member.shard)
+            inodes[*member.shard] = inode_of(member.listener);
+    auto const where = kernel_address_of(anchor());
+    bool const is_ipv6 = where && where->family() == AF_INET6;
+    return [inodes = std::move(inodes), is_ipv6]() -> std::optional<std::map<Shard, std::uint32_t>> {
+        std::vector<std::uint32_t> listeners;
+        for (auto const& [shard, inode] : inodes)
+            listeners.push_back(inode);
+        auto const counted = count_requests(listeners, is_ipv6);
+        if (!counted || counted->size() < listeners.size())
+            return std::nullopt;
+        std::map<Shard, std::uint32_t> requests;
+        for (auto const& [shard, inode] : inodes)
+            requests[shard] = counted->at(inode);
+        return requests;
+    };
 }
 
 Result<GroupLook> ShardGroup::look_at_queues() const {

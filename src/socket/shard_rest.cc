@@ -7,6 +7,10 @@ namespace holdfast {
 
 void RestWatch::see(GroupLook const& look, MonotonicTime looked_at) {
     queued_ = look.queued;
+    has_counted_ = look.requests && looked_at >= settled_at();
+    requests_ = look.requests.value_or(std::map<Shard, std::uint32_t>{});
+    if (look.requests)
+        return;
     std::set<std::uint64_t> const now{look.handshakes.begin(), look.handshakes.end()};
     if (!is_settled_) {
         handshakes_ = now;
@@ -18,6 +22,10 @@ void RestWatch::see(GroupLook const& look, MonotonicTime looked_at) {
 
 Rest RestWatch::rest_of(Shard shard) const {
     auto const found = queued_.find(shard);
+    if (auto const counted = requests_.find(shard); counted != requests_.end()) {
+        auto const queued = found == queued_.end() ? 0 : found->second;
+        return {queued, counted->second - std::min(counted->second, queued), has_counted_};
+    }
     return {found == queued_.end() ? 0 : found->second, static_cast<std::uint32_t>(handshakes_.size()),
             is_settled_};
 }

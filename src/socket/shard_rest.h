@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -18,7 +19,9 @@ namespace holdfast {
 struct GroupLook {
     std::map<Shard, std::uint32_t> queued; ///< tcp: connections not yet accepted; udp: bytes not yet read
     std::vector<std::uint64_t> handshakes; ///< under way on the group's address: their cookies
-    std::vector<Shard> shut_down;          ///< by a worker: see ShardGroup::mend()
+    /// Instead of these, tcp: of each shard, connections not yet accepted and handshakes under way.
+    std::optional<std::map<Shard, std::uint32_t>> requests{};
+    std::vector<Shard> shut_down; ///< by a worker: see ShardGroup::mend()
     /// What waits in the anchor, which nobody serves. Not 0 only where the kernel chose by hash: while a
     /// shard was shut down, or when it had no memory.
     std::uint32_t astray = 0;
@@ -35,9 +38,10 @@ struct Rest {
 /// Judges all shards that one call of ShardGroup::steer() took the traffic from. A shard that is given
 /// traffic again, even for a moment, needs a new watch.
 ///
-/// Which listener a handshake belongs to is told nowhere, and under load there are always some. But a shard
-/// gets none after it was steered away from. So those seen in the first look after that are remembered, by
-/// the kernel's cookie, and only they count; each either ends in a queue, or is given up by the kernel (with
+/// Best is a look that has counted the requests of each shard. Where there is none (no /proc), which listener
+/// a handshake belongs to is told nowhere, and under load there are always some. But a shard gets none after
+/// it was steered away from. So those seen in the first look after that are remembered, by the kernel's
+/// cookie, and only they count; each either ends in a queue, or is given up by the kernel (with
 /// tcp_synack_retries = 5 after 63 s). That is an upper bound: those of other shards of that moment count
 /// too.
 ///
@@ -66,7 +70,9 @@ public:
 
 private:
     MonotonicTime steered_at_;
-    bool is_settled_ = false;
+    bool is_settled_ = false;  ///< of `handshakes_`
+    bool has_counted_ = false; ///< the last look has, after it had settled
+    std::map<Shard, std::uint32_t> requests_;
     std::map<Shard, std::uint32_t> queued_;
     std::set<std::uint64_t> handshakes_; ///< once settled: those that may be of the watched shards
 };

@@ -372,21 +372,24 @@ bool ShardCustody::may_be_at_rest() const {
     });
 }
 
-/// The queues first: the handshakes are worth their price only when nobody waits there.
+/// The queues first: the rest is worth its price only when nobody waits there.
 void ShardCustody::look() {
     shared_.loop.set_owner(number_);
     if (listing_)
         return; // its end brings the next look
     if (!may_be_at_rest())
         return look_again({});
-    std::vector<ListenAddress> addresses;
+    std::vector<std::pair<ListenAddress, ShardGroup::RequestCounter>> wanted;
     for (auto const& group : groups_)
         if (group.is_tcp())
-            addresses.push_back(group.bound());
-    auto const list = [addresses = std::move(addresses)] {
+            wanted.emplace_back(group.bound(), group.request_counter());
+    auto const list = [wanted = std::move(wanted)] {
         std::vector<Listed> lists;
-        for (auto const& address : addresses)
-            lists.push_back({address, ShardGroup::list_handshakes(address)});
+        for (auto const& [address, count] : wanted) {
+            lists.push_back({address, count(), std::vector<std::uint64_t>{}});
+            if (!lists.back().requests)
+                lists.back().handshakes = ShardGroup::list_handshakes(address);
+        }
         return lists;
     };
     listing_ = find_aside(shared_.loop, list, [this, began = MonotonicTime::now()](auto const& lists) {
@@ -406,6 +409,7 @@ void ShardCustody::judge(std::vector<Listed> const& lists, MonotonicTime looked_
             if (list == lists.end() || !list->handshakes) // it came meanwhile, or could not be looked at
                 continue;
             seen.value().handshakes = *list->handshakes;
+            seen.value().requests = list->requests;
         }
         for (auto& watched : watched_)
             watched.watches[i].see(*seen, looked_at);

@@ -114,10 +114,11 @@ private:
     [[nodiscard]] Outcome mend(ShardGroup& group);
     void mend_now();
     void mend_at(MonotonicTime time);
-    /// The handshakes under way at the address of one group.
+    /// What waits or is under way at the address of one group.
     struct Listed {
         ListenAddress address;
-        Result<std::vector<std::uint64_t>> handshakes;
+        std::optional<std::map<Shard, std::uint32_t>> requests;
+        Result<std::vector<std::uint64_t>> handshakes; ///< where these could not be counted
     };
     void look();
     [[nodiscard]] bool may_be_at_rest() const; ///< one that is watched: nobody waits in its queue
@@ -138,7 +139,7 @@ private:
     AtRest at_rest_;
     Duration pause_{};
     EventSource timer_;
-    Aside listing_; ///< of handshakes
+    Aside listing_; ///< of what waits
 };
 
 } // namespace holdfast

@@ -19,7 +19,7 @@ constexpr MonotonicTime start{std::chrono::seconds{100}};
 constexpr MonotonicTime later = start + RestWatch::settling;
 
 GroupLook look_of(std::map<Shard, std::uint32_t> queued, std::vector<std::uint64_t> handshakes = {}) {
-    return {std::move(queued), std::move(handshakes), {}, 0};
+    return {std::move(queued), std::move(handshakes), {}, {}, 0};
 }
 
 /// With it the kernel keeps a connection in SYN_RECV until its first data arrive.
@@ -139,6 +139,48 @@ TEST_CASE("a handshake under way keeps a shard from rest until it has come and g
         CHECK(watch.rest_of(blue(0)).is_at_rest());
         CHECK(look_at(group).handshakes.size() == 1); // the other bank's
     }
+}
+
+TEST_CASE("a handshake is counted where it is, and nowhere else", "[socket]") {
+    for (auto const& address : {tcp("127.0.0.1"), tcp("::1"), tcp("")}) {
+        auto group = bind_group(address, 2);
+        defer_accept(group);
+        REQUIRE(group.steer(all_to(blue(0))));
+        CHECK(count_at(group).requests ==
+              std::map<Shard, std::uint32_t>{{blue(0), 0}, {blue(1), 0}, {green(0), 0}, {green(1), 0}});
+        auto const early = connect_to(target_of(group));
+        REQUIRE(eventually([&] { return count_at(group).requests->at(blue(0)) == 1; }));
+        REQUIRE(group.steer(all_to(green(0))));
+        RestWatch watch{start};
+        watch.see(count_at(group), start);
+        CHECK_FALSE(watch.rest_of(green(1)).is_at_rest()); // it has not settled
+        watch.see(count_at(group), later);
+        CHECK(watch.rest_of(blue(0)).handshakes == 1);
+        CHECK(watch.rest_of(green(1)).is_at_rest());
+        auto const other_one = connect_to(target_of(group));
+        REQUIRE(eventually([&] { return count_at(group).requests->at(green(0)) == 1; }));
+        REQUIRE(::send(early.raw(), "x", 1, MSG_NOSIGNAL) == 1);
+        REQUIRE(eventually([&] { return count_at(group).queued.at(blue(0)) == 1; }));
+        watch.see(count_at(group), later);
+        CHECK(watch.rest_of(blue(0)).queued == 1);
+        CHECK(watch.rest_of(blue(0)).handshakes == 0);
+        CHECK(take_from(group, blue(0)).is_open());
+        watch.see(count_at(group), later);
+        CHECK(watch.rest_of(blue(0)).is_at_rest());
+        CHECK(watch.rest_of(green(0)).handshakes == 1);
+    }
+}
+
+TEST_CASE("where requests cannot be counted any more, handshakes are listed from the beginning", "[socket]") {
+    RestWatch watch{start};
+    auto look = look_of({{blue(0), 0}});
+    look.requests = std::map<Shard, std::uint32_t>{{blue(0), 1}};
+    watch.see(look, later);
+    CHECK_FALSE(watch.rest_of(blue(0)).is_at_rest());
+    watch.see(look_of({{blue(0), 0}}, {7}), later);
+    CHECK_FALSE(watch.rest_of(blue(0)).is_at_rest());
+    watch.see(look_of({{blue(0), 0}}), later);
+    CHECK(watch.rest_of(blue(0)).is_at_rest());
 }
 
 TEST_CASE("handshakes at another address of the same port are not the group's", "[socket]") {

@@ -63,6 +63,15 @@ GroupLook look_at(ShardGroup const& group) {
     return *std::move(look);
 }
 
+GroupLook count_at(ShardGroup const& group) {
+    auto requests = group.request_counter()();
+    auto look = group.look_at_queues();
+    if (!look || !requests)
+        FAIL("the requests cannot be counted");
+    look->requests = std::move(requests);
+    return *std::move(look);
+}
+
 std::string told(Outcome const& outcome) {
     return outcome ? "ok" : to_string(outcome.error());
 }

@@ -24,6 +24,8 @@ namespace holdfast::test {
 /// Where a client reaches the group.
 [[nodiscard]] ListenAddress target_of(ShardGroup const& group);
 [[nodiscard]] GroupLook look_at(ShardGroup const& group);
+/// The same with the requests of each shard counted.
+[[nodiscard]] GroupLook count_at(ShardGroup const& group);
 /// "ok", or the error's text.
 [[nodiscard]] std::string told(Outcome const& outcome);
 
