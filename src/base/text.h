@@ -3,9 +3,13 @@
 // names.
 #pragma once
 
+#include <charconv>
+#include <concepts>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace holdfast {
@@ -25,6 +29,14 @@ namespace holdfast {
 /// A socket name, as FileDescriptorName= in systemd.socket(5): 1 to 255 printable ASCII characters, no space,
 /// no ':'; and, so that it can stand in a placeholder, a list and a path, no '{', '}', ',', '/'.
 [[nodiscard]] bool is_socket_name(std::string_view name);
+
+/// A whole decimal number and nothing else; nothing where it is too large too.
+template <std::integral Number>
+[[nodiscard]] std::optional<Number> parse_decimal(std::string_view text) {
+    Number number = 0;
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && end == text.data() + text.size() ? std::optional{number} : std::nullopt;
+}
 
 [[nodiscard]] std::vector<std::string_view> split(std::string_view text, char separator);
 [[nodiscard]] std::string join(std::vector<std::string> const& parts, std::string_view separator);

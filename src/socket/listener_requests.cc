@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,15 +38,11 @@ std::optional<Row> parse(std::string_view line) {
         word = line.substr(0, line.find(' '));
         line.remove_prefix(word.size());
     }
-    Row row;
-    auto const read = [](std::string_view text, std::uint32_t& number) {
-        auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-        return error == std::errc{} && end == text.data() + text.size();
-    };
-    if (!read(words[Inode], row.inode) || !read(words[References], row.references))
+    auto const inode = parse_decimal<std::uint32_t>(words[Inode]);
+    auto const references = parse_decimal<std::uint32_t>(words[References]);
+    if (!inode || !references)
         return std::nullopt;
-    row.is_listening = words[State] == listening;
-    return row;
+    return Row{words[State] == listening, *inode, *references};
 }
 
 } // namespace

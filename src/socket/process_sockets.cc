@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "socket/process_sockets.h"
 
+#include "base/text.h"
+
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <memory>
 #include <string_view>
 
@@ -19,14 +20,6 @@ struct CloseFolder {
 };
 using Folder = std::unique_ptr<DIR, CloseFolder>;
 
-/// 0 for what is no number.
-template <class T>
-T to_number(std::string_view text) {
-    T number = 0;
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    return error == std::errc{} && end == text.data() + text.size() ? number : 0;
-}
-
 /// The inode number in the target "socket:[123]" of a link in /proc/PID/fd.
 std::uint32_t socket_of(std::string_view target) {
     constexpr std::string_view start = "socket:[";
@@ -34,7 +27,7 @@ std::uint32_t socket_of(std::string_view target) {
         return no_socket;
     target.remove_prefix(start.size());
     target.remove_suffix(1);
-    return to_number<std::uint32_t>(target);
+    return parse_decimal<std::uint32_t>(target).value_or(no_socket);
 }
 
 } // namespace
@@ -66,7 +59,7 @@ Outcome see_processes(std::function<bool(pid_t)> const& see) {
     if (!proc)
         return system_error(errno, "look at /proc");
     while (dirent const* entry = ::readdir(proc.get()))
-        if (auto const pid = to_number<pid_t>(entry->d_name); pid > 0 && !see(pid))
+        if (auto const pid = parse_decimal<pid_t>(entry->d_name).value_or(0); pid > 0 && !see(pid))
             break;
     return {};
 }

@@ -73,7 +73,8 @@ void KeeperLink::queue(std::string text, std::vector<FdRef> const& fds, std::fun
             continue;
         auto const error = system_error(errno, "queue descriptors for the keeper");
         own.clear();
-        if (!send_within(patience_without_descriptors, text, fds))
+        is_stuck_ = !send_within(is_stuck_ ? Duration{0} : patience_without_descriptors, text, fds);
+        if (is_stuck_)
             refusals_.push_back(to_string(error));
         else if (sent)
             sent();
@@ -127,6 +128,7 @@ void KeeperLink::flush() {
         auto& first = unsent_.front();
         if (send(first.text, {first.fds.begin(), first.fds.end()}) != 0)
             return;
+        is_stuck_ = false;
         // Off the queue first: `sent` may put more.
         auto const sent = std::move(first.sent);
         unsent_.pop_front();

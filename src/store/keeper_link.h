@@ -73,8 +73,9 @@ public:
     /// `sent` is called when the kernel has taken the last batch, maybe before put() returns: whatever
     /// happens to us now, the keeper will have them. Also where the keeper is gone, so that nobody waits for
     /// ever. Names must be held names (is_held_name). Where what has to wait cannot be duplicated, for
-    /// descriptors are used up (EMFILE, ENFILE), this waits until the keeper has taken it, up to 1 s; if it
-    /// does not, that is among the refusals, and nobody is told that it was sent.
+    /// descriptors are used up (EMFILE, ENFILE), this waits until the keeper has taken it, up to 1 s (but
+    /// not again before something went out); if it does not, that is among the refusals, and nobody is told
+    /// that it was sent.
     void put(std::vector<Keep> const& entries, std::function<void()> sent = {});
     void drop(std::vector<std::string> const& names);
     void save(FdRef state);
@@ -125,6 +126,7 @@ private:
     std::vector<ChildExit> exits_; ///< that came while we waited for something else
     std::vector<std::string> refusals_;
     bool is_gone_ = false;
+    bool is_stuck_ = false;  ///< it was waited for in vain, and nothing went out since
     int waits_for_ = 0;      ///< the error of the last message that could not be sent yet
     unsigned questions_ = 0; ///< of sync() that are not answered
 };

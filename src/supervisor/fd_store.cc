@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "lifecycle/line.h"
+#include "supervisor/saved_unit.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -31,20 +32,10 @@ struct SavedStored {
     std::string name = default_name;
     bool is_watched = true;
 };
-void describe(auto& field, auto& it) requires requires {
-    it.is_watched;
-}
-{
+void describe(auto& field, OneOf<SavedStored> auto& it) {
     field("number", it.number);
     field("name", it.name);
     field("watched", it.is_watched);
-}
-
-std::string to_line(SavedStored const& saved) {
-    std::string line{SavedStored::word};
-    lifecycle::text::Writer writer{line};
-    describe(writer, saved);
-    return line + "\n";
 }
 
 /// What can be read of them; a line of another version has what it has.
@@ -54,9 +45,7 @@ std::map<std::uint32_t, SavedStored> read_names(FoundThings const& found) {
         auto const text = name.starts_with(names_prefix) ? text_of(held.fd).value_or("") : std::string{};
         for (auto const line : split(text, '\n')) {
             SavedStored saved;
-            lifecycle::text::LooseReader reader{line};
-            describe(reader, saved);
-            if (line.starts_with(SavedStored::word) && reader.is_good() && is_store_name(saved.name))
+            if (line.starts_with(SavedStored::word) && read_line(line, saved) && is_store_name(saved.name))
                 names[saved.number] = saved;
         }
     }
@@ -216,7 +205,7 @@ void FdStore::put_from(std::size_t first) {
 void FdStore::save_names() {
     std::string text;
     for (auto const& stored : stored_)
-        text += to_line({stored.number, stored.name, stored.is_watched});
+        text += to_line(SavedStored{stored.number, stored.name, stored.is_watched});
     // Where that fails, all of it is put again.
     (void)shared_.keeping->put_text(kept_name("stored-names", unit_), text);
 }

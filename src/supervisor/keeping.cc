@@ -189,7 +189,7 @@ void Keeping::drop_leftovers(std::set<std::string> const& units) {
 }
 
 bool Keeping::signal(std::string const& name, int number) {
-    if (!source_ || !is_whole())
+    if (!is_whole())
         return false;
     link_.signal(name, number);
     follow();
@@ -248,8 +248,10 @@ void Keeping::look_at_losses() {
 void Keeping::follow() {
     if (source_)
         source_.set_events(link_.waits_for_room() ? EPOLLIN | EPOLLOUT : EPOLLIN);
-    if (link_.has_unsent() && !link_.waits_for_room()) // no event tells when it goes on
+    // No event tells when it goes on. Not put off by what is said meanwhile.
+    if (link_.has_unsent() && !link_.waits_for_room() && !flushing_)
         flushing_ = loop_.at(MonotonicTime::now() + pause_of_sending, [this] {
+            flushing_.reset();
             link_.flush();
             follow();
         });
@@ -263,6 +265,7 @@ void Keeping::receive() {
         source_.reset();
         losing_.reset();
         flushing_.reset();
+        link_.flush(); // nobody is to wait any more for what goes nowhere: workers do, at their gates
         return told_(Weight::Failure, "the keeper is gone: from now on nothing outlives this holdfastd");
     }
     for (auto const& exit : *exits)

@@ -63,7 +63,8 @@ public:
     /// Something could not be saved, or was refused: `put_again` is to put all there is, again and again
     /// until nothing is lost.
     void on_loss(std::function<void()> put_again) { put_again_ = std::move(put_again); }
-    [[nodiscard]] bool is_whole() const { return !losing_; }
+    /// The keeper is there, and nothing is lost.
+    [[nodiscard]] bool is_whole() const { return source_ && !losing_; }
     /// What nobody took back is given up, but for what these units left.
     void drop_leftovers(std::set<std::string> const& units);
     /// False where it may not know of the process (is_whole()).

@@ -134,7 +134,7 @@ void UnitRunner::send_reload_signal(RunningWorker& worker) {
 
 /// Once, also if we die now: it is counted, and saved, before it is sent.
 bool UnitRunner::send_counted(RunningWorker& worker, int signal) {
-    if (memory_) {
+    if (memory_ && memory_->is_whole()) {
         ++worker.reload_signals;
         memory_->save();
         if (memory_->signal(worker, signal))

@@ -2,6 +2,7 @@
 // What the operator wishes of a rollout. One that is under way is undone by the core; one that has ended, by
 // a rollout of what ran before it.
 #include "supervisor/unit_runner.h"
+#include "supervisor/unit_words.h"
 
 #include <iterator>
 #include <ranges>
@@ -50,11 +51,10 @@ bool UnitRunner::answer_again(WishKind kind, MonotonicTime asked, WishAnswer con
     auto const& report = last->report;
     auto const began = MonotonicTime::now().since_boot() -
                        std::chrono::duration_cast<Duration>(std::chrono::system_clock::now() - report.began);
-    std::string const generation = "the rollout of generation " + std::to_string(report.generation);
+    bool const is_done = report.verdict == Verdict::Done;
+    auto const done = "the rollout of " + to_text(GenerationId{report.generation}) + " is done";
     if (began >= asked.since_boot())
-        return answer_later({report.verdict == Verdict::Done,
-                             report.verdict == Verdict::Done ? generation + " is done" : report.reason,
-                             report});
+        return answer_later({is_done, is_done ? done : report.reason, report});
     // One that was under way then, and was undone.
     return kind == WishKind::Undo && report.verdict == Verdict::Failed &&
            began + report.lasted >= asked.since_boot() && answer_later({true, report.reason, report});
@@ -66,9 +66,7 @@ void UnitRunner::take_rollout_wish(Fact const& fact) {
         for (auto& answer : take_waiting(kind))
             shared_.loop.post([answer = std::move(answer), result] { answer(result); });
     };
-    auto const name = [](GenerationId id) {
-        return "the rollout of generation " + std::to_string(static_cast<std::uint32_t>(id));
-    };
+    auto const name = [](GenerationId id) { return "the rollout of " + to_text(id); };
     if (std::holds_alternative<UndoWished>(fact))
         take_undo();
     else if (std::holds_alternative<PauseRolloutWished>(fact)) {

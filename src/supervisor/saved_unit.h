@@ -9,13 +9,19 @@
 #include "supervisor/rollout_record.h"
 #include "supervisor/running_worker.h"
 
+#include <concepts>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace holdfast {
 
 /// The version of the whole text. Another number means that the fields that are known do not mean the same.
 inline constexpr unsigned saved_version = 1;
+
+/// Of a type that a field list is for, to be written or to be read.
+template <class T, class... Saved>
+concept OneOf = (std::same_as<std::remove_const_t<T>, Saved> || ...);
 
 struct SavedUnit {
     static constexpr std::string_view word = "holdfast-unit";
@@ -30,10 +36,7 @@ struct SavedUnit {
     std::uint64_t forgotten = 0; ///< facts, before those that are kept
     std::string trouble;
 };
-void describe(auto& field, auto& it) requires requires {
-    it.strategy_of_next;
-}
-{
+void describe(auto& field, OneOf<SavedUnit> auto& it) {
     field("version", it.version);
     field("name", it.name);
     field("wanted", it.wanted);
@@ -64,10 +67,7 @@ struct SavedWorker {
     std::optional<MonotonicTime> dumps_since{}; ///< it was replaced while it dumps core
     std::string status;
 };
-void describe(auto& field, auto& it) requires requires {
-    it.health_port;
-}
-{
+void describe(auto& field, OneOf<SavedWorker> auto& it) {
     field("worker", it.worker);
     field("generation", it.generation);
     field("slot", it.slot);
@@ -90,14 +90,13 @@ struct SavedPin {
     lifecycle::GenerationId generation{};
     std::string path;
 };
-void describe(auto& field, auto& it) requires requires {
-    it.path;
-    it.generation;
-    requires !requires {
-        it.is_current;
-    };
-}
-{
+/// The program that a generation is to run since it goes back; of none: the next one.
+struct SavedWayBack {
+    static constexpr std::string_view word = "way-back";
+    lifecycle::GenerationId generation{};
+    std::string path;
+};
+void describe(auto& field, OneOf<SavedPin, SavedWayBack> auto& it) {
     field("generation", it.generation);
     field("path", it.path);
 }
@@ -109,21 +108,11 @@ struct SavedFormer {
     std::string path;        ///< of the program
     bool is_current = false; ///< what an undo goes back to
 };
-void describe(auto& field, auto& it) requires requires {
-    it.is_current;
-}
-{
+void describe(auto& field, OneOf<SavedFormer> auto& it) {
     field("generation", it.generation);
     field("path", it.path);
     field("current", it.is_current);
 }
-
-/// The program that a generation is to run since it goes back; of none: the next one.
-struct SavedWayBack {
-    static constexpr std::string_view word = "way-back";
-    lifecycle::GenerationId generation{};
-    std::string path;
-};
 
 /// LastReload.
 struct SavedReload {
@@ -133,10 +122,7 @@ struct SavedReload {
     bool ok = false;
     std::string message;
 };
-void describe(auto& field, auto& it) requires requires {
-    it.has_ended;
-}
-{
+void describe(auto& field, OneOf<SavedReload> auto& it) {
     field("wished", it.wished);
     field("ended", it.has_ended);
     field("ok", it.ok);
@@ -161,10 +147,7 @@ struct SavedRollout {
     std::uint64_t migrated = 0;
     std::uint64_t migrate_failed = 0;
 };
-void describe(auto& field, auto& it) requires requires {
-    it.began_at_usec;
-}
-{
+void describe(auto& field, OneOf<SavedRollout> auto& it) {
     field("generation", it.generation);
     field("strategy", it.strategy);
     field("previous", it.previous);

@@ -256,6 +256,10 @@ struct Supervisor::Applying {
         if (--open == 0)
             done(result);
     }
+    [[nodiscard]] static WishAnswer closing(std::shared_ptr<Applying> const& applying, std::string unit) {
+        return
+            [applying, unit = std::move(unit)](WishResult const& result) { applying->close(unit, result); };
+    }
     /// One step has ended, as `came`.
     void close(std::string const& unit, WishResult const& came) {
         for (auto& step : result.plan.steps)
@@ -291,27 +295,26 @@ void Supervisor::apply(std::optional<MonotonicTime> asked, std::function<void(Ap
             adopt_late(make(step.spec));
     drop_ownerless();
     Handover handover{plan, [this](std::string const& unit) { return find(unit); }};
-    for (auto const& step : plan.steps) {
-        // Of the same text: what has begun since was begun for that.
-        auto* unit = asked && step.spec ? find(step.unit) : nullptr;
-        if (unit != nullptr && unit->spec_ptr() != step.spec)
-            unit = nullptr;
-        auto const closing = [applying, name = step.unit](WishResult const& result) {
-            applying->close(name, result);
-        };
-        if (unit != nullptr && unit->answer_again(WishKind::Restart, *asked, closing))
-            ++applying->open;
-        else
+    for (auto const& step : plan.steps)
+        if (!asked || !answer_again(step, *asked, applying))
             perform(step, handover, applying);
-    }
     shared_.loop.post([applying] { applying->close_one(); });
+}
+
+/// Where the unit has that text already: what has begun since was begun for it.
+bool Supervisor::answer_again(UnitStep const& step, MonotonicTime asked,
+                              std::shared_ptr<Applying> const& applying) {
+    auto* const unit = step.spec ? find(step.unit) : nullptr;
+    if (unit == nullptr || unit->spec_ptr() != step.spec ||
+        !unit->answer_again(WishKind::Restart, asked, Applying::closing(applying, step.unit)))
+        return false;
+    ++applying->open;
+    return true;
 }
 
 void Supervisor::perform(UnitStep const& step, Handover& handover,
                          std::shared_ptr<Applying> const& applying) {
-    auto const closing = [applying, name = step.unit](WishResult const& result) {
-        applying->close(name, result);
-    };
+    auto const closing = Applying::closing(applying, step.unit);
     if (leaving_.contains(step.unit) && step.action != UnitAction::Remove) {
         ++applying->open;
         return closing({false, "it is being removed; apply again when it is gone", std::nullopt});

@@ -96,6 +96,8 @@ private:
     UnitRunner& make(UnitSpecPtr spec);
     void note_deferred(UnitStep& step) const;
     void perform(UnitStep const& step, Handover& handover, std::shared_ptr<Applying> const& applying);
+    [[nodiscard]] bool answer_again(UnitStep const& step, MonotonicTime asked,
+                                    std::shared_ptr<Applying> const& applying);
     void erase_later(std::string const& name);
 
     SupervisorOptions options_;

@@ -18,9 +18,6 @@ std::uint32_t number_of(WorkerId id) {
 std::uint32_t number_of(GenerationId id) {
     return static_cast<std::uint32_t>(id);
 }
-std::string text(GenerationId id) {
-    return "generation " + std::to_string(number_of(id));
-}
 
 /// What a happening means for the unit's last trouble, as `status` shows it.
 enum class Trouble { Keeps, Begins, Ends };
@@ -213,7 +210,7 @@ void UnitRunner::finish_rollout(Report const& report, Verdict verdict, std::stri
     if (verdict == Verdict::Failed && still_serves)
         message +=
             "; " +
-            (record->report.previous_generation ? text(GenerationId{*record->report.previous_generation})
+            (record->report.previous_generation ? to_text(GenerationId{*record->report.previous_generation})
                                                 : std::string{"the old one"}) +
             " serves on";
     bool const serves =

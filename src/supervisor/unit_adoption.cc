@@ -172,13 +172,14 @@ private:
 
     /// The text may be older than the descriptor: a worker may have named another main process since.
     SavedWorker saved_for(std::vector<std::uint32_t> const& numbers, FdRef pidfd) const {
-        for (auto saved : saved_.workers)
-            if (saved.worker == WorkerId{numbers[0]}) {
-                if (auto const pid = pid_of(pidfd); pid > 0)
-                    saved.main = pid;
-                return saved;
-            }
         SavedWorker saved;
+        auto const known = std::ranges::find(saved_.workers, WorkerId{numbers[0]}, &SavedWorker::worker);
+        if (known != saved_.workers.end()) {
+            saved = *known;
+            if (auto const pid = pid_of(pidfd); pid > 0)
+                saved.main = pid;
+            return saved;
+        }
         saved.worker = WorkerId{numbers[0]};
         saved.generation = GenerationId{numbers[1]};
         saved.slot = Slot{static_cast<std::uint16_t>(numbers[2])};
@@ -203,22 +204,22 @@ private:
         return held ? std::move(held->fd) : UniqueFd{};
     }
 
-    /// Its name says which process it is of, since that may have been reaped.
     AdoptedProcess take_reload_command(std::uint32_t worker) {
         AdoptedProcess command;
-        for (auto found = found_.begin(); found != found_.end();) {
-            auto& [name, held] = *found;
-            auto const numbers = numbers_in(name);
-            bool const is_process = name.starts_with("reload ");
-            if (numbers.size() != 2 || numbers[0] != worker ||
-                !(is_process || name.starts_with("reload-launch "))) {
-                ++found;
-                continue;
-            }
-            (is_process ? command.pidfd : command.status) = std::move(held.fd);
-            command.leader = command.main = static_cast<pid_t>(numbers[1]);
-            found = found_.erase(found);
-        }
+        auto const take_one = [&](char const* kind, UniqueFd& fd) {
+            auto const prefix = kept_name(kind, name_, {worker}) + ' ';
+            auto const found = found_.lower_bound(prefix);
+            std::uint32_t pid = 0;
+            if (found == found_.end() || !found->first.starts_with(prefix) ||
+                !text::Values::read(std::string_view{found->first}.substr(prefix.size()), pid))
+                return;
+            // Its name says which process it is of, since that may have been reaped.
+            command.leader = command.main = static_cast<pid_t>(pid);
+            fd = std::move(found->second.fd);
+            found_.erase(found);
+        };
+        take_one("reload", command.pidfd);
+        take_one("reload-launch", command.status);
         return command;
     }
 

@@ -258,8 +258,9 @@ void UnitMemory::put_again() {
     unit_.shared_.loop.set_owner(unit_.number_);
     puts_all_ = true;
     are_sockets_noted_ = true;
-    for (auto const& worker : unit_.workers_)
-        keep(*worker);
+    for (auto const* const of : {&unit_.workers_, &unit_.dumping_})
+        for (auto const& worker : *of)
+            keep(*worker);
     if (unit_.store_)
         unit_.store_->put_all();
     save();

@@ -46,6 +46,7 @@ public:
     void keep_reload_command(RunningWorker const& worker);
     /// The keeper sends it: once, also if we die now. False where it may not know the worker.
     [[nodiscard]] bool signal(RunningWorker const& worker, int number);
+    [[nodiscard]] bool is_whole() const { return keeping_.is_whole(); }
     /// The unit is no more, or nobody comes after us. Not when this is destroyed: that may be by a fault, and
     /// then the next one goes on.
     void drop_all();

@@ -12,19 +12,6 @@ using namespace lifecycle;
 
 namespace {
 
-std::uint32_t number_of(WorkerId id) {
-    return static_cast<std::uint32_t>(id);
-}
-std::uint32_t number_of(GenerationId id) {
-    return static_cast<std::uint32_t>(id);
-}
-std::string text(WorkerId id) {
-    return "worker " + std::to_string(number_of(id));
-}
-std::string text(GenerationId id) {
-    return "generation " + std::to_string(number_of(id));
-}
-
 std::string until_text(Report const& report) {
     return report.until ? to_short_string(std::max(Duration{0}, *report.until - MonotonicTime::now()))
                         : "a while";
@@ -41,19 +28,27 @@ std::string waiting_text(SocketCustody const& sockets, Shard shard) {
 /// Why a worker that is probed may not have been ready in time.
 std::string last_probe_text(std::vector<std::unique_ptr<RunningWorker>> const& workers, WorkerId id) {
     for (auto const& worker : workers)
-        if (worker->process.id() == number_of(id) && worker->prober && !worker->prober->why().empty())
+        if (WorkerId{worker->process.id()} == id && worker->prober && !worker->prober->why().empty())
             return "; " + worker->prober->why();
     return {};
 }
 
 std::string reload_time_text(std::vector<std::unique_ptr<RunningWorker>> const& workers, WorkerId id) {
     for (auto const& worker : workers)
-        if (worker->process.id() == number_of(id))
+        if (WorkerId{worker->process.id()} == id)
             return to_string(worker->spec->service.timeout_start) + " (timeout_start)";
     return "its time";
 }
 
 } // namespace
+
+std::string to_text(WorkerId id) {
+    return "worker " + std::to_string(static_cast<std::uint32_t>(id));
+}
+
+std::string to_text(GenerationId id) {
+    return "generation " + std::to_string(static_cast<std::uint32_t>(id));
+}
 
 std::string UnitWords::ending_text(WorkerId id) const {
     if (!unit_.underway_)
@@ -71,25 +66,25 @@ std::string UnitWords::reason(Report const& report) const {
     case Cause::SpawnFailed:
         return ending_text(report.worker);
     case Cause::ExitedBeforeReady:
-        return text(report.worker) + " ended before it was ready: " + ending_text(report.worker);
+        return to_text(report.worker) + " ended before it was ready: " + ending_text(report.worker);
     case Cause::StartDeadline: {
         auto const spec = unit_.generation_spec(report.generation);
-        return text(report.worker) + " was not ready within " +
+        return to_text(report.worker) + " was not ready within " +
                (spec ? to_string(spec->service.timeout_start) + " (timeout_start)" : "its time") +
                last_probe_text(unit_.workers_, report.worker);
     }
     case Cause::ExitedSoon:
-        return text(report.worker) + " was ready and ended: " + ending_text(report.worker);
+        return to_text(report.worker) + " was ready and ended: " + ending_text(report.worker);
     case Cause::Unhealthy:
-        return text(report.worker) + " is not healthy: " + unit_.unhealthy_text(report.worker);
+        return to_text(report.worker) + " is not healthy: " + unit_.unhealthy_text(report.worker);
     case Cause::Watchdog:
-        return text(report.worker) + " did not say WATCHDOG=1 in time";
+        return to_text(report.worker) + " did not say WATCHDOG=1 in time";
     case Cause::Undone:
         return "it was undone";
     case Cause::ReloadRefused:
-        return text(report.worker) + " does not reload: " + ending_text(report.worker);
+        return to_text(report.worker) + " does not reload: " + ending_text(report.worker);
     case Cause::ReloadDeadline:
-        return text(report.worker) + " has not reloaded within " +
+        return to_text(report.worker) + " has not reloaded within " +
                reload_time_text(unit_.workers_, report.worker);
     }
     return {};
@@ -135,17 +130,17 @@ std::string UnitWords::sentence(Report const& report) const {
     case Happening::WorkerDied:
         if (report.cause == Cause::Watchdog)
             return reason(report);
-        return text(report.worker) + " died: " + ending_text(report.worker);
+        return to_text(report.worker) + " died: " + ending_text(report.worker);
     case Happening::WorkerUnhealthy:
-        return text(report.worker) + " of " + text(report.generation) +
+        return to_text(report.worker) + " of " + to_text(report.generation) +
                " is not healthy: " + unit_.unhealthy_text(report.worker);
     case Happening::WorkerReady:
-        return text(report.worker) + " of " + text(report.generation) + " is ready";
+        return to_text(report.worker) + " of " + to_text(report.generation) + " is ready";
     case Happening::WorkerGone:
-        return text(report.worker) + " of " + text(report.generation) +
+        return to_text(report.worker) + " of " + to_text(report.generation) +
                " is gone: " + ending_text(report.worker);
     case Happening::WorkerStuck:
-        return text(report.worker) + " of " + text(report.generation) +
+        return to_text(report.worker) + " of " + to_text(report.generation) +
                " does not end even by SIGKILL and is given up";
     case Happening::BackingOff:
         return "next try in " + until_text(report);
@@ -154,50 +149,50 @@ std::string UnitWords::sentence(Report const& report) const {
                to_string(service.start_limit_interval) + ": paused for " + until_text(report) +
                ", then tried again (`holdfast start " + unit_.wanted_->name + "` tries at once)";
     case Happening::RolloutBegan:
-        return text(report.generation) + " is being rolled out" +
+        return to_text(report.generation) + " is being rolled out" +
                (unit_.is_no_longer_in_place_
                     ? " by overlap: what runs is another program, or nothing, so it cannot reload in place"
                     : "");
     case Happening::RolloutWaits:
-        return text(report.generation) + " waits: too many generations are alive, one must end first";
+        return to_text(report.generation) + " waits: too many generations are alive, one must end first";
     case Happening::TookOver:
-        return text(report.generation) + " is ready and takes over" +
+        return to_text(report.generation) + " is ready and takes over" +
                (report.until ? "; it is on probation for " + until_text(report) : "");
     case Happening::TookEffect:
         return "all workers have reloaded" +
                (report.until ? "; they are on probation for " + until_text(report) : "");
     case Happening::Proved:
-        return text(report.generation) + " has held its probation";
+        return to_text(report.generation) + " has held its probation";
     case Happening::RolloutDone:
-        return "rollout of " + text(report.generation) + " is done";
+        return "rollout of " + to_text(report.generation) + " is done";
     case Happening::CanaryStep:
-        return text(report.generation) + " gets " + canary_text(report.share.value_or(0)) + " for " +
+        return to_text(report.generation) + " gets " + canary_text(report.share.value_or(0)) + " for " +
                until_text(report);
     case Happening::RolloutPaused:
-        return "rollout of " + text(report.generation) + " is paused";
+        return "rollout of " + to_text(report.generation) + " is paused";
     case Happening::RolloutResumed:
-        return "rollout of " + text(report.generation) + " goes on" +
+        return "rollout of " + to_text(report.generation) + " goes on" +
                (report.until ? ", and waits for " + until_text(report) : "");
     case Happening::RollingBack:
-        return text(report.generation) + " is rolled back: " + reason(report);
+        return to_text(report.generation) + " is rolled back: " + reason(report);
     case Happening::RolledBack:
-        return text(report.generation) + " is rolled back";
+        return to_text(report.generation) + " is rolled back";
     case Happening::RolloutFailed:
-        return "rollout of " + text(report.generation) + " failed: " + reason_of_failure(report);
+        return "rollout of " + to_text(report.generation) + " failed: " + reason_of_failure(report);
     case Happening::RolloutSuperseded:
-        return "rollout of " + text(report.generation) + " was superseded by a newer one";
+        return "rollout of " + to_text(report.generation) + " was superseded by a newer one";
     case Happening::RolloutStopped:
-        return "rollout of " + text(report.generation) + " was ended by a stop";
+        return "rollout of " + to_text(report.generation) + " was ended by a stop";
     case Happening::DrainDeadlinePassed:
-        return text(report.worker) + " did not end in time and is killed";
+        return to_text(report.worker) + " did not end in time and is killed";
     case Happening::StartDeadlinePassed:
-        return text(report.worker) + " was not ready in time";
+        return to_text(report.worker) + " was not ready in time";
     case Happening::RestDeadlinePassed:
-        return waiting_text(unit_.sockets_, *report.shard) + "; " + text(report.worker) +
+        return waiting_text(unit_.sockets_, *report.shard) + "; " + to_text(report.worker) +
                " has had half of its time for them and is told to go";
     case Happening::ShardLent:
-        return waiting_text(unit_.sockets_, *report.shard) + " and nobody serves it: " + text(report.worker) +
-               " is started for them";
+        return waiting_text(unit_.sockets_, *report.shard) +
+               " and nobody serves it: " + to_text(report.worker) + " is started for them";
     case Happening::ShardGivenUp:
         return waiting_text(unit_.sockets_, *report.shard) +
                "; they are served by the next generation of that bank, if any";
@@ -210,7 +205,7 @@ std::string UnitWords::sentence(Report const& report) const {
     case Happening::Reloading:
         return "its workers reload";
     case Happening::WorkerReloaded:
-        return text(report.worker) + " of " + text(report.generation) + " has reloaded";
+        return to_text(report.worker) + " of " + to_text(report.generation) + " has reloaded";
     case Happening::ReloadDone:
         return "all workers have reloaded";
     case Happening::ReloadFailed:

@@ -10,6 +10,9 @@ namespace holdfast {
 
 class UnitRunner;
 
+[[nodiscard]] std::string to_text(lifecycle::WorkerId id);     ///< "worker 3"
+[[nodiscard]] std::string to_text(lifecycle::GenerationId id); ///< "generation 2"
+
 class UnitWords {
 public:
     explicit UnitWords(UnitRunner const& unit) : unit_{unit} {}

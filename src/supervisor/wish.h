@@ -16,8 +16,6 @@
 
 namespace holdfast {
 
-using SystemTime = std::chrono::system_clock::time_point;
-
 /// What the kernel says a rollout did to one listener.
 struct ListenerReport {
     std::string name;
@@ -50,7 +48,7 @@ struct RolloutReport {
     std::string stage;             ///< under way: how far it is
     std::optional<unsigned> share; ///< canary: percent of new connections
     bool is_paused = false;
-    SystemTime began;
+    std::chrono::system_clock::time_point began;
     Duration lasted{}; ///< until its end, or (under way) until now
     std::optional<Duration> ready_after;
     std::optional<Duration> drained_after;
