@@ -283,6 +283,13 @@ SignalMask::SignalMask(std::initializer_list<int> signals) : saved_{std::make_un
 }
 
 SignalMask::~SignalMask() {
+    // Who wrote where nobody reads was told by EPIPE; the signal still waits, and would end us now.
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    constexpr timespec at_once{};
+    while (sigismember(&saved_->before, SIGPIPE) == 0 && sigtimedwait(&pipe, nullptr, &at_once) > 0) {
+    }
     sigprocmask(SIG_SETMASK, &saved_->before, nullptr);
 }
 

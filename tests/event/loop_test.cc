@@ -200,3 +200,18 @@ TEST_CASE("a blocked signal arrives as an event, and stop ends run with its code
     REQUIRE(code);
     CHECK(*code == 3);
 }
+
+TEST_CASE("a SIGPIPE that was held back ends nobody when it is held back no longer", "[event]") {
+    // holdfastd was killed by one at the end of its stop when a worker had died before its gate was opened.
+    {
+        SignalMask const mask{SIGPIPE};
+        int ends[2] = {-1, -1};
+        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+        ::close(ends[0]);
+        CHECK(::write(ends[1], "x", 1) == -1);
+        ::close(ends[1]);
+    }
+    sigset_t waiting;
+    REQUIRE(::sigpending(&waiting) == 0);
+    CHECK(::sigismember(&waiting, SIGPIPE) == 0);
+}
