@@ -280,7 +280,8 @@ Outcome WorkerProcess::change_main(pid_t pid) {
 }
 
 bool reap_orphans(std::function<bool(pid_t)> const& is_ours) {
-    for (;;) {
+    constexpr int most_at_once = 64; // of a fork bomb there are always more
+    for (int i = 0; i < most_at_once; ++i) {
         siginfo_t info{};
         if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
             return true;
@@ -288,6 +289,7 @@ bool reap_orphans(std::function<bool(pid_t)> const& is_ours) {
             return false;
         (void)::waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
     }
+    return false;
 }
 
 } // namespace holdfast

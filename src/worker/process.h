@@ -121,8 +121,8 @@ private:
 };
 
 /// Reaps children that nobody waits for (orphans that came to us as subreaper or PID 1), but none that
-/// `is_ours`. Returns false when it stopped before one of ours, whose death is to be seen first: call it
-/// again after that.
+/// `is_ours`. Returns false when it stopped before one of ours, whose death is to be seen first, or when
+/// there were many: call it again after what else there is to do.
 [[nodiscard]] bool reap_orphans(std::function<bool(pid_t)> const& is_ours);
 
 } // namespace holdfast

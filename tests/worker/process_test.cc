@@ -290,3 +290,18 @@ TEST_CASE("a program that ended before anybody looked was executed", "[worker]")
     CHECK(watched.exit.signal == SIGKILL);
     CHECK(!watched.failure);
 }
+
+TEST_CASE("orphans without end leave others their turn", "[worker]") {
+    // While a fork bomb went on, the loop did nothing but reap.
+    for (int i = 0; i < 100; ++i) {
+        auto const pid = ::fork();
+        if (pid == 0)
+            ::_exit(0);
+        REQUIRE(pid > 0);
+        siginfo_t info{};
+        REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
+    }
+    auto const is_ours = [](pid_t) { return false; };
+    CHECK_FALSE(reap_orphans(is_ours));
+    CHECK(reap_orphans(is_ours));
+}
