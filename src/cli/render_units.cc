@@ -90,6 +90,15 @@ std::string addresses_text(json const& unit) {
     return join(addresses, ", ");
 }
 
+std::string cgroups_text(json const& unit) {
+    std::vector<std::string> paths;
+    for (auto const& worker : list_of(unit, "workers"))
+        if (auto const path = text_of(worker, "cgroup");
+            !path.empty() && std::find(paths.begin(), paths.end(), path) == paths.end())
+            paths.push_back(path);
+    return join(paths, ", ");
+}
+
 std::string first_line(std::string const& text) {
     return text.substr(0, text.find('\n'));
 }
@@ -174,6 +183,7 @@ std::string render_status(json const& unit, Screen const& screen) {
         text += field("wanted", wanted, screen);
     text += field("file", text_of(unit, "file"), screen);
     text += field("log", text_of(unit, "log"), screen);
+    text += field("cgroup", cgroups_text(unit), screen);
     auto const stored = number_of(unit, "fd_store").value_or(0);
     if (auto const most = number_of(unit, "fd_store_max").value_or(0); stored > 0 || most > 0)
         text += field("fd store", std::to_string(stored) + " of " + std::to_string(most), screen);

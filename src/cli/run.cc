@@ -130,6 +130,7 @@ int serve(UnitSpecPtr spec, RunOptions const& options) {
 
     SupervisorOptions wanted;
     wanted.runtime_folder = folder.path;
+    wanted.may_use_cgroups = true;
     wanted.around.mode = RunMode::User; // the program keeps our folder and our environment
     wanted.around.environment = inherited_environment();
     wanted.around.limits = raise_descriptor_limit();

@@ -145,10 +145,13 @@ int serve(Options const& options) {
                                                 .around = std::move(around).value(),
                                                 .keeper = std::move(inherited->keeper),
                                                 .found = std::move(inherited->found),
-                                                .passed = std::move(passed)});
+                                                .passed = std::move(passed),
+                                                .may_use_cgroups = true});
     if (!supervisor)
         return refuse(supervisor.error());
     auto& units = **supervisor;
+    if (!units.why_no_cgroups().empty())
+        log_line(Weight::Normal, units.why_no_cgroups());
 
     auto* const keeping = units.shared().keeping.get();
     auto const shut_down = [&] {

@@ -99,7 +99,7 @@ bool UnitRunner::forget_dumped(WorkerProcess const& worker, ExitStatus status) {
     if (auto const core = core_of(**found, status))
         event.text += " of " + size_text(core->bytes);
     shared_.events.add(std::move(event));
-    forget(worker);
+    bury(worker);
     return true;
 }
 

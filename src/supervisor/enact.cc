@@ -91,6 +91,7 @@ void UnitRunner::spawn(Spawn const& order) {
         start_watchdog(*find(order.worker), ServiceType::Simple);
         return happen(Forked{order.worker});
     }
+    end_remains(order.generation, 0);
     underway().endings.push_back({order.worker, 0, to_string(spawned.error())});
     happen(SpawnFailed{order.worker});
 }

@@ -31,8 +31,8 @@ struct RunningWorker {
     RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, Shard place,
                   UnitSpecPtr used, Launched launched)
         : generation{order.generation}, slot{order.slot}, shard{place}, spec{std::move(used)},
-          watchdog{spec->service.watchdog}, process{loop, observer, static_cast<std::uint32_t>(order.worker),
-                                                    std::move(launched)} {}
+          moves_itself{launched.moves_itself}, watchdog{spec->service.watchdog},
+          process{loop, observer, static_cast<std::uint32_t>(order.worker), std::move(launched)} {}
 
     /// One that another supervisor of ours has started.
     RunningWorker(EventLoop& loop, WorkerObserver& observer, lifecycle::Spawn const& order, Shard place,
@@ -46,7 +46,8 @@ struct RunningWorker {
     Shard shard; ///< of `reuse_port` sockets: from which it accepts, maybe another slot's
                  ///< (ShardCustody::place_of)
     UnitSpecPtr spec;
-    std::string status; ///< what it said last by STATUS=
+    bool moves_itself = false; ///< into its cgroup, where it may (Launched)
+    std::string status;        ///< what it said last by STATUS=
     Watchdog watchdog;
     std::unique_ptr<HandoffPort> handoff;
     std::unique_ptr<Reloading> reloading;

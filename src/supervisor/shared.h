@@ -8,6 +8,7 @@
 #include "supervisor/alarms.h"
 #include "supervisor/event_log.h"
 #include "supervisor/hangup_watch.h"
+#include "supervisor/remains.h"
 #include "worker/core_dump_watch.h"
 #include "worker/exec_context.h"
 #include "worker/notify_socket.h"
@@ -33,6 +34,7 @@ struct Shared {
     Passed passed{}; ///< sockets that units may use and that are not ours
     std::unique_ptr<NotifySocket> notify{};
     std::unique_ptr<HangupWatch> hangups{};                  ///< always there once the supervisor is made
+    std::unique_ptr<Remains> remains{};                      ///< the same; null again when we end
     std::unordered_map<std::uint32_t, UnitRunner*> units{};  ///< by number; a number is never used again
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader{}; ///< every living worker's session leader
     std::unordered_set<pid_t> other_mains{};                 ///< main processes (MAINPID=) that are no leader

@@ -18,7 +18,9 @@ Supervisor::Supervisor(EventLoop& loop, SupervisorOptions options)
                                             .around = options_.around,
                                             .alarms = {loop, [this](std::uint32_t unit) { ring(unit); }}} {}
 
-Supervisor::~Supervisor() = default;
+Supervisor::~Supervisor() {
+    shared_.remains.reset(); // what runs on is for the one who comes after us
+}
 
 Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, SupervisorOptions options) {
     std::unique_ptr<Supervisor> supervisor{new Supervisor{loop, std::move(options)}};
@@ -27,6 +29,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
     raw->keep_for_the_next();
     if (auto opened = raw->open_notify(); !opened)
         return std::move(opened).error();
+    raw->open_remains();
     auto hangups = HangupWatch::create(loop, [raw](std::uint32_t unit, int fd) {
         if (auto const found = raw->shared_.units.find(unit); found != raw->shared_.units.end())
             found->second->hear_hangup(fd);
@@ -98,6 +101,50 @@ Outcome Supervisor::open_notify() {
     return {};
 }
 
+void Supervisor::open_remains() {
+    Remains::Rules rules;
+    rules.is_known = [this](pid_t pid) { return is_of_ours(pid); };
+    rules.is_there = [this](GenerationOf const& generation) {
+        auto const* const unit = find(generation.unit);
+        return unit != nullptr && unit->has_workers_of(lifecycle::GenerationId{generation.number});
+    };
+    rules.told = [this](std::string text) {
+        shared_.events.say(Weight::Warning, "cgroups", "", std::move(text));
+    };
+    rules.notify_path = shared_.around.notify_path;
+    std::optional<HeldFd> kept;
+    if (shared_.keeping) {
+        rules.keeper = ::getppid();
+        kept = take(shared_.keeping->found()[""], "cgroup");
+    }
+    std::unique_ptr<CgroupTree> tree;
+    if (options_.may_use_cgroups) {
+        auto opened = CgroupTree::open(rules.keeper, kept ? std::move(kept->fd) : UniqueFd{});
+        if (opened)
+            tree = std::move(opened).value();
+        else
+            why_no_cgroups_ = to_string(opened.error());
+    }
+    if (tree != nullptr && shared_.keeping)
+        shared_.keeping->put({{"cgroup", tree->lock()}});
+    bool const has_tree = tree != nullptr;
+    shared_.remains = std::make_unique<Remains>(shared_.loop, std::move(tree), std::move(rules));
+    if (has_tree)
+        shared_.around.cgroup_for = [this](std::string const& unit, std::uint32_t generation) {
+            return shared_.remains->cgroup_for(unit, generation);
+        };
+    // When boot() has found what there is.
+    shared_.loop.post([this] { end_strangers(); });
+}
+
+void Supervisor::end_strangers() {
+    std::set<std::string> names;
+    for (auto const& [name, unit] : units_)
+        for (auto const& worker : unit->workers())
+            names.insert(generation_cgroup(name, static_cast<std::uint32_t>(worker->generation)));
+    shared_.remains->end_strangers(names);
+}
+
 void Supervisor::ring(std::uint32_t unit) {
     if (auto const found = shared_.units.find(unit); found != shared_.units.end())
         found->second->ring();
@@ -109,11 +156,9 @@ void Supervisor::hear_core_dump(pid_t pid) {
 }
 
 void Supervisor::reap() {
-    auto const is_ours = [this](pid_t pid) {
-        return shared_.unit_of_leader.contains(pid) || shared_.other_mains.contains(pid);
-    };
-    if (!reap_orphans(is_ours))
-        // One of ours has died this very moment. Its own pidfd tells it; then the orphans behind it.
+    if (!reap_orphans([this](pid_t pid) { return is_of_ours(pid); }))
+        // One of ours has died this very moment, and its own pidfd tells it; or there are many orphans, and
+        // others have their turn. Then the orphans behind it.
         shared_.loop.post([this] { again_ = shared_.loop.at(MonotonicTime::now(), [this] { reap(); }); });
 }
 
@@ -388,7 +433,7 @@ void Supervisor::shut_down(std::function<void()> done) {
         bool const are_left = shared_.keeping && shared_.keeping->leaves_sockets();
         for (auto const& [name, unit] : units_)
             unit->end(are_left);
-        done();
+        shared_.remains->finish(done);
     };
     for (auto const& [name, unit] : units_)
         unit->stop([close_one](WishResult const&) { close_one(); });

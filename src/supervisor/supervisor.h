@@ -26,6 +26,7 @@ struct SupervisorOptions {
     std::optional<KeeperLink> keeper{}; ///< what outlives us is kept there
     Dump found{};                       ///< and this was
     Passed passed{};                    ///< sockets that whoever started us has bound
+    bool may_use_cgroups = false;       ///< if one is given to us: we move into a leaf of it
 };
 
 class Supervisor {
@@ -73,6 +74,8 @@ public:
     [[nodiscard]] Shared const& shared() const { return shared_; }
     [[nodiscard]] SupervisorOptions const& options() const { return options_; }
     [[nodiscard]] MonotonicTime started_at() const { return started_at_; }
+    /// Why workers have no cgroups; empty where they have some, or were not to.
+    [[nodiscard]] std::string const& why_no_cgroups() const { return why_no_cgroups_; }
 
 private:
     Supervisor(EventLoop& loop, SupervisorOptions options);
@@ -86,6 +89,11 @@ private:
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
     void keep_for_the_next();
     [[nodiscard]] Outcome open_notify();
+    void open_remains();
+    [[nodiscard]] bool is_of_ours(pid_t pid) const {
+        return shared_.unit_of_leader.contains(pid) || shared_.other_mains.contains(pid);
+    }
+    void end_strangers();
     [[nodiscard]] bool adopt(UnitSpecPtr spec, FoundThings found);
     void adopt_without_files();
     void adopt_late(UnitRunner& unit);
@@ -110,6 +118,7 @@ private:
     std::set<std::string> leaving_; ///< units that are being removed
     std::uint32_t last_number_ = 0;
     bool shuts_down_ = false;
+    std::string why_no_cgroups_;
 };
 
 } // namespace holdfast

@@ -67,7 +67,7 @@ UnitRunner::~UnitRunner() {
     while (!workers_.empty())
         forget(workers_.back()->process);
     while (!dumping_.empty())
-        forget(dumping_.back()->process);
+        bury(dumping_.back()->process);
     shared_.alarms.move(number_, alarm_, MonotonicTime::never());
     shared_.units.erase(number_);
 }
@@ -299,6 +299,8 @@ void UnitRunner::worker_executed(WorkerProcess& worker) {
     pin_program(worker);
     auto const id = static_cast<WorkerId>(worker.id());
     auto& started = *find(id);
+    shared_.remains->check(worker.pid(), {wanted_->name, static_cast<std::uint32_t>(started.generation)},
+                           started.moves_itself);
     start_watchdog(started, ServiceType::Exec);
     if (started.prober)
         started.prober->start(worker.pid());
@@ -320,7 +322,7 @@ void UnitRunner::worker_not_launched(WorkerProcess& worker, LaunchFailure failur
         return spawn(spawn_order(state_, *known));
     }
     underway().endings.push_back({id, worker.pid(), launch_failure_text(*find(id), failure)});
-    forget(worker);
+    bury(worker);
     happen(SpawnFailed{id});
 }
 
@@ -346,7 +348,7 @@ void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
     auto const& running = *find(id);
     underway().endings.push_back(
         {id, worker.pid(), missed_text(running) + to_string(status) + dump_cost(running, status)});
-    forget(worker);
+    bury(worker);
     sockets_.mend([this](Listener const& listener) { tell_renewed(listener); });
 }
 
@@ -355,6 +357,28 @@ void UnitRunner::forget(WorkerProcess const& worker) {
     shared_.other_mains.erase(worker.pid());
     for (auto* const of : {&workers_, &dumping_})
         std::erase_if(*of, [&](auto const& known) { return &known->process == &worker; });
+}
+
+bool UnitRunner::has_workers_of(GenerationId generation) const {
+    auto const is_of_it = [&](auto const& worker) { return worker->generation == generation; };
+    return std::ranges::any_of(workers_, is_of_it) || std::ranges::any_of(dumping_, is_of_it);
+}
+
+void UnitRunner::bury(WorkerProcess const& worker) {
+    auto generation = GenerationId{};
+    for (auto const* const of : {&workers_, &dumping_})
+        for (auto const& known : *of)
+            if (&known->process == &worker)
+                generation = known->generation;
+    auto const leader = worker.leader();
+    forget(worker);
+    end_remains(generation, leader);
+}
+
+void UnitRunner::end_remains(GenerationId generation, pid_t leader) {
+    if (shared_.remains)
+        shared_.remains->worker_ended({wanted_->name, static_cast<std::uint32_t>(generation)}, leader,
+                                      !has_workers_of(generation));
 }
 
 void UnitRunner::mark_broken(std::string_view what) {

@@ -46,6 +46,7 @@ public:
     [[nodiscard]] bool starts_when_held() const { return starts_when_held_; }
     [[nodiscard]] bool is_leaving() const { return is_leaving_; }
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
+    [[nodiscard]] bool has_workers_of(lifecycle::GenerationId generation) const; ///< also one that dumps core
     /// What serves was started from (not spec() after a failed rollout); null when nothing serves.
     [[nodiscard]] UnitSpecPtr serving_spec() const;
     [[nodiscard]] FactRing const& trace() const { return trace_; }
@@ -90,12 +91,9 @@ public:
 
     // ---- facts ----
     void hear(NotifySender const& sender, NotifyMessage& message);
-    /// The earliest of its timers has come (shared_.alarms).
-    void ring();
-    /// A process of ours begins to dump core.
-    void hear_core_dump(pid_t pid);
-    /// Somebody has shut that listener of ours down.
-    void hear_hangup(int fd);
+    void ring();                    ///< the earliest of its timers has come (shared_.alarms)
+    void hear_core_dump(pid_t pid); ///< a process of ours begins to dump core
+    void hear_hangup(int fd);       ///< somebody has shut that listener of ours down
     /// A promise was broken while we worked for this unit: no further orders, sockets and workers stay.
     void mark_broken(std::string_view what);
 
@@ -152,6 +150,8 @@ private:
     void watch_rest(std::vector<Shard> const& restless);
     void arm_timer();
     void forget(WorkerProcess const& worker);
+    void bury(WorkerProcess const& worker); ///< it has ended; what it left behind may have to
+    void end_remains(lifecycle::GenerationId generation, pid_t leader);
     void replace_dumping(lifecycle::WorkerId id);
     void look_for_dump(RunningWorker& worker);
     [[nodiscard]] bool forget_dumped(WorkerProcess const& worker, ExitStatus status);

@@ -62,7 +62,7 @@ json socket_shape(UnitRunner const& unit, std::string const& name, ListenAddress
             {"problem", nullptr}};
 }
 
-json worker_shape(lifecycle::Worker const& worker, UnitRunner const& unit, bool full) {
+json worker_shape(lifecycle::Worker const& worker, UnitRunner const& unit, Look const& look, bool full) {
     json shape{{"worker", static_cast<std::uint32_t>(worker.id)},
                {"generation", static_cast<std::uint32_t>(worker.generation)},
                {"role", nullptr},
@@ -72,7 +72,8 @@ json worker_shape(lifecycle::Worker const& worker, UnitRunner const& unit, bool 
                {"since_usec", worker.since.since_boot().count()},
                {"status", nullptr},
                {"memory_bytes", nullptr},
-               {"cpu_usec", nullptr}};
+               {"cpu_usec", nullptr},
+               {"cgroup", nullptr}};
     for (auto const& generation : unit.state().generations)
         if (generation.id == worker.generation)
             shape["role"] = std::string{to_name(generation.role)};
@@ -84,6 +85,8 @@ json worker_shape(lifecycle::Worker const& worker, UnitRunner const& unit, bool 
             if (full) {
                 shape["memory_bytes"] = optional(memory_of(pid));
                 shape["cpu_usec"] = optional(cpu_of(pid));
+                shape["cgroup"] = optional(look.supervisor.shared().remains->path_of(
+                    unit.spec().name, static_cast<std::uint32_t>(worker.generation)));
             }
         }
     return shape;
@@ -213,7 +216,7 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
     json workers = json::array();
     json generation = nullptr;
     for (auto const& worker : state.workers)
-        workers.push_back(worker_shape(worker, unit, full));
+        workers.push_back(worker_shape(worker, unit, look, full));
     for (auto const& known : state.generations)
         if (known.role == lifecycle::Role::Serving)
             generation = static_cast<std::uint32_t>(known.id);

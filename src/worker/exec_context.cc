@@ -4,6 +4,7 @@
 #include "base/placeholder.h"
 #include "handoff/listen_fds.h"
 #include "handoff/placeholders.h"
+#include "worker/leftovers.h"
 
 #include <algorithm>
 #include <array>
@@ -57,8 +58,8 @@ private:
 
 constexpr std::array<std::string_view, 4> listen_variables{"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID",
                                                            "LISTEN_FDNAMES"};
-constexpr std::array<std::string_view, 4> other_variables_of_ours{"NOTIFY_SOCKET", "WATCHDOG_PID",
-                                                                  "WATCHDOG_USEC", handoff_variable};
+constexpr std::array<std::string_view, 6> other_variables_of_ours{
+    "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", handoff_variable, unit_variable, generation_variable};
 /// What systemd.exec(5) tells a service of itself, which a service of that service is not.
 constexpr std::array<std::string_view, 10> variables_of_our_unit{
     "INVOCATION_ID",   "JOURNAL_STREAM",  "MANAGERPID",     "SYSTEMD_EXEC_PID",        "RUNTIME_DIRECTORY",
@@ -209,6 +210,8 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     if (plan.announces_listeners)
         for (auto const name : listen_variables)
             environment.drop(name);
+    environment.set(unit_variable, spec.name);
+    environment.set(generation_variable, std::to_string(place.generation));
     if (!around.notify_path.empty())
         environment.set("NOTIFY_SOCKET", around.notify_path);
     if (!around.notify_path.empty() && service.watchdog > Duration::zero()) {
@@ -245,6 +248,8 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
     plan.limits.insert(plan.limits.end(), service.limits.begin(), service.limits.end());
     if (auto const room = make_room_for_descriptors(plan, spec); !room)
         return room.error();
+    if (around.cgroup_for)
+        plan.cgroup = around.cgroup_for(spec.name, place.generation);
     return plan;
 }
 

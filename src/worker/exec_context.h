@@ -10,6 +10,7 @@
 #include "unit/spec.h"
 #include "worker/launch.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct Surroundings {
     Output::Kind output = Output::Kind::Through;
     std::string journal_unit; ///< for Output::Kind::Journal: that the workers' lines belong to, maybe empty
     std::string log_folder;   ///< for Output::Kind::File: log_folder/UNIT.log
+    /// The folder of the cgroup of a generation; null: it has none. Empty where there are none at all.
+    std::function<std::shared_ptr<UniqueFd const>(std::string const& unit, std::uint32_t generation)>
+        cgroup_for{};
 };
 
 struct HeldListener {

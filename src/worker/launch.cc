@@ -3,10 +3,12 @@
 
 #include "base/text.h"
 #include "handoff/listen_fds.h"
+#include "worker/cgroup.h"
 
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -58,6 +60,8 @@ struct ChildPlan {
     int status = -1;
     int gate = -1;     ///< to read from; less than 0: none
     int gate_end = -1; ///< ours to write to, inherited
+    int cgroup = -1;   ///< its folder, to go to; less than 0: it is there, or has none
+    bool may_be_born_there = true;
 
     explicit ChildPlan(LaunchPlan const& launch) : plan{launch} {
         for (auto const& program : launch.programs)
@@ -117,6 +121,17 @@ void wait_at_gate(ChildPlan const& child) noexcept {
     while (size < 0 && errno == EINTR);
     if (size != 1)
         report_and_exit(child.status, {LaunchStage::Gate, ECANCELED});
+}
+
+/// While we are still who the supervisor is. It is no reason not to work that this may not be.
+void move_to_cgroup(ChildPlan const& child) noexcept {
+    if (child.cgroup < 0)
+        return;
+    int const file = ::openat(child.cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    (void)!::write(file, "0", 1);
+    ::close(file);
 }
 
 ChildFailure reset_signals(ChildPlan const& child) noexcept {
@@ -327,6 +342,7 @@ ChildFailure execute(ChildPlan& child) noexcept {
 
 [[noreturn]] void run_child(ChildPlan& child) noexcept {
     wait_at_gate(child);
+    move_to_cgroup(child);
     ChildFailure failure;
     if (::setsid() < 0)
         failure = {LaunchStage::Session, errno};
@@ -360,19 +376,30 @@ ChildFailure execute(ChildPlan& child) noexcept {
 namespace {
 
 /// fork(2) with a pidfd and, where it can be had, with every handler reset by the kernel
-/// (CLONE_CLEAR_SIGHAND, Linux 5.5), which saves 60 system calls of a worker's start. Old kernels do not know
-/// clone3(2) and some container engines refuse it. Raw, so that no at-fork handler of a library runs; the
-/// child calls nothing that would miss them.
-pid_t fork_with_pidfd(int* pidfd, bool& has_default_handlers) {
+/// (CLONE_CLEAR_SIGHAND, Linux 5.5), which saves 60 system calls of a worker's start, and in its cgroup
+/// (CLONE_INTO_CGROUP, Linux 5.7). Old kernels do not know clone3(2) and some container engines refuse it.
+/// Raw, so that no at-fork handler of a library runs; the child calls nothing that would miss them.
+/// `child.cgroup` is less than 0 if the child need not go there itself.
+pid_t fork_with_pidfd(int* pidfd, ChildPlan& child) {
     clone_args arguments{};
     arguments.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
     arguments.pidfd = reinterpret_cast<std::uint64_t>(pidfd);
     arguments.exit_signal = SIGCHLD;
-    has_default_handlers = true;
+    child.has_default_handlers = true;
+    if (int const cgroup = child.cgroup; cgroup >= 0 && child.may_be_born_there) {
+        child.cgroup = -1;
+        auto inside = arguments;
+        inside.flags |= CLONE_INTO_CGROUP;
+        inside.cgroup = static_cast<std::uint64_t>(cgroup);
+        auto const pid = static_cast<pid_t>(::syscall(SYS_clone3, &inside, sizeof inside));
+        if (pid >= 0 || errno == EAGAIN || errno == ENOMEM)
+            return pid;
+        child.cgroup = cgroup;
+    }
     auto const pid = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
     if (pid >= 0 || (errno != ENOSYS && errno != EINVAL && errno != EPERM))
         return pid;
-    has_default_handlers = false;
+    child.has_default_handlers = false;
     constexpr unsigned long flags = CLONE_PIDFD | SIGCHLD;
 #if defined(__s390__)
     return static_cast<pid_t>(::syscall(SYS_clone, nullptr, flags, pidfd, nullptr, nullptr));
@@ -405,13 +432,17 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
         child.gate_end = gate_end.raw();
     }
 
+    if (plan.cgroup) {
+        child.cgroup = plan.cgroup->raw();
+        child.may_be_born_there = may_be_born_in(*plan.cgroup);
+    }
     // Nothing reaches the child before it has reset its signals: a handler of ours would run in it, with our
     // memory as it was.
     sigset_t all, before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     int pidfd = -1;
-    auto const pid = fork_with_pidfd(&pidfd, child.has_default_handlers);
+    auto const pid = fork_with_pidfd(&pidfd, child);
     int const problem = errno;
     if (pid == 0)
         run_child(child);
@@ -419,7 +450,7 @@ Result<Launched> fork_worker(LaunchPlan const& plan) {
     if (pid < 0)
         return system_error(problem, "start a process", {},
                             problem == EAGAIN ? "a limit on processes is reached (ulimit -u, pids.max)" : "");
-    return Launched{pid, UniqueFd{pidfd}, std::move(status), std::move(gate_end)};
+    return Launched{pid, UniqueFd{pidfd}, std::move(status), std::move(gate_end), child.cgroup >= 0};
 }
 
 void open_gate(UniqueFd gate) {

@@ -12,6 +12,7 @@
 #include "unit/spec.h"
 #include "worker/identity.h"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -86,6 +87,7 @@ struct LaunchPlan {
     std::optional<mode_t> umask;
     std::vector<LimitSpec> limits;
     std::optional<Identity> identity;
+    std::shared_ptr<UniqueFd const> cgroup; ///< the folder of that which it is to be in; null: ours
     /// It waits before it does anything until open_gate(); if we end before that, it ends too.
     bool is_gated = false;
 };
@@ -100,6 +102,9 @@ struct Launched {
     UniqueFd pidfd;
     UniqueFd status; ///< non-blocking; see read_launch_status()
     UniqueFd gate{}; ///< open where it waits; closed without open_gate(), it never becomes a worker
+    /// It was not born in its cgroup, as clone3(2) refused that: it tries to go there itself, and works
+    /// elsewhere where it may not.
+    bool moves_itself = false;
 };
 
 /// The process goes on to its program.

@@ -184,7 +184,9 @@ TEST_CASE("a unit's own LISTEN_FDS is not in the way of ours", "[worker]") {
 TEST_CASE("workers of the machine start clean and in /, those of a user as their supervisor", "[worker]") {
     auto plan = plan_of(unit());
     CHECK(variable(plan, "PATH") == default_search_path);
-    CHECK(plan.environment.size() == 2); // and NOTIFY_SOCKET
+    CHECK(plan.environment.size() == 4); // and NOTIFY_SOCKET
+    CHECK(variable(plan, "HOLDFAST_UNIT") == "web@blue");
+    CHECK(variable(plan, "HOLDFAST_GENERATION") == "7");
     CHECK(plan.working_directory == "/");
     CHECK(!plan.identity);
     auto around = system_mode();

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/leftovers.h"
+
+#include "base/fd.h"
+#include "base/proc_file.h"
+#include "base/scope_exit.h"
+#include "base/text.h"
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <unordered_set>
+
+#include <dirent.h>
+#include <poll.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace holdfast {
+
+namespace {
+
+constexpr std::size_t most_at_once = 1024; // each takes a descriptor
+
+struct Process {
+    pid_t pid;
+    UniqueFd pidfd;
+};
+
+bool is_alive(FdRef pidfd) {
+    pollfd seen{pidfd.raw(), POLLIN, 0};
+    return ::poll(&seen, 1, 0) == 0;
+}
+
+pid_t parent_of(pid_t pid) {
+    auto const text = read_proc_file(("/proc/" + std::to_string(pid) + "/stat").c_str());
+    // Behind the last ')': the name before it may hold anything.
+    auto const end = text ? text->rfind(')') : std::string::npos;
+    int parent = -1;
+    return end != std::string::npos && std::sscanf(text->c_str() + end, ") %*c %d", &parent) == 1 ? parent
+                                                                                                  : -1;
+}
+
+/// Root without CAP_SYS_PTRACE (in a container) may not look into another user's process; that user may, and
+/// it is the id for file systems that counts there, ptrace(2).
+std::optional<std::string> read_as_its_user(pid_t pid, char const* path) {
+    struct stat owner {};
+    if (::stat(("/proc/" + std::to_string(pid)).c_str(), &owner) < 0 || ::geteuid() != 0)
+        return std::nullopt;
+    int const may_dump = ::prctl(PR_GET_DUMPABLE);
+    ::setfsgid(owner.st_gid);
+    ::setfsuid(owner.st_uid);
+    ScopeExit const back{[may_dump] {
+        ::setfsuid(::geteuid());
+        ::setfsgid(::getegid());
+        if (may_dump == 1) // a change of ids has taken that away
+            ::prctl(PR_SET_DUMPABLE, 1);
+    }};
+    return read_proc_file(path);
+}
+
+void signal(Process const& process, int number) {
+    (void)::syscall(SYS_pidfd_send_signal, process.pidfd.raw(), number, nullptr, 0);
+}
+
+} // namespace
+
+std::optional<GenerationOf> generation_in(std::string_view environment, std::string_view notify_path) {
+    std::string_view unit, number, notify;
+    for (auto const variable : split(environment, '\0')) {
+        auto const equals = variable.find('=');
+        if (equals == std::string_view::npos)
+            continue;
+        auto const name = variable.substr(0, equals);
+        auto const value = variable.substr(equals + 1);
+        if (name == unit_variable)
+            unit = value;
+        else if (name == generation_variable)
+            number = value;
+        else if (name == "NOTIFY_SOCKET")
+            notify = value;
+    }
+    GenerationOf found{std::string{unit}, 0};
+    auto const [end, error] = std::from_chars(number.data(), number.data() + number.size(), found.number);
+    if (!is_unit_name(unit) || number.empty() || error != std::errc{} ||
+        end != number.data() + number.size() || (!notify.empty() && notify != notify_path))
+        return std::nullopt;
+    return found;
+}
+
+std::optional<GenerationOf> generation_of(pid_t pid, std::string_view notify_path) {
+    auto const path = "/proc/" + std::to_string(pid) + "/environ";
+    auto text = read_proc_file(path.c_str());
+    if (!text && (errno == EACCES || errno == EPERM))
+        text = read_as_its_user(pid, path.c_str());
+    return text ? generation_in(*text, notify_path) : std::nullopt;
+}
+
+std::vector<pid_t> children_of(pid_t pid) {
+    std::vector<pid_t> children;
+    auto const tasks = "/proc/" + std::to_string(pid) + "/task";
+    DIR* const listing = ::opendir(tasks.c_str());
+    if (listing == nullptr)
+        return children;
+    ScopeExit const close{[listing] { ::closedir(listing); }};
+    while (dirent const* const entry = ::readdir(listing)) {
+        if (entry->d_name[0] == '.')
+            continue;
+        auto const text = read_proc_file((tasks + "/" + entry->d_name + "/children").c_str()).value_or("");
+        for (auto const word : split(text, ' '))
+            if (pid_t child = 0;
+                std::from_chars(word.data(), word.data() + word.size(), child).ec == std::errc{})
+                children.push_back(child);
+    }
+    return children;
+}
+
+std::size_t kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t)> const& is_one) {
+    std::vector<Process> found;
+    std::unordered_set<pid_t> pids;
+    auto const stop_those_of = [&](pid_t parent, auto const& is_wanted) {
+        for (pid_t const pid : children_of(parent)) {
+            if (found.size() >= most_at_once)
+                return;
+            // Most are not wanted; what makes sure of the others costs more.
+            if (pids.contains(pid) || !is_wanted(pid))
+                continue;
+            Process process{pid, UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}};
+            if (!process.pidfd.is_open() || parent_of(pid) != parent || !is_wanted(pid) ||
+                !is_alive(process.pidfd))
+                continue;
+            signal(process, SIGSTOP);
+            pids.insert(pid);
+            found.push_back(std::move(process));
+        }
+    };
+    // Whose parent ended before it was stopped has become a child of those above meanwhile.
+    // And who is told to stop may be just about to have a child: all are asked again until none has another.
+    for (;;) {
+        auto const before = found.size();
+        for (pid_t const parent : parents)
+            stop_those_of(parent, is_one);
+        for (std::size_t i = 0; i < found.size(); ++i)
+            stop_those_of(found[i].pid, [](pid_t) { return true; });
+        if (found.size() == before)
+            break;
+    }
+    for (auto const& process : found)
+        signal(process, SIGKILL);
+    return found.size();
+}
+
+} // namespace holdfast

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Processes that a worker left behind, found without cgroups: they have become children of ours, and their
+// environment tells whose they were (HOLDFAST_UNIT, HOLDFAST_GENERATION). A process is known by a pidfd that
+// is held while /proc is read, so that its number is nobody else's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace holdfast {
+
+inline constexpr char unit_variable[] = "HOLDFAST_UNIT";
+inline constexpr char generation_variable[] = "HOLDFAST_GENERATION";
+
+struct GenerationOf {
+    std::string unit;
+    std::uint32_t number = 0;
+    bool operator==(GenerationOf const&) const = default;
+};
+
+/// From the text of /proc/PID/environ. Nothing where it says nothing, or names a notify socket that is not
+/// `notify_path`: then it is of a supervisor that was a worker itself.
+[[nodiscard]] std::optional<GenerationOf> generation_in(std::string_view environment,
+                                                        std::string_view notify_path);
+/// The same of a process. Also of one that is another user's, where we may become that user.
+[[nodiscard]] std::optional<GenerationOf> generation_of(pid_t pid, std::string_view notify_path);
+
+/// The children of all threads of `pid`; none where the kernel does not list them (CONFIG_PROC_CHILDREN).
+[[nodiscard]] std::vector<pid_t> children_of(pid_t pid);
+
+/// SIGKILL to those of the children of `parents` that `is_one` names, and to all that come of them: they are
+/// stopped first, so that none has another child meanwhile. At most 1024 at once; returns how many there
+/// were.
+[[nodiscard]] std::size_t kill_children(std::vector<pid_t> const& parents,
+                                        std::function<bool(pid_t)> const& is_one);
+
+} // namespace holdfast
