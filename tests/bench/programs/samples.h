@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ template <class F>
 }
 
 /// Prints {"ours": [...], "bare": [...]}: the medians of successive rounds, in microseconds, for common.py to
-/// judge.
-inline void print_rounds(std::vector<double> const& ours, std::vector<double> const& bare) {
+/// judge; `more` are others of that kind.
+inline void print_rounds(std::vector<double> const& ours, std::vector<double> const& bare,
+                         std::map<std::string, std::vector<double>> const& more = {}) {
     auto const list = [](std::vector<double> const& values) {
         std::string text;
         char number[32];
@@ -39,7 +41,10 @@ inline void print_rounds(std::vector<double> const& ours, std::vector<double> co
         }
         return text;
     };
-    std::printf("{\"ours\": [%s], \"bare\": [%s]}\n", list(ours).c_str(), list(bare).c_str());
+    std::printf("{\"ours\": [%s], \"bare\": [%s]", list(ours).c_str(), list(bare).c_str());
+    for (auto const& [name, values] : more)
+        std::printf(", \"%s\": [%s]", name.c_str(), list(values).c_str());
+    std::printf("}\n");
 }
 
 } // namespace holdfast::bench

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// holdfast-bench-spawn ROUNDS STARTS: how long from the order to start a worker until its program is
+// holdfast-bench-spawn ROUNDS STARTS [CGROUP]: how long from the order to start a worker until its program is
 // executed, by holdfast's own launcher (plan included) and by a bare fork + execve of the same program,
-// taking turns. Both learn of the execve in the same way: by the end of a close-on-exec pipe.
+// taking turns. Both learn of the execve in the same way: by the end of a close-on-exec pipe. With a folder
+// of a cgroup, which we are moved into, the launcher takes a third turn: with a cgroup made for that worker.
 #include "base/ensure.h"
 #include "programs/samples.h"
+#include "worker/cgroup.h"
 #include "worker/exec_context.h"
 
 #include <cstdlib>
+#include <map>
+#include <memory>
 #include <string>
 
 #include <fcntl.h>
@@ -74,6 +78,14 @@ double start_bare() {
     return time;
 }
 
+std::unique_ptr<CgroupTree> cgroups_in(std::string const& folder) {
+    UniqueFd const file{::open((folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)};
+    ensure(::write(file.raw(), "0", 1) == 1, "go into the cgroup");
+    auto tree = CgroupTree::open(0, {});
+    ensure(tree.has_value(), "the cgroup is ours");
+    return std::move(tree).value();
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -84,18 +96,40 @@ int main(int argc, char** argv) {
     spec.service.exec_start = {program};
     Surroundings around;
     auto const listener = make_listener();
+    auto const tree = argc > 3 ? cgroups_in(argv[3]) : nullptr;
+    std::uint32_t generation = 0;
+    Surroundings inside;
+    inside.cgroup_for = [&](std::string const& unit, std::uint32_t) {
+        auto made = tree->make(generation_cgroup(unit, ++generation));
+        ensure(made.has_value(), "make a cgroup");
+        return std::make_shared<UniqueFd const>(std::move(made).value());
+    };
     std::vector<double> ours;
     std::vector<double> bare;
+    std::map<std::string, std::vector<double>> more;
     for (int round = 0; round < rounds; ++round) {
         std::vector<double> ours_now;
         std::vector<double> bare_now;
+        std::vector<double> inside_now;
+        std::vector<double> ends_now;
         for (int i = 0; i < starts; ++i) {
             ours_now.push_back(start_ours(spec, listener, around));
             bare_now.push_back(start_bare());
+            if (tree == nullptr)
+                continue;
+            inside_now.push_back(start_ours(spec, listener, inside));
+            ends_now.push_back(bench::time_of(
+                [&] { ensure(tree->end(generation_cgroup(spec.name, generation)), "it is empty"); }));
         }
         ours.push_back(bench::median(ours_now));
         bare.push_back(bench::median(bare_now));
+        if (tree != nullptr) {
+            more["inside"].push_back(bench::median(inside_now));
+            more["ends"].push_back(bench::median(ends_now));
+        }
     }
-    bench::print_rounds(ours, bare);
+    if (tree != nullptr)
+        tree->leave();
+    bench::print_rounds(ours, bare, more);
     return 0;
 }
