@@ -146,7 +146,8 @@ int serve(Options const& options) {
                                                 .keeper = std::move(inherited->keeper),
                                                 .found = std::move(inherited->found),
                                                 .passed = std::move(passed),
-                                                .may_use_cgroups = true});
+                                                .may_use_cgroups = true,
+                                                .cgroup_is_given = options.delegated});
     if (!supervisor)
         return refuse(supervisor.error());
     auto& units = **supervisor;

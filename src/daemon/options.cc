@@ -26,6 +26,8 @@ Parsed parse_options(int argc, char** argv) {
         ->type_name("DIR");
     app.add_flag("--foreground", options.foreground,
                  "Log to standard error, and let the workers' output through (holdfastd never forks away)");
+    app.add_flag("--delegated", options.delegated,
+                 "The cgroup it is started in is its own, also where systemd does not mark it so");
     app.add_flag("--verbose", options.verbose, "Log more");
     try {
         app.parse(argc, argv);

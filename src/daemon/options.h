@@ -18,6 +18,7 @@ struct Options {
     bool runtime_folder_given = false;
     bool foreground = false; ///< log to standard error, let the workers' output through
     bool verbose = false;
+    bool delegated = false; ///< the cgroup we are in is ours
 };
 
 /// The options, or the exit status to end with (after --help, --version, or a mistake that has been told).

@@ -20,6 +20,7 @@ namespace holdfast::keeper {
 namespace {
 
 constexpr Duration short_life = 1s;
+constexpr std::size_t most_reaped_at_once = 64;
 constexpr Duration patience_with_supervisor = 5s;
 
 /// Of the signals that we hear. They stay blocked for good: so they wait for us across a re-execution too.
@@ -76,6 +77,8 @@ void Keeper::run() {
         wait();
         take_messages();
         take_signals();
+        if (is_reaping_due_)
+            reap();
         act_on_time();
     }
 }
@@ -95,7 +98,7 @@ void Keeper::wait() {
     FdRef const outside = is_outside_full_ ? outer_.socket() : FdRef{};
     pollfd watched[] = {{signals_.raw(), POLLIN, 0}, {socket_.raw(), wanted, 0}, {outside.raw(), POLLOUT, 0}};
     timespec left{};
-    auto const deadline = next_deadline();
+    auto const deadline = is_reaping_due_ ? MonotonicTime::now() : next_deadline();
     if (deadline != MonotonicTime::never()) {
         auto const time = std::max(deadline - MonotonicTime::now(), Duration{0});
         left.tv_sec = time.count() / 1'000'000;
@@ -172,7 +175,11 @@ void Keeper::signal_holdfastd(int number) const {
 void Keeper::reap() {
     ChildExit end;
     bool has_ended = false;
+    is_reaping_due_ = false;
+    std::size_t count = 0;
     for (siginfo_t info{}; ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0; info = {}) {
+        if (++count == most_reaped_at_once)
+            is_reaping_due_ = true;
         ChildExit const exit{info.si_pid, info.si_code, info.si_status};
         if (exit.pid == life_.pid) {
             end = exit;
@@ -180,6 +187,8 @@ void Keeper::reap() {
         } else {
             exits_.add(exit);
         }
+        if (is_reaping_due_) // others have their turn
+            break;
     }
     if (has_ended)
         on_end(end);

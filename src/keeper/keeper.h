@@ -123,6 +123,7 @@ private:
     bool is_outside_known_ = false; ///< something has come out of it
     bool is_outside_due_ = false;   ///< something of held_ is still to be said to it
     bool is_outside_full_ = false;
+    bool is_reaping_due_ = false; ///< there may be more of those who have ended
     bool is_outside_cut_ = false; ///< not all is in it, and that was said
     MonotonicTime outside_again_at_ = MonotonicTime::never();
 

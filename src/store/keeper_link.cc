@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/keeper_link.h"
 
+#include "base/peer.h"
 #include "store/wire.h"
 
 #include <algorithm>
@@ -65,6 +66,11 @@ Result<std::optional<KeeperLink>> KeeperLink::inherited() {
     return std::optional<KeeperLink>{KeeperLink{UniqueFd{*number}}};
 }
 
+pid_t KeeperLink::keeper() const {
+    auto const peer = read_peer(socket_);
+    return peer ? peer->pid : 0;
+}
+
 void KeeperLink::queue(std::string text, std::vector<FdRef> const& fds, std::function<void()> sent) {
     std::vector<UniqueFd> own;
     for (auto const fd : fds) {
@@ -92,6 +98,7 @@ int KeeperLink::send(std::string_view text, std::vector<FdRef> const& fds) {
         waits_for_ = error;
         return error;
     }
+    is_stuck_ = false;
     if (error == EPIPE || error == ECONNRESET || error == ENOTCONN)
         is_gone_ = true;
     else if (error != 0 && refusals_.size() < most_refusals)
@@ -128,7 +135,6 @@ void KeeperLink::flush() {
         auto& first = unsent_.front();
         if (send(first.text, {first.fds.begin(), first.fds.end()}) != 0)
             return;
-        is_stuck_ = false;
         // Off the queue first: `sent` may put more.
         auto const sent = std::move(first.sent);
         unsent_.pop_front();

@@ -19,6 +19,8 @@
 #include <string_view>
 #include <vector>
 
+#include <sys/types.h>
+
 namespace holdfast {
 
 class Message;
@@ -65,6 +67,9 @@ public:
     KeeperLink(KeeperLink&&) noexcept;
     KeeperLink& operator=(KeeperLink&&) noexcept;
     ~KeeperLink();
+
+    /// The process that made the socket; 0 where it cannot be seen from here.
+    [[nodiscard]] pid_t keeper() const;
 
     /// At start, before anything else is said; waits up to `patience` for all of it. The keeper goes on
     /// holding what it gave. ETIMEDOUT; EPIPE: the keeper is gone.

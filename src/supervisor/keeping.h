@@ -45,6 +45,8 @@ public:
     Keeping& operator=(Keeping const&) = delete;
 
     [[nodiscard]] StartInfo const& start() const { return start_; }
+    /// Its process; 0 where it cannot be seen from here.
+    [[nodiscard]] pid_t keeper() const { return link_.keeper(); }
     /// What was found and nobody has taken yet, by unit; what is no unit's is under "".
     [[nodiscard]] std::map<std::string, FoundThings>& found() { return found_; }
     /// That of a unit of this name.

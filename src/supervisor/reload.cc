@@ -79,8 +79,11 @@ void UnitRunner::hear_reload_command(WorkerId id, std::string why) {
     shared_.loop.set_owner(number_);
     auto& asked = *find(id);
     auto const ended = std::move(asked.reloading->command);
-    if (ended->was_never_run())
+    if (ended->was_never_run()) {
+        if (memory_)
+            memory_->save(); // else two of them could be found later
         ask_to_reload(id);
+    }
     else if (why.empty())
         send_reload_signal(asked);
     else

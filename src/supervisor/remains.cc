@@ -2,6 +2,7 @@
 #include "supervisor/remains.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <unistd.h>
 
@@ -13,6 +14,9 @@ constexpr Duration first_pause = std::chrono::milliseconds{2};
 constexpr Duration longest_pause = std::chrono::seconds{60}; // of one that sleeps where nothing wakes it
 constexpr Duration longest_finish = std::chrono::seconds{5};
 constexpr std::size_t most_leaders = 4096;
+constexpr int cannot_be_killed = -1;
+/// Others wait so long at most while orphans are looked for.
+constexpr Duration longest_sweep = std::chrono::milliseconds{20};
 /// So often nothing must be found: a child of one that is on its way out is nobody's orphan yet, and one that
 /// is just executing a program has no environment for a moment.
 constexpr unsigned enough_looks = 4;
@@ -31,8 +35,8 @@ std::shared_ptr<UniqueFd const> Remains::cgroup_for(std::string const& unit, std
     if (folder)
         return std::make_shared<UniqueFd const>(std::move(folder).value());
     is_sure_ = false;
-    if (!std::exchange(has_told_, true))
-        rules_.told(to_string(folder.error()) + "; its workers are ended by their process groups");
+    say_once(folder.error().code,
+             to_string(folder.error()) + "; its workers are ended by their process groups");
     return nullptr;
 }
 
@@ -47,8 +51,12 @@ void Remains::check(pid_t worker, GenerationOf const& generation, bool moves_its
     if (is_in_cgroup(worker, name))
         return;
     is_sure_ = false;
-    if (!std::exchange(has_told_, true))
-        rules_.told("a worker could not go into the cgroup " + name + "; it is ended by its process group");
+    say_once(0, "a worker could not go into the cgroup " + name + "; it is ended by its process group");
+}
+
+void Remains::say_once(int why, std::string text) {
+    if (told_.insert(why).second)
+        rules_.told(std::move(text));
 }
 
 void Remains::worker_ended(GenerationOf const& generation, pid_t leader, bool is_last) {
@@ -71,17 +79,25 @@ void Remains::worker_ended(GenerationOf const& generation, pid_t leader, bool is
         try_again_in(first_pause);
 }
 
-void Remains::end_strangers(std::set<std::string> const& names_there) {
+void Remains::end_strangers(There const& there) {
+    std::set<std::string> names;
+    for (auto const& [pid, generation] : there.workers) {
+        auto const& name = *names.insert(generation_cgroup(generation.unit, generation.number)).first;
+        // It may have been started without one, or been unable to go there.
+        is_sure_ = is_sure_ && is_in_cgroup(pid, name);
+    }
+    auto const is_untouched = [&](std::string_view name) {
+        return std::ranges::any_of(there.untouched,
+                                   [name](std::string const& unit) { return is_cgroup_of(name, unit); });
+    };
     // Where a unit's name was lost with its state, its workers are known all the same.
     end_cgroups([&](std::string const& name) {
-        return !names_there.contains(name) && !tree_->has(name, rules_.is_known);
+        return !names.contains(name) && !is_untouched(name) && !tree_->has(name, rules_.is_known);
     });
-    // One that was started without a cgroup was started before there were any.
-    for (auto const& name : names_there)
-        is_sure_ = is_sure_ && !tree_->path_of(name).empty();
-    // Without a keeper nobody was here before us.
+    // Without a keeper nobody was here before us. With one, the last of a generation that had no cgroup may
+    // have ended when nobody saw it.
     looks_left_ = rules_.keeper != 0 ? enough_looks : 0;
-    is_sweep_due_ = !is_sure_ && sweep();
+    is_sweep_due_ = rules_.keeper != 0 && sweep();
     if (!dying_.empty() || is_sweep_due_)
         try_again_in(first_pause);
 }
@@ -121,8 +137,16 @@ bool Remains::sweep() {
     std::vector<pid_t> parents{::getpid()};
     if (rules_.keeper != 0)
         parents.push_back(rules_.keeper);
-    bool const found = kill_children(parents, [this](pid_t pid) { return is_orphan_of_the_dead(pid); }) > 0;
-    if (found)
+    auto const killed = kill_children(
+        parents, [this](pid_t pid) { return is_orphan_of_the_dead(pid); },
+        MonotonicTime::now() + longest_sweep);
+    if (killed.refused != 0)
+        say_once(cannot_be_killed,
+                 "process " + std::to_string(killed.refused) +
+                     ", left behind by a worker, is another user's and cannot be killed by us");
+    if (killed.may_be_more) // those who are quicker than us are not waited for
+        pause_ = Duration::zero();
+    if (killed.count > 0 || killed.may_be_more)
         looks_left_ = enough_looks;
     else if (looks_left_ == 0 || --looks_left_ == 0)
         std::erase_if(dead_leaders_, [this](auto const& dead) { return !rules_.is_there(dead.second); });
@@ -150,7 +174,8 @@ void Remains::try_again() {
         return std::exchange(done_, nullptr)();
     }
     if (!is_clean)
-        try_again_in(std::min(pause_ * 2, done_ ? std::chrono::milliseconds{50} : longest_pause));
+        try_again_in(std::clamp<Duration>(pause_ * 2, first_pause,
+                                          done_ ? std::chrono::milliseconds{50} : longest_pause));
 }
 
 void Remains::finish(std::function<void()> done) {

@@ -14,6 +14,8 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -41,8 +43,13 @@ public:
     void check(pid_t worker, GenerationOf const& generation, bool moves_itself);
     /// A worker that was led by `leader` has ended, the last process of its generation or not.
     void worker_ended(GenerationOf const& generation, pid_t leader, bool is_last);
+    /// Who lives when we start.
+    struct There {
+        std::vector<std::pair<pid_t, GenerationOf>> workers;
+        std::vector<std::string> untouched; ///< units of which nobody knows what they have
+    };
     /// Once, when all that is there is known: what else there is of ours is ended.
-    void end_strangers(std::set<std::string> const& names_there);
+    void end_strangers(There const& there);
     /// There are no workers any more, and will be none. `done` when nothing is left of them either, or 5 s
     /// have passed, or it may be now.
     void finish(std::function<void()> done);
@@ -53,6 +60,8 @@ private:
     void try_again();
     /// Kills orphans whose generation is not there. True: there were some, and there may be more.
     bool sweep();
+    /// `why`: an errno value, or another number; each is said once.
+    void say_once(int why, std::string text);
     void sweep_within_reason();
     [[nodiscard]] bool is_orphan_of_the_dead(pid_t pid) const;
 
@@ -60,7 +69,7 @@ private:
     std::unique_ptr<CgroupTree> tree_;
     Rules rules_;
     bool is_sure_;                ///< all workers are in their cgroups
-    bool has_told_ = false;       ///< that cgroups cannot be made
+    std::set<int> told_;          ///< what was said once
     std::set<std::string> dying_; ///< cgroups that are not empty yet
     bool is_sweep_due_ = false;
     unsigned looks_left_ = 0; ///< that must find nothing more

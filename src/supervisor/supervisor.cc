@@ -106,7 +106,9 @@ void Supervisor::open_remains() {
     rules.is_known = [this](pid_t pid) { return is_of_ours(pid); };
     rules.is_there = [this](GenerationOf const& generation) {
         auto const* const unit = find(generation.unit);
-        return unit != nullptr && unit->has_workers_of(lifecycle::GenerationId{generation.number});
+        // What a fault kept us from taking over is not known to be nobody's.
+        return unit != nullptr &&
+               (unit->is_broken() || unit->has_workers_of(lifecycle::GenerationId{generation.number}));
     };
     rules.told = [this](std::string text) {
         shared_.events.say(Weight::Warning, "cgroups", "", std::move(text));
@@ -114,19 +116,22 @@ void Supervisor::open_remains() {
     rules.notify_path = shared_.around.notify_path;
     std::optional<HeldFd> kept;
     if (shared_.keeping) {
-        rules.keeper = ::getppid();
+        rules.keeper = shared_.keeping->keeper();
         kept = take(shared_.keeping->found()[""], "cgroup");
     }
     std::unique_ptr<CgroupTree> tree;
     if (options_.may_use_cgroups) {
-        auto opened = CgroupTree::open(rules.keeper, kept ? std::move(kept->fd) : UniqueFd{});
+        auto opened =
+            CgroupTree::open(rules.keeper, kept ? std::move(kept->fd) : UniqueFd{}, options_.cgroup_is_given);
         if (opened)
             tree = std::move(opened).value();
         else
             why_no_cgroups_ = to_string(opened.error());
     }
     if (tree != nullptr && shared_.keeping)
-        shared_.keeping->put({{"cgroup", tree->lock()}});
+        shared_.keeping->put_lasting({{"cgroup", tree->lock()}});
+    else if (kept)
+        shared_.keeping->drop({"cgroup"});
     bool const has_tree = tree != nullptr;
     shared_.remains = std::make_unique<Remains>(shared_.loop, std::move(tree), std::move(rules));
     if (has_tree)
@@ -138,11 +143,15 @@ void Supervisor::open_remains() {
 }
 
 void Supervisor::end_strangers() {
-    std::set<std::string> names;
-    for (auto const& [name, unit] : units_)
+    Remains::There there;
+    for (auto const& [name, unit] : units_) {
+        if (unit->is_broken())
+            there.untouched.push_back(name);
         for (auto const& worker : unit->workers())
-            names.insert(generation_cgroup(name, static_cast<std::uint32_t>(worker->generation)));
-    shared_.remains->end_strangers(names);
+            there.workers.emplace_back(worker->process.pid(),
+                                       GenerationOf{name, static_cast<std::uint32_t>(worker->generation)});
+    }
+    shared_.remains->end_strangers(there);
 }
 
 void Supervisor::ring(std::uint32_t unit) {

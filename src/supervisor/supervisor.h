@@ -27,6 +27,7 @@ struct SupervisorOptions {
     Dump found{};                       ///< and this was
     Passed passed{};                    ///< sockets that whoever started us has bound
     bool may_use_cgroups = false;       ///< if one is given to us: we move into a leaf of it
+    bool cgroup_is_given = false;       ///< the one we are in is, whatever it says itself
 };
 
 class Supervisor {

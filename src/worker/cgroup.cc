@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <set>
 
@@ -75,10 +74,10 @@ bool has_systemd() {
 }
 
 /// Why the cgroup is not ours to take; empty when it is.
-std::string reason_against(CgroupPlace const& place, FdRef folder) {
+std::string reason_against(CgroupPlace const& place, FdRef folder, bool is_given) {
     if (!has_file(folder, "cgroup.events"))
         return "this is the root of all cgroups";
-    if (!is_delegated(folder) && place.path != "/" && has_systemd())
+    if (!is_given && !is_delegated(folder) && place.path != "/" && has_systemd())
         return "it was not delegated to us";
     if (::faccessat(folder.raw(), ".", W_OK, AT_EACCESS) != 0 ||
         ::faccessat(folder.raw(), "cgroup.procs", W_OK, AT_EACCESS) != 0)
@@ -117,13 +116,31 @@ constexpr char mark[] = "user.holdfast";
 constexpr std::string_view made = "made";
 constexpr std::string_view killed = "killed";
 
-/// By its name alone where a cgroup can carry no mark (before Linux 5.7).
 bool is_marked(FdRef folder) {
-    return ::fgetxattr(folder.raw(), mark, nullptr, 0) >= 0 || errno != ENODATA;
+    return ::fgetxattr(folder.raw(), mark, nullptr, 0) >= 0;
 }
 
 bool put_mark(FdRef folder, std::string_view word) {
     return ::fsetxattr(folder.raw(), mark, word.data(), word.size(), 0) == 0;
+}
+
+/// Moves us into a leaf of it. Why not; empty when we are there.
+std::string go_into(FdRef folder, std::string const& leaf) {
+    // A new one, unless there is somebody in it: see may_be_born_in().
+    (void)::unlinkat(folder.raw(), leaf.c_str(), AT_REMOVEDIR);
+    bool const is_new = ::mkdirat(folder.raw(), leaf.c_str(), 0755) == 0;
+    if (!is_new && errno != EEXIST)
+        return to_string(system_error(errno, "make the cgroup " + leaf));
+    auto const own = open_folder(folder.raw(), leaf.c_str());
+    // It may have been killed by somebody else, and nothing tells. Before Linux 5.7 nothing can be marked,
+    // and what is not marked is never killed.
+    if (!put_mark(own, is_new ? made : killed))
+        return to_string(system_error(errno, "mark the cgroup " + leaf));
+    int const problem = write_file(own, "cgroup.procs", moved_text(::getpid()));
+    if (problem == 0)
+        return {};
+    (void)::unlinkat(folder.raw(), leaf.c_str(), AT_REMOVEDIR);
+    return to_string(system_error(problem, "move into the cgroup " + leaf));
 }
 
 /// There is a process in it or below. True where that cannot be known.
@@ -158,7 +175,7 @@ bool remove_tree(int at, std::string const& name) {
 
 } // namespace
 
-Result<std::unique_ptr<CgroupTree>> CgroupTree::open(pid_t keeper, UniqueFd kept) {
+Result<std::unique_ptr<CgroupTree>> CgroupTree::open(pid_t keeper, UniqueFd kept, bool is_given) {
     auto const mountinfo = read_proc_file("/proc/self/mountinfo");
     auto const cgroup = read_proc_file("/proc/self/cgroup");
     auto const no = [](std::string why) {
@@ -166,10 +183,10 @@ Result<std::unique_ptr<CgroupTree>> CgroupTree::open(pid_t keeper, UniqueFd kept
     };
     UniqueFd folder;
     CgroupPlace place;
+    bool is_there = false; // in the leaf already: the one before us went there, and we were born there
     for (auto& found : find_cgroups(mountinfo.value_or(""), cgroup.value_or(""))) {
-        // The one before us has put us into its leaf.
-        bool const is_leaf = found.path.ends_with("/" + std::string{supervisor_cgroup});
-        place = is_leaf ? parent_of(found) : std::move(found);
+        is_there = found.path.ends_with("/" + std::string{supervisor_cgroup});
+        place = is_there ? parent_of(found) : std::move(found);
         folder = open_folder(AT_FDCWD, place.folder.c_str());
         if (folder.is_open() && is_cgroup2(folder))
             break;
@@ -177,25 +194,28 @@ Result<std::unique_ptr<CgroupTree>> CgroupTree::open(pid_t keeper, UniqueFd kept
     }
     if (!folder.is_open())
         return no("we are in no cgroup of version 2 that can be seen from here");
-    if (auto const reason = reason_against(place, folder); !reason.empty())
+    if (auto const reason = reason_against(place, folder, is_given); !reason.empty())
         return no(place.path + ": " + reason);
     if (::flock(folder.raw(), LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return no(to_string(system_error(errno, "lock " + place.path)));
         if (!kept.is_open() || !is_same(kept, folder))
             return no(place.path + ": another holdfastd has taken it");
         folder = std::move(kept);
     }
     std::string const leaf{supervisor_cgroup};
-    if (::mkdirat(folder.raw(), leaf.c_str(), 0755) < 0 && errno != EEXIST)
-        return no(to_string(system_error(errno, "make one in " + place.path)));
+    if (!is_there)
+        if (auto const problem = go_into(folder, leaf); !problem.empty())
+            return no(place.path + ": " + problem);
     auto const own = open_folder(folder.raw(), leaf.c_str());
-    if (int const problem = write_file(own, "cgroup.procs", moved_text(::getpid())); problem != 0) {
-        (void)::unlinkat(folder.raw(), leaf.c_str(), AT_REMOVEDIR);
-        return no(to_string(system_error(problem, "move into " + place.path + "/" + leaf)));
-    }
-    // Where the keeper may not be moved, the worst is that no resources can be shared out.
-    if (keeper != 0)
+    // Moving takes a lock of all cgroups. Where the keeper may not be moved, the worst is that no resources
+    // can be shared out.
+    if (keeper != 0 && read_proc_file(("/proc/" + std::to_string(keeper) + "/cgroup").c_str()) !=
+                           read_proc_file("/proc/self/cgroup"))
         (void)write_file(own, "cgroup.procs", moved_text(keeper));
-    return std::unique_ptr<CgroupTree>{new CgroupTree{std::move(place), std::move(folder), keeper}};
+    bool const is_from_killed = !may_be_born_in(own);
+    return std::unique_ptr<CgroupTree>{
+        new CgroupTree{std::move(place), std::move(folder), keeper, is_from_killed}};
 }
 
 std::string CgroupTree::path_of(std::string const& name) const {
@@ -213,12 +233,13 @@ Result<UniqueFd> CgroupTree::make(std::string const& name) const {
     auto folder = open_folder(folder_.raw(), name.c_str());
     if (!folder.is_open())
         return system_error(errno, doing);
-    if (is_marked(folder))
+    auto const word = is_from_killed_ ? killed : made;
+    if (is_marked(folder) && (!is_from_killed_ || put_mark(folder, word)))
         return folder;
     // One that is empty may be of a holdfastd that died before it could mark it.
     if (!is_new && is_populated(folder))
         return system_error(EEXIST, doing, {}, "it is somebody else's, and there are processes in it");
-    if (!put_mark(folder, made))
+    if (!put_mark(folder, word))
         return system_error(errno, doing);
     return folder;
 }
@@ -247,7 +268,7 @@ bool CgroupTree::has(std::string const& name, std::function<bool(pid_t)> const& 
 }
 
 void CgroupTree::leave() const {
-    if (keeper_ != 0)
+    if (keeper_ != 0 && ::getppid() == keeper_) // else its number may be anybody's by now
         (void)write_file(folder_, "cgroup.procs", moved_text(keeper_));
     (void)write_file(folder_, "cgroup.procs", moved_text(::getpid()));
     (void)::unlinkat(folder_.raw(), std::string{supervisor_cgroup}.c_str(), AT_REMOVEDIR);
@@ -276,11 +297,11 @@ void kill_cgroup_one_by_one(FdRef folder) {
     for (auto const& name : folders_in(folder))
         if (auto const below = open_folder(folder.raw(), name.c_str()); below.is_open())
             kill_cgroup_one_by_one(below);
-    std::set<pid_t> killed;
+    std::set<pid_t> dead;
     for (int round = 0; round < most_rounds; ++round) {
         bool is_new = false;
         for (pid_t const pid : processes_in(folder))
-            if (pid > 0 && killed.insert(pid).second) {
+            if (pid > 0 && dead.insert(pid).second) {
                 (void)::kill(pid, SIGKILL);
                 is_new = true;
             }

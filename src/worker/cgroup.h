@@ -23,8 +23,9 @@ public:
     /// "user.delegate" or "trusted.delegate" of xattr(7)), as the root of a namespace (a container), or where
     /// there is no systemd, by our being able to write to it; never the root of all. We go into its leaf
     /// `supervisor`, and so does `keeper`, if that is not 0. `kept` is lock() of the one before us, if that
-    /// was kept. An error says in words why there will be none.
-    [[nodiscard]] static Result<std::unique_ptr<CgroupTree>> open(pid_t keeper, UniqueFd kept);
+    /// was kept. `is_given`: somebody who knows says that it is ours. An error says in words why there will
+    /// be none.
+    [[nodiscard]] static Result<std::unique_ptr<CgroupTree>> open(pid_t keeper, UniqueFd kept, bool is_given);
 
     /// Locked by flock(2), so that no other supervisor takes the same cgroup. To be kept.
     [[nodiscard]] FdRef lock() const { return folder_; }
@@ -44,19 +45,21 @@ public:
     void leave() const;
 
 private:
-    CgroupTree(CgroupPlace place, UniqueFd folder, pid_t keeper)
-        : place_{std::move(place)}, folder_{std::move(folder)}, keeper_{keeper} {}
+    CgroupTree(CgroupPlace place, UniqueFd folder, pid_t keeper, bool is_from_killed)
+        : place_{std::move(place)}, folder_{std::move(folder)}, keeper_{keeper}, is_from_killed_{
+                                                                                     is_from_killed} {}
 
     CgroupPlace place_;
     UniqueFd folder_;
     pid_t keeper_;
+    bool is_from_killed_; ///< our own leaf was killed once, perhaps
 };
 
 /// Whether /proc/PID/cgroup names the cgroup `name` or one below; true where that cannot be known.
 [[nodiscard]] bool is_in_cgroup(pid_t pid, std::string const& name);
 
-/// Whether CLONE_INTO_CGROUP is of use there: since Linux 6.14 (seen in 6.18) it kills at birth whoever is
-/// born into a cgroup that was killed once. Who moves there lives.
+/// Whether CLONE_INTO_CGROUP is of use there: Linux 6.18 (and older ones that have its kill_seq) kills at
+/// birth whose cgroup was killed another number of times than that of who makes it. Who moves there lives.
 [[nodiscard]] bool may_be_born_in(FdRef folder);
 
 /// SIGKILL to all that is in `folder` and below. By cgroup.kill (Linux 5.14), which no fork escapes, else one

@@ -111,6 +111,12 @@ bool is_path_in(std::string_view cgroup, std::string_view name) {
     return std::ranges::find(parts, name) != parts.end();
 }
 
+bool is_cgroup_of(std::string_view name, std::string_view unit) {
+    auto const one = generation_cgroup(unit, 0);
+    auto const beginning = std::string_view{one}.substr(0, one.size() - 1);
+    return is_generation_cgroup(name) && name.starts_with(beginning);
+}
+
 bool is_generation_cgroup(std::string_view name) {
     auto const dot = name.find('.');
     if (dot == 0 || dot == std::string_view::npos)

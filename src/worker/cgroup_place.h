@@ -33,6 +33,8 @@ inline constexpr std::string_view supervisor_cgroup = "supervisor";
 /// cpu.max), and of a name that is too long for a folder the end is a hash.
 [[nodiscard]] std::string generation_cgroup(std::string_view unit, std::uint32_t generation);
 [[nodiscard]] bool is_generation_cgroup(std::string_view name);
+/// Of one of any generation of that unit.
+[[nodiscard]] bool is_cgroup_of(std::string_view name, std::string_view unit);
 /// Does the text of a /proc/PID/cgroup name the cgroup `name` of a generation, or one below?
 [[nodiscard]] bool is_path_in(std::string_view cgroup, std::string_view name);
 

@@ -64,8 +64,8 @@ std::optional<std::string> read_as_its_user(pid_t pid, char const* path) {
     return read_proc_file(path);
 }
 
-void signal(Process const& process, int number) {
-    (void)::syscall(SYS_pidfd_send_signal, process.pidfd.raw(), number, nullptr, 0);
+bool signal(Process const& process, int number) {
+    return ::syscall(SYS_pidfd_send_signal, process.pidfd.raw(), number, nullptr, 0) == 0;
 }
 
 } // namespace
@@ -120,22 +120,33 @@ std::vector<pid_t> children_of(pid_t pid) {
     return children;
 }
 
-std::size_t kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t)> const& is_one) {
+Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t)> const& is_one,
+                     MonotonicTime until) {
     std::vector<Process> found;
     std::unordered_set<pid_t> pids;
-    auto const stop_those_of = [&](pid_t parent, auto const& is_wanted) {
+    Killed killed;
+    auto const is_enough = [&] {
+        killed.may_be_more = found.size() >= most_at_once || MonotonicTime::now() >= until;
+        return killed.may_be_more;
+    };
+    auto const stop_those_of = [&](pid_t parent, auto const& is_parent_there, auto const& is_wanted) {
         for (pid_t const pid : children_of(parent)) {
-            if (found.size() >= most_at_once)
+            if (is_enough())
                 return;
             // Most are not wanted; what makes sure of the others costs more.
             if (pids.contains(pid) || !is_wanted(pid))
                 continue;
             Process process{pid, UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}};
+            // The parent last: while it is there, its number is its own, and so was what its children said.
             if (!process.pidfd.is_open() || parent_of(pid) != parent || !is_wanted(pid) ||
-                !is_alive(process.pidfd))
+                !is_alive(process.pidfd) || !is_parent_there())
                 continue;
-            signal(process, SIGSTOP);
             pids.insert(pid);
+            if (!signal(process, SIGSTOP)) {
+                if (errno == EPERM)
+                    killed.refused = pid;
+                continue;
+            }
             found.push_back(std::move(process));
         }
     };
@@ -144,15 +155,21 @@ std::size_t kill_children(std::vector<pid_t> const& parents, std::function<bool(
     for (;;) {
         auto const before = found.size();
         for (pid_t const parent : parents)
-            stop_those_of(parent, is_one);
-        for (std::size_t i = 0; i < found.size(); ++i)
-            stop_those_of(found[i].pid, [](pid_t) { return true; });
-        if (found.size() == before)
+            stop_those_of(
+                parent, [] { return true; }, is_one);
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            FdRef const pidfd = found[i].pidfd; // it moves when there are more
+            stop_those_of(
+                found[i].pid, [pidfd] { return is_alive(pidfd); }, [](pid_t) { return true; });
+        }
+        if (found.size() == before || killed.may_be_more)
             break;
     }
-    for (auto const& process : found)
-        signal(process, SIGKILL);
-    return found.size();
+    // Those by whom the others can be known again end last: we may not come to the end of this.
+    for (auto process = found.rbegin(); process != found.rend(); ++process)
+        (void)signal(*process, SIGKILL);
+    killed.count = found.size();
+    return killed;
 }
 
 } // namespace holdfast

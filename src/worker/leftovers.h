@@ -4,6 +4,8 @@
 // is held while /proc is read, so that its number is nobody else's.
 #pragma once
 
+#include "base/time.h"
+
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -34,10 +36,15 @@ struct GenerationOf {
 /// The children of all threads of `pid`; none where the kernel does not list them (CONFIG_PROC_CHILDREN).
 [[nodiscard]] std::vector<pid_t> children_of(pid_t pid);
 
+struct Killed {
+    std::size_t count = 0;
+    pid_t refused = 0;        ///< one that may not be signalled (EPERM: it is another user's); 0: none
+    bool may_be_more = false; ///< that was all for now
+};
 /// SIGKILL to those of the children of `parents` that `is_one` names, and to all that come of them: they are
-/// stopped first, so that none has another child meanwhile. At most 1024 at once; returns how many there
-/// were.
-[[nodiscard]] std::size_t kill_children(std::vector<pid_t> const& parents,
-                                        std::function<bool(pid_t)> const& is_one);
+/// stopped first, so that none has another child meanwhile. At most 1024 at once, and no more of them after
+/// `until`.
+[[nodiscard]] Killed kill_children(std::vector<pid_t> const& parents,
+                                   std::function<bool(pid_t)> const& is_one, MonotonicTime until);
 
 } // namespace holdfast

@@ -196,7 +196,7 @@ class WithCgroups(Everywhere, Leftovers):
 
     def sleeper_in(self, name):
         """A process of somebody else, in a cgroup of that name."""
-        os.mkdir(os.path.join(self.cgroup, name))
+        os.makedirs(os.path.join(self.cgroup, name), exist_ok=True)
         sleeper = subprocess.Popen(["sh", "-c", 'echo 0 > "$0/cgroup.procs"; exec sleep "$1"', os.path.join(self.cgroup, name), self.mark])
         wait_for("it to sleep", lambda: sleeper.pid in self.left())
         return sleeper
@@ -355,6 +355,24 @@ class WithCgroups(Everywhere, Leftovers):
         self.wait_left(0)
         wait_for("its cgroup to go", lambda: self.folders() == {"supervisor"})
 
+    def test_a_leaf_that_was_killed_once_kills_no_worker_at_its_birth(self):
+        """Linux 6.18 kills whoever is forked from a cgroup that was killed into one that was not."""
+        leaf = self.cgroup + "/supervisor"
+        for has_somebody in (False, True):
+            with self.subTest(has_somebody=has_somebody):
+                os.makedirs(leaf, exist_ok=True)
+                with open(leaf + "/cgroup.kill", "w", encoding="utf-8") as file:
+                    file.write("1")
+                sleeper = self.sleeper_in("supervisor") if has_somebody else None
+                daemon = self.start({"web": web()}, folder="somebody" if has_somebody else "nobody")
+                self.assertEqual(cgroup_of(daemon.pid_of("web")), self.own("/web.g1"))
+                self.assertEqual(daemon.run("restart", "web").status, 0)
+                self.assertEqual(daemon.end(), 0)
+                if sleeper:
+                    sleeper.kill()
+                    sleeper.wait()
+                    wait_for("its end", lambda: self.remove(leaf))
+
     def test_a_second_daemon_in_the_same_cgroup_leaves_it_alone(self):
         first = self.start({"web": self.leaving(self.other_session())})
         second = self.start({"web": web()}, folder="second")
@@ -417,6 +435,17 @@ class WithoutCgroups(Everywhere, Leftovers):
                 self.assertEqual(cgroup_of(daemon.pid_of("web")), cgroup[len(CGROUPS):])
                 daemon.run("stop", "web")
                 self.wait_left(0)
+
+    def test_what_is_not_marked_as_delegated_may_be_said_to_be(self):
+        """A manager of a user marks nothing: the unit of a user's holdfastd had no cgroups."""
+        cgroup = self.a_cgroup()
+        daemon = self.daemon({"web": self.leaving(self.other_session())}, options=("--foreground", "--delegated"), wrapper=[
+            "sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', cgroup, "unshare", "--mount", "--propagation", "private", "sh", "-c",
+            'mount -t tmpfs none /run && mkdir -p /run/systemd/system && exec "$@"', "sh", program("holdfast-keeper"), "--"])
+        self.wait_left(1)
+        self.assertEqual(cgroup_of(daemon.pid_of("web")), cgroup[len(CGROUPS):] + "/web.g1")
+        daemon.run("stop", "web")
+        self.wait_left(0)
 
     def a_cgroup(self):
         if CGROUPS is None or not os.access(CGROUPS, os.W_OK):

@@ -139,7 +139,11 @@ TEST_CASE("a child of ours is killed with all that comes of it, and no other", "
                 all.push_back(child);
         return all.size() >= 5;
     }));
-    CHECK(kill_children({::getpid()}, [&](pid_t child) { return child == pid; }) == all.size());
+    auto const killed = kill_children({::getpid()}, [&](pid_t child) { return child == pid; },
+                                      MonotonicTime::now() + std::chrono::seconds{20});
+    CHECK(killed.count == all.size());
+    CHECK_FALSE(killed.may_be_more);
+    CHECK(killed.refused == 0);
     CHECK(chosen.until_over());
     for (auto const one : all)
         CHECK(chosen.until([&] {
