@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handoff/listen_fds.h"
 
-#include <cerrno>
+#include "base/raw_call.h"
+
 #include <cstring>
 
+#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <unistd.h>
 
 namespace holdfast {
 
@@ -18,6 +18,16 @@ constexpr char pidfd_id_prefix[] = "LISTEN_PIDFDID=";
 constexpr std::size_t longest_decimal = 21; // 2^64 - 1 has 20 digits, and the NUL
 
 constexpr long pid_fs_magic = 0x50494446; // PID_FS_MAGIC of linux/magic.h, Linux 6.9
+
+/// 0 if it cannot be known.
+long file_system_type(int fd) noexcept {
+    struct statfs fs {};
+    // Only there has the C library the kernel's idea of that structure.
+    if constexpr (has_raw_calls)
+        return raw_call(SYS_fstatfs, fd, &fs) == 0 ? static_cast<long>(fs.f_type) : 0;
+    else
+        return ::fstatfs(fd, &fs) == 0 ? static_cast<long>(fs.f_type) : 0;
+}
 
 } // namespace
 
@@ -37,19 +47,16 @@ std::size_t write_decimal(char* to, std::size_t room, std::uint64_t value) noexc
 }
 
 std::uint64_t own_pidfd_id() noexcept {
-    int const saved = errno;
     std::uint64_t id = 0;
-    // pidfd_open(2) sets close-on-exec by itself; the raw call because glibc has it only since 2.36.
-    auto const pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
-    if (pidfd >= 0) {
-        struct statfs fs {};
-        struct stat node {};
-        // Before pidfs every pidfd is the one anonymous inode, whose number names nothing.
-        if (::fstatfs(pidfd, &fs) == 0 && fs.f_type == pid_fs_magic && ::fstat(pidfd, &node) == 0)
-            id = node.st_ino;
-        ::close(pidfd);
-    }
-    errno = saved;
+    auto const pidfd = static_cast<int>(raw_call(SYS_pidfd_open, raw_call(SYS_getpid), 0)); // close-on-exec
+    if (pidfd < 0)
+        return 0;
+    struct statx node {};
+    // Before pidfs every pidfd is the one anonymous inode, whose number names nothing.
+    if (file_system_type(pidfd) == pid_fs_magic &&
+        raw_call(SYS_statx, pidfd, "", AT_EMPTY_PATH, STATX_INO, &node) == 0)
+        id = node.stx_ino;
+    raw_call(SYS_close, pidfd);
     return id;
 }
 
@@ -75,7 +82,7 @@ void ListenFds::complete_in_child(char** envp) noexcept {
     auto const after = [](auto& buffer, std::size_t prefix, std::uint64_t value) {
         write_decimal(buffer + prefix - 1, sizeof buffer - (prefix - 1), value);
     };
-    after(block_->pid, sizeof pid_prefix, static_cast<std::uint64_t>(::getpid()));
+    after(block_->pid, sizeof pid_prefix, static_cast<std::uint64_t>(raw_call(SYS_getpid)));
     if (auto const id = own_pidfd_id(); id != 0) {
         after(block_->pidfd_id, sizeof pidfd_id_prefix, id);
         return;

@@ -34,8 +34,8 @@ public:
     void append_to(std::vector<char*>& envp);
 
     /// Fills in LISTEN_PID, and LISTEN_PIDFDID where the kernel gives pidfds a unique inode number
-    /// (Linux 6.9) or takes that pointer out of `envp`, which ends with a nullptr. Async-signal-safe; for the
-    /// child only.
+    /// (Linux 6.9) or takes that pointer out of `envp`, which ends with a nullptr. For the child only: it
+    /// makes raw calls alone, and touches nothing but what it was given.
     void complete_in_child(char** envp) noexcept;
 
 private:
@@ -53,7 +53,7 @@ private:
 std::size_t write_decimal(char* to, std::size_t room, std::uint64_t value) noexcept;
 
 /// The number that names the calling process for ever (st_ino of its own pidfd), or 0 where pidfds have none:
-/// before Linux 6.9, or when no descriptor can be had. Async-signal-safe; errno is kept.
+/// before Linux 6.9, or when no descriptor can be had. By raw calls alone.
 [[nodiscard]] std::uint64_t own_pidfd_id() noexcept;
 
 } // namespace holdfast

@@ -132,7 +132,7 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     if (pinned && pinned->is_replaced())
         plan.value().pinned = pinned->file();
     plan.value().is_gated = memory_ != nullptr;
-    auto launched = fork_worker(*plan);
+    auto launched = fork_worker(std::move(plan).value());
     if (!launched)
         return std::move(launched).error();
     auto gate = std::move(launched.value().gate);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a prepared LaunchPlan to a running program: fork, and in the child nothing but async-signal-safe calls
-// until execve(2). Every string and array is prepared before the fork. A step that fails is sent back as
-// {stage, errno} over a close-on-exec pipe, so that the operator hears which step failed, and end-of-file on
-// that pipe means "executed".
+// From a prepared LaunchPlan to a running program: a child that shares our memory until execve(2) (see
+// launch_room.h) and makes nothing but system calls until then (launch_child.h). Every string and array is
+// prepared before. A step that fails is sent back as {stage, errno} over a close-on-exec pipe, so that the
+// operator hears which step failed, and end-of-file on that pipe means "executed".
 #pragma once
 
 #include "base/enum_names.h"
@@ -110,8 +110,9 @@ struct Launched {
 /// The process goes on to its program.
 void open_gate(UniqueFd gate);
 
-/// Forks; returns at once, without waiting for the execve. Errors: those of pipe2(2) and clone(2).
-[[nodiscard]] Result<Launched> fork_worker(LaunchPlan const& plan);
+/// Makes the process; returns at once, without waiting for the execve. Errors: those of pipe2(2) and
+/// clone(2). By one thread alone.
+[[nodiscard]] Result<Launched> fork_worker(LaunchPlan plan);
 
 /// What the pipe says by now.
 struct LaunchStatus {

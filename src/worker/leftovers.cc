@@ -5,6 +5,7 @@
 #include "base/proc_file.h"
 #include "base/scope_exit.h"
 #include "base/text.h"
+#include "worker/launch_room.h"
 
 #include <cerrno>
 #include <charconv>
@@ -58,8 +59,7 @@ std::optional<std::string> read_as_its_user(pid_t pid, char const* path) {
     ScopeExit const back{[may_dump] {
         ::setfsuid(::geteuid());
         ::setfsgid(::getegid());
-        if (may_dump == 1) // a change of ids has taken that away
-            ::prctl(PR_SET_DUMPABLE, 1);
+        LaunchRooms::ours().may_be_dumped(may_dump); // a change of ids has taken that away
     }};
     return read_proc_file(path);
 }

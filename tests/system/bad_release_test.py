@@ -25,7 +25,7 @@ class BadRelease(Story):
         self.assertEqual(daemon.pid_of("web"), old)
         self.assert_clean(load.finish(), least=100)
         self.assertEqual(daemon.pid_of("web"), old)
-        self.assertEqual(len(daemon.workers("web")), 1)
+        wait_for("the failed ones to be gone", lambda: len(daemon.workers("web")) == 1)
         status = daemon.run("status", "web")
         self.assert_says(status, 0, "active", words[0])
         # And it is mended by a good one.

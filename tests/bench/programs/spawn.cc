@@ -81,7 +81,7 @@ double start_bare() {
 std::unique_ptr<CgroupTree> cgroups_in(std::string const& folder) {
     UniqueFd const file{::open((folder + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)};
     ensure(::write(file.raw(), "0", 1) == 1, "go into the cgroup");
-    auto tree = CgroupTree::open(0, {});
+    auto tree = CgroupTree::open(0, {}, false);
     ensure(tree.has_value(), "the cgroup is ours");
     return std::move(tree).value();
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/launch_room.h"
+
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+namespace holdfast {
+
+namespace {
+
+constexpr std::size_t guard_size = 64 * 1024; // a whole page, whatever its size is
+constexpr std::size_t stack_size = 64 * 1024;
+constexpr std::size_t most_idle_stacks = 4;
+constexpr int last_signal = 64; // _NSIG - 1
+
+/// The signals that we were started with as ignored; exec(2) would hand them on. Asked once (it takes 60
+/// system calls): we ourselves never ignore one.
+std::vector<int> const& ignored_signals() {
+    static std::vector<int> const ignored = [] {
+        std::vector<int> found;
+        for (int signal = 1; signal <= last_signal; ++signal) {
+            struct sigaction now {};
+            if (::sigaction(signal, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) == 0 &&
+                now.sa_handler == SIG_IGN)
+                found.push_back(signal);
+        }
+        return found;
+    }();
+    return ignored;
+}
+
+} // namespace
+
+std::optional<ChildStack> ChildStack::make() {
+    void* const memory = ::mmap(nullptr, guard_size + stack_size, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return {};
+    ChildStack stack{memory};
+    if (::mprotect(memory, guard_size, PROT_NONE) < 0)
+        return {};
+    return stack;
+}
+
+ChildStack::ChildStack(ChildStack&& other) noexcept : memory_{std::exchange(other.memory_, nullptr)} {}
+
+ChildStack& ChildStack::operator=(ChildStack&& other) noexcept {
+    std::swap(memory_, other.memory_);
+    return *this;
+}
+
+ChildStack::~ChildStack() {
+    if (memory_ != nullptr)
+        ::munmap(memory_, guard_size + stack_size);
+}
+
+void* ChildStack::lowest() const noexcept {
+    return static_cast<char*>(memory_) + guard_size;
+}
+
+std::size_t ChildStack::size() const noexcept {
+    return stack_size;
+}
+
+LaunchRoom::LaunchRoom(LaunchPlan launch) : plan_{std::move(launch)} {
+    for (auto const& program : plan_.programs)
+        programs_.push_back(program.c_str());
+    programs_.push_back(nullptr);
+    // execve(2) takes char*, and changes nothing.
+    for (auto const& argument : plan_.arguments)
+        arguments_.push_back(const_cast<char*>(argument.c_str()));
+    arguments_.push_back(nullptr);
+    for (auto const& variable : plan_.environment)
+        environment_.push_back(const_cast<char*>(variable.c_str()));
+    if (plan_.announces_listeners) {
+        listen_fds_.emplace(plan_.listeners).append_to(environment_);
+        child.listen_fds = &*listen_fds_;
+    }
+    if (plan_.announces_watchdog) {
+        environment_.push_back(watchdog_pid_);
+        child.watchdog_pid = std::span{watchdog_pid_}.subspan(std::strlen(watchdog_pid_));
+    }
+    environment_.push_back(nullptr);
+    for (auto const& listener : plan_.listeners)
+        descriptors_.push_back(listener.fd.raw());
+    for (auto const fd : plan_.others)
+        descriptors_.push_back(fd.raw());
+    if (plan_.output.kind == Output::Kind::Journal) {
+        // The stream protocol of systemd-journald: identifier, unit, priority, level prefix, and three
+        // forwards, a line each.
+        journal_header_ = plan_.output.identifier + '\n' + plan_.output.unit + "\n6\n1\n0\n0\n0\n";
+        journal_address_.sun_family = AF_UNIX;
+        std::strcpy(journal_address_.sun_path, "/run/systemd/journal/stdout");
+        child.journal = &journal_address_;
+        child.journal_header = journal_header_;
+    }
+    child.plan = &plan_;
+    child.programs = programs_.data();
+    child.arguments = arguments_.data();
+    child.environment = environment_.data();
+    child.descriptors = descriptors_;
+    child.pinned = plan_.pinned.raw();
+    child.null = plan_.null.raw();
+    child.ignored = ignored_signals();
+}
+
+LaunchRooms& LaunchRooms::ours() {
+    static auto& rooms = *new LaunchRooms;
+    return rooms;
+}
+
+LaunchRoom& LaunchRooms::prepare(LaunchPlan launch) {
+    sweep();
+    auto& room = *rooms_.emplace_back(std::make_unique<LaunchRoom>(std::move(launch)));
+    if (stacks_.empty())
+        room.stack = ChildStack::make();
+    else {
+        room.stack = std::move(stacks_.back());
+        stacks_.pop_back();
+    }
+    if (room.plan().identity && !was_dumpable_)
+        was_dumpable_ = ::prctl(PR_GET_DUMPABLE);
+    room.is_used = 1;
+    return room;
+}
+
+void LaunchRooms::give_up(LaunchRoom& room) noexcept {
+    room.is_used = 0;
+    sweep();
+}
+
+void LaunchRooms::sweep() noexcept {
+    std::erase_if(rooms_, [this](auto& room) {
+        if (room->is_used != 0)
+            return false;
+        if (room->stack && stacks_.size() < most_idle_stacks)
+            stacks_.push_back(std::move(*room->stack));
+        return true;
+    });
+    if (rooms_.empty() && was_dumpable_)
+        may_be_dumped(*std::exchange(was_dumpable_, std::nullopt));
+}
+
+void LaunchRooms::may_be_dumped(int before) noexcept {
+    if (!was_dumpable_)
+        ::prctl(PR_SET_DUMPABLE, before); // 2 cannot be set, and is what it then still is
+}
+
+} // namespace holdfast
