@@ -20,7 +20,8 @@ inline constexpr bool has_raw_calls = false;
 #endif
 
 /// What the kernel returns: at least 0, or -errno.
-inline long raw_call(long number, long a, long b, long c, long d, long e, long f) noexcept {
+[[gnu::always_inline]] inline long raw_call(long number, long a, long b, long c, long d, long e,
+                                            long f) noexcept {
 #if defined(__x86_64__) && !defined(__ILP32__)
     long result = 0;
     register long r10 __asm__("r10") = d;
@@ -49,15 +50,15 @@ inline long raw_call(long number, long a, long b, long c, long d, long e, long f
 
 namespace raw {
 
-inline long argument(void const* pointer) noexcept {
+[[gnu::always_inline]] inline long argument(void const* pointer) noexcept {
     return reinterpret_cast<long>(pointer);
 }
 template <typename Number>
-requires((std::is_integral_v<Number> || std::is_enum_v<Number>)&&sizeof(Number) <=
-         sizeof(long)) inline long argument(Number number) noexcept {
+requires((std::is_integral_v<Number> || std::is_enum_v<Number>)&&sizeof(Number) <= sizeof(long))
+    [[gnu::always_inline]] inline long argument(Number number) noexcept {
     return static_cast<long>(number);
 }
-inline long argument(decltype(nullptr)) noexcept {
+[[gnu::always_inline]] inline long argument(decltype(nullptr)) noexcept {
     return 0;
 }
 
@@ -65,7 +66,7 @@ inline long argument(decltype(nullptr)) noexcept {
 
 /// The same for one to six numbers and pointers.
 template <typename... Arguments>
-long raw_call(long number, Arguments... arguments) noexcept {
+[[gnu::always_inline]] inline long raw_call(long number, Arguments... arguments) noexcept {
     static_assert(sizeof...(Arguments) <= 6);
     long all[6] = {raw::argument(arguments)...};
     return raw_call(number, all[0], all[1], all[2], all[3], all[4], all[5]);

@@ -38,7 +38,12 @@ public:
     /// makes raw calls alone, and touches nothing but what it was given.
     void complete_in_child(char** envp) noexcept;
 
+    static constexpr std::size_t longest_decimal = 21; // 2^64 - 1 has 20 digits, and the NUL
+
 private:
+    static constexpr char pid_prefix[] = "LISTEN_PID=";
+    static constexpr char pidfd_id_prefix[] = "LISTEN_PIDFDID=";
+
     struct Block {
         std::string fds;
         std::string names;

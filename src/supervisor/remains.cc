@@ -139,16 +139,18 @@ bool Remains::sweep() {
         parents.push_back(rules_.keeper);
     auto const killed = kill_children(
         parents, [this](pid_t pid) { return is_orphan_of_the_dead(pid); },
-        MonotonicTime::now() + longest_sweep);
+        MonotonicTime::now() + longest_sweep, looked_at_);
+    bool const is_round = killed.last <= looked_at_; // nobody is behind, or it began again
+    looked_at_ = killed.last;
     if (killed.refused != 0)
         say_once(cannot_be_killed,
                  "process " + std::to_string(killed.refused) +
                      ", left behind by a worker, is another user's and cannot be killed by us");
-    if (killed.may_be_more) // those who are quicker than us are not waited for
+    if (killed.may_be_more && killed.count > 0) // those who are quicker than us are not waited for
         pause_ = Duration::zero();
-    if (killed.count > 0 || killed.may_be_more)
+    if (killed.count > 0)
         looks_left_ = enough_looks;
-    else if (looks_left_ == 0 || --looks_left_ == 0)
+    else if (is_round && (looks_left_ == 0 || --looks_left_ == 0))
         std::erase_if(dead_leaders_, [this](auto const& dead) { return !rules_.is_there(dead.second); });
     return looks_left_ > 0;
 }
@@ -182,7 +184,7 @@ void Remains::finish(std::function<void()> done) {
     done_ = std::move(done);
     done_by_ = MonotonicTime::now() + longest_finish;
     end_cgroups([](std::string const&) { return true; }); // also of a worker that dumps core yet
-    is_sweep_due_ = !is_sure_;
+    is_sweep_due_ = is_sweep_due_ || !is_sure_;
     looks_left_ = enough_looks;
     try_again();
 }

@@ -72,6 +72,7 @@ private:
     std::set<int> told_;          ///< what was said once
     std::set<std::string> dying_; ///< cgroups that are not empty yet
     bool is_sweep_due_ = false;
+    pid_t looked_at_ = 0;     ///< where the next look begins
     unsigned looks_left_ = 0; ///< that must find nothing more
     Ration sweeping_{std::chrono::milliseconds{50}, std::chrono::seconds{1}};
     /// Leaders of sessions that may have outlived them, for those whose environment says nothing.

@@ -134,13 +134,14 @@ std::string go_into(FdRef folder, std::string const& leaf) {
     auto const own = open_folder(folder.raw(), leaf.c_str());
     // It may have been killed by somebody else, and nothing tells. Before Linux 5.7 nothing can be marked,
     // and what is not marked is never killed.
-    if (!put_mark(own, is_new ? made : killed))
-        return to_string(system_error(errno, "mark the cgroup " + leaf));
-    int const problem = write_file(own, "cgroup.procs", moved_text(::getpid()));
+    int problem = put_mark(own, is_new ? made : killed) ? 0 : errno;
+    auto const doing = (problem != 0 ? "mark the cgroup " : "move into the cgroup ") + leaf;
+    if (problem == 0)
+        problem = write_file(own, "cgroup.procs", moved_text(::getpid()));
     if (problem == 0)
         return {};
     (void)::unlinkat(folder.raw(), leaf.c_str(), AT_REMOVEDIR);
-    return to_string(system_error(problem, "move into the cgroup " + leaf));
+    return to_string(system_error(problem, doing));
 }
 
 /// There is a process in it or below. True where that cannot be known.

@@ -19,14 +19,15 @@ namespace holdfast {
 namespace {
 
 #if defined(__x86_64__) && !defined(__ILP32__) || defined(__aarch64__)
-constexpr bool may_share_memory = has_raw_calls;
+constexpr bool can_share_memory = has_raw_calls;
 
 /// clone3(2) with a stack for the child, which goes to run_child() and never comes back here. In assembly,
 /// since after it two processes are in the same frame. -errno if there is no child.
 long clone_onto_stack(clone_args const& arguments, ChildPlan& child) noexcept {
-    void (*const entry)(ChildPlan&) noexcept = run_child;
+    using Entry = void (*)(ChildPlan&) noexcept;
 #if defined(__x86_64__)
     long result = 0;
+    register Entry r8 __asm__("r8") = run_child; // none that is changed before it is used
     __asm__ volatile("syscall\n\t"
                      "test %%rax, %%rax\n\t"
                      "jnz 1f\n\t"
@@ -37,13 +38,15 @@ long clone_onto_stack(clone_args const& arguments, ChildPlan& child) noexcept {
                      "1:"
                      : "=a"(result)
                      : "a"(SYS_clone3), "D"(&arguments),
-                       "S"(sizeof arguments), [child] "r"(&child), [entry] "r"(entry)
+                       "S"(sizeof arguments), [child] "d"(&child), [entry] "r"(r8)
                      : "rcx", "r11", "memory");
     return result;
 #else
     register long x8 __asm__("x8") = SYS_clone3;
     register long x0 __asm__("x0") = reinterpret_cast<long>(&arguments);
     register long x1 __asm__("x1") = sizeof arguments;
+    register ChildPlan* x2 __asm__("x2") = &child;
+    register Entry x3 __asm__("x3") = run_child;
     __asm__ volatile("svc #0\n\t"
                      "cbnz x0, 1f\n\t"
                      "mov x29, xzr\n\t" // the outermost frame
@@ -53,13 +56,13 @@ long clone_onto_stack(clone_args const& arguments, ChildPlan& child) noexcept {
                      "brk #1\n"
                      "1:"
                      : "+r"(x0)
-                     : "r"(x8), "r"(x1), [child] "r"(&child), [entry] "r"(entry)
+                     : "r"(x8), "r"(x1), [child] "r"(x2), [entry] "r"(x3)
                      : "memory");
     return x0;
 #endif
 }
 #else
-constexpr bool may_share_memory = false;
+constexpr bool can_share_memory = false;
 
 long clone_onto_stack(clone_args const&, ChildPlan&) noexcept {
     return -ENOSYS;
@@ -70,7 +73,7 @@ long clone_onto_stack(clone_args const&, ChildPlan&) noexcept {
 /// 5.5), which saves 60 system calls of a worker's start, and in its cgroup (CLONE_INTO_CGROUP, Linux 5.7).
 /// -errno if there is none.
 long clone_child(clone_args arguments, LaunchRoom& room) {
-    if (!may_share_memory || !room.stack) {
+    if (!can_share_memory || !room.stack) {
         // The raw call, so that no at-fork handler of a library runs; the child calls nothing that would miss
         // them.
         auto const pid = raw_call(SYS_clone3, &arguments, sizeof arguments);
@@ -148,7 +151,7 @@ Result<Launched> fork_worker(LaunchPlan plan) {
     bool const may_be_born_there = cgroup && may_be_born_in(*cgroup);
 
     auto& rooms = LaunchRooms::ours();
-    auto& room = rooms.prepare(std::move(plan));
+    auto& room = rooms.prepare(std::move(plan), status);
     auto& child = room.child;
     child.status = told.raw();
     child.gate = gate.raw();

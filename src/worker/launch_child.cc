@@ -18,7 +18,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr int last_signal = 64; // _NSIG - 1
+constexpr int last_signal = _NSIG - 1;
 constexpr std::size_t signal_set_size = last_signal / 8;
 
 struct ChildFailure {
@@ -41,7 +41,7 @@ ChildFailure outcome(LaunchStage stage, long result) noexcept {
 }
 
 int open_path(char const* path, int flags, mode_t mode = 0) noexcept {
-    return static_cast<int>(raw_call(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, mode));
+    return static_cast<int>(raw_call(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC | O_LARGEFILE, mode));
 }
 
 /// Nobody but the supervisor holds the other end, once those who were forked meanwhile are through their
@@ -70,11 +70,12 @@ void move_to_cgroup(ChildPlan const& child) noexcept {
     raw_call(SYS_close, file);
 }
 
+constexpr unsigned long no_bits[16] = {};
+
 ChildFailure reset_signals(ChildPlan const& child) noexcept {
     // The kernel's structure, all zero: the default action, no flags, an empty mask.
-    constexpr unsigned long standard[8] = {};
-    auto const reset = [&standard](int signal) {
-        return raw_call(SYS_rt_sigaction, signal, standard, nullptr, signal_set_size);
+    auto const reset = [](int signal) {
+        return raw_call(SYS_rt_sigaction, signal, no_bits, nullptr, signal_set_size);
     };
     for (int const signal : child.ignored)
         if (auto const result = reset(signal); result < 0)
@@ -84,9 +85,14 @@ ChildFailure reset_signals(ChildPlan const& child) noexcept {
         if (signal != SIGKILL && signal != SIGSTOP)
             if (auto const result = reset(signal); result < 0)
                 return outcome(LaunchStage::Signals, result);
-    constexpr unsigned long none[8] = {};
+    return {};
+}
+
+/// Last of all: what a signal does to us meanwhile, such as dumping core, would be done with our supervisor's
+/// memory.
+ChildFailure let_signals_in() noexcept {
     return outcome(LaunchStage::Signals,
-                   raw_call(SYS_rt_sigprocmask, SIG_SETMASK, none, nullptr, signal_set_size));
+                   raw_call(SYS_rt_sigprocmask, SIG_SETMASK, no_bits, nullptr, signal_set_size));
 }
 
 /// One past the last descriptor that the worker is meant to have.
@@ -300,8 +306,10 @@ void run_child(ChildPlan& child) noexcept {
         failure = limit_and_become(*child.plan);
     if (!failure.failed()) {
         complete_variables(child);
-        failure = execute(child);
+        failure = let_signals_in();
     }
+    if (!failure.failed())
+        failure = execute(child);
     report_and_exit(child.status, failure);
 }
 

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/launch_room.h"
 
+#include "base/proc_file.h"
+
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 namespace holdfast {
 
@@ -15,13 +22,13 @@ namespace {
 
 constexpr std::size_t guard_size = 64 * 1024; // a whole page, whatever its size is
 constexpr std::size_t stack_size = 64 * 1024;
-constexpr std::size_t most_idle_stacks = 4;
-constexpr int last_signal = 64; // _NSIG - 1
+constexpr int last_signal = _NSIG - 1;
 
 /// The signals that we were started with as ignored; exec(2) would hand them on. Asked once (it takes 60
 /// system calls): we ourselves never ignore one.
 std::vector<int> const& ignored_signals() {
-    static std::vector<int> const ignored = [] {
+    // Never freed: a child may read it when we have ended.
+    static auto const& ignored = *new std::vector<int> const {[] {
         std::vector<int> found;
         for (int signal = 1; signal <= last_signal; ++signal) {
             struct sigaction now {};
@@ -30,8 +37,33 @@ std::vector<int> const& ignored_signals() {
                 found.push_back(signal);
         }
         return found;
-    }();
+    }()};
     return ignored;
+}
+
+/// Since Linux 5.16 the core dump of a process ends no other that shares its memory.
+bool is_recent_kernel() {
+    static bool const is_recent = [] {
+        utsname names{};
+        int major = 0, minor = 0;
+        return ::uname(&names) == 0 && std::sscanf(names.release, "%d.%d", &major, &minor) == 2 &&
+               (major > 5 || (major == 5 && minor >= 16));
+    }();
+    return is_recent;
+}
+
+bool may_share_memory(LaunchPlan const& plan) {
+    if (!is_recent_kernel())
+        return false;
+    if (plan.cgroup && ::faccessat(plan.cgroup->raw(), "memory.max", F_OK, 0) == 0)
+        return false;
+    return !plan.identity || read_proc_file("/proc/sys/fs/suid_dumpable") == "0\n";
+}
+
+/// The child has executed, or is gone.
+bool has_left(FdRef status) {
+    pollfd seen{status.raw(), 0, 0};
+    return ::poll(&seen, 1, 0) > 0;
 }
 
 } // namespace
@@ -114,18 +146,27 @@ LaunchRooms& LaunchRooms::ours() {
     return rooms;
 }
 
-LaunchRoom& LaunchRooms::prepare(LaunchPlan launch) {
-    sweep();
+LaunchRoom& LaunchRooms::prepare(LaunchPlan launch, FdRef status) {
+    if (stacks_.empty())
+        sweep();
     auto& room = *rooms_.emplace_back(std::make_unique<LaunchRoom>(std::move(launch)));
+    room.is_used = 1;
+    if (!may_share_memory(room.plan()))
+        return room;
+    if (room.plan().identity) {
+        UniqueFd own{::fcntl(status.raw(), F_DUPFD_CLOEXEC, 3)};
+        if (!own.is_open())
+            return room;
+        others_.push_back(std::move(own));
+        if (!was_dumpable_)
+            was_dumpable_ = ::prctl(PR_GET_DUMPABLE);
+    }
     if (stacks_.empty())
         room.stack = ChildStack::make();
     else {
         room.stack = std::move(stacks_.back());
         stacks_.pop_back();
     }
-    if (room.plan().identity && !was_dumpable_)
-        was_dumpable_ = ::prctl(PR_GET_DUMPABLE);
-    room.is_used = 1;
     return room;
 }
 
@@ -142,7 +183,10 @@ void LaunchRooms::sweep() noexcept {
             stacks_.push_back(std::move(*room->stack));
         return true;
     });
-    if (rooms_.empty() && was_dumpable_)
+    if (!was_dumpable_)
+        return;
+    std::erase_if(others_, [](auto const& status) { return has_left(status); });
+    if (others_.empty())
         may_be_dumped(*std::exchange(was_dumpable_, std::nullopt));
 }
 

@@ -6,8 +6,12 @@
 //
 // A child that changes its user makes this memory one that is not dumped, by the kernel's own rule, so that
 // nobody else of that user may look into it (ptrace(2), prctl(2) PR_SET_DUMPABLE). We take that back when no
-// child is in it any more, never before. Where fs.suid_dumpable is 1, which proc(5) calls insecure, that rule
-// does not hold.
+// such child is in it any more, never before. The word is too early for that: the kernel clears it just
+// before the child leaves. The end of its status pipe comes after.
+//
+// A child gets a copy of the memory where sharing it would cost more than it saves: before Linux 5.16, where
+// a core dump of one kills all who share; with another user where fs.suid_dumpable lets the memory be seen,
+// proc(5); and in a cgroup with a limit on memory, for the kernel that runs out of it kills all who share.
 //
 // What a child sets of itself is its own, with one exception: oom_score_adj is of all who share the memory,
 // proc(5), and may only be written when it has executed.
@@ -51,8 +55,8 @@ public:
 
     [[nodiscard]] LaunchPlan const& plan() const noexcept { return plan_; }
     ChildPlan child;
-    std::optional<ChildStack> stack;
-    std::atomic<pid_t> is_used{0}; ///< cleared by the kernel
+    std::optional<ChildStack> stack; ///< none: it gets a copy of our memory
+    std::atomic<pid_t> is_used{0};   ///< cleared by the kernel
 
 private:
     LaunchPlan plan_;
@@ -69,12 +73,13 @@ private:
 /// All rooms of this process. For the thread that makes workers alone.
 class LaunchRooms {
 public:
+    LaunchRooms() { stacks_.reserve(most_idle_stacks); }
     /// Of those who live as long as the process does: a child may be in its room longer than anything else
     /// is.
     static LaunchRooms& ours();
 
-    /// A room, with a stack if one can be had.
-    LaunchRoom& prepare(LaunchPlan launch);
+    /// A room, with a stack where the child may share our memory. `status` is our end of its status pipe.
+    LaunchRoom& prepare(LaunchPlan launch, FdRef status);
     /// The child that was to be in it is not, or not in our memory.
     void give_up(LaunchRoom& room) noexcept;
     /// Gives back those that their children have left.
@@ -85,9 +90,12 @@ public:
     [[nodiscard]] std::size_t used() const noexcept { return rooms_.size(); }
 
 private:
+    static constexpr std::size_t most_idle_stacks = 4;
+
     std::vector<std::unique_ptr<LaunchRoom>> rooms_;
     std::vector<ChildStack> stacks_;  ///< to be used again
-    std::optional<int> was_dumpable_; ///< PR_GET_DUMPABLE, while a child may have changed it
+    std::vector<UniqueFd> others_;    ///< status pipes of children of another user in our memory
+    std::optional<int> was_dumpable_; ///< PR_GET_DUMPABLE, while there are some
 };
 
 } // namespace holdfast

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "worker/launch_room.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -121,7 +122,7 @@ std::vector<pid_t> children_of(pid_t pid) {
 }
 
 Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t)> const& is_one,
-                     MonotonicTime until) {
+                     MonotonicTime until, pid_t last) {
     std::vector<Process> found;
     std::unordered_set<pid_t> pids;
     Killed killed;
@@ -129,10 +130,12 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
         killed.may_be_more = found.size() >= most_at_once || MonotonicTime::now() >= until;
         return killed.may_be_more;
     };
-    auto const stop_those_of = [&](pid_t parent, auto const& is_parent_there, auto const& is_wanted) {
-        for (pid_t const pid : children_of(parent)) {
+    auto const stop_those_of = [&](pid_t parent, std::vector<pid_t> const& children,
+                                   auto const& is_parent_there, auto const& is_wanted) {
+        for (pid_t const pid : children) {
             if (is_enough())
                 return;
+            killed.last = pid;
             // Most are not wanted; what makes sure of the others costs more.
             if (pids.contains(pid) || !is_wanted(pid))
                 continue;
@@ -154,14 +157,21 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
     // And who is told to stop may be just about to have a child: all are asked again until none has another.
     for (;;) {
         auto const before = found.size();
-        for (pid_t const parent : parents)
+        for (pid_t const parent : parents) {
+            auto children = children_of(parent);
+            std::ranges::sort(children);
+            std::ranges::rotate(children, std::ranges::upper_bound(children, last));
             stop_those_of(
-                parent, [] { return true; }, is_one);
+                parent, children, [] { return true; }, is_one);
+        }
+        auto const looked_at = killed.last;
         for (std::size_t i = 0; i < found.size(); ++i) {
             FdRef const pidfd = found[i].pidfd; // it moves when there are more
             stop_those_of(
-                found[i].pid, [pidfd] { return is_alive(pidfd); }, [](pid_t) { return true; });
+                found[i].pid, children_of(found[i].pid), [pidfd] { return is_alive(pidfd); },
+                [](pid_t) { return true; });
         }
+        killed.last = looked_at;
         if (found.size() == before || killed.may_be_more)
             break;
     }
@@ -169,6 +179,8 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
     for (auto process = found.rbegin(); process != found.rend(); ++process)
         (void)signal(*process, SIGKILL);
     killed.count = found.size();
+    if (!killed.may_be_more)
+        killed.last = 0;
     return killed;
 }
 

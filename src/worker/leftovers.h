@@ -40,11 +40,13 @@ struct Killed {
     std::size_t count = 0;
     pid_t refused = 0;        ///< one that may not be signalled (EPERM: it is another user's); 0: none
     bool may_be_more = false; ///< that was all for now
+    pid_t last = 0;           ///< the last child of `parents` that was looked at; 0: all were
 };
 /// SIGKILL to those of the children of `parents` that `is_one` names, and to all that come of them: they are
 /// stopped first, so that none has another child meanwhile. At most 1024 at once, and no more of them after
-/// `until`.
+/// `until`. It begins behind `last` of the time before.
 [[nodiscard]] Killed kill_children(std::vector<pid_t> const& parents,
-                                   std::function<bool(pid_t)> const& is_one, MonotonicTime until);
+                                   std::function<bool(pid_t)> const& is_one, MonotonicTime until,
+                                   pid_t last = 0);
 
 } // namespace holdfast

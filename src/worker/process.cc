@@ -2,6 +2,7 @@
 #include "worker/process.h"
 
 #include "base/signal_names.h"
+#include "worker/launch_room.h"
 
 #include <cerrno>
 #include <csignal>
@@ -215,6 +216,7 @@ void WorkerProcess::end_with(ExitStatus exit) {
     if (!failure_)
         observer_.worker_has_ended(*this, exit);
     (void)wait_for(pidfd_, 0);
+    LaunchRooms::ours().sweep(); // it may have died in one
     if (main_ == leader_)
         leader_is_reaped_ = true;
     if (failure_)
