@@ -13,7 +13,10 @@ ExitStatus act(CommandLine const& line) {
     case Verb::Restart:
     case Verb::Reload:
     case Verb::Scale:
+    case Verb::Resume:
         return change_units(session);
+    case Verb::Pause:
+        return line.command.empty() ? change_units(session) : pause_around_command(line);
     case Verb::Apply:
         return apply(session);
     case Verb::Shutdown:
@@ -44,8 +47,6 @@ ExitStatus act(CommandLine const& line) {
         return verify(session);
     case Verb::Run: // main's: it needs the supervisor, which no other verb does
     case Verb::Cat:
-    case Verb::Pause:
-    case Verb::Resume:
     case Verb::Kill:
     case Verb::Signal:
     case Verb::Logs:

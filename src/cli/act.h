@@ -9,8 +9,10 @@ namespace holdfast::cli {
 [[nodiscard]] ExitStatus act(CommandLine const& line);
 
 class Session;
-[[nodiscard]] ExitStatus
-change_units(Session& session); ///< start, stop, restart, scale, rollout undo, pause and resume
+[[nodiscard]] ExitStatus change_units(
+    Session& session); ///< start, stop, restart, scale, pause, resume, rollout undo, pause and resume
+/// pause --exec: the command's status if it failed, else that of the resume.
+[[nodiscard]] ExitStatus pause_around_command(CommandLine const& line);
 [[nodiscard]] ExitStatus apply(Session& session);
 [[nodiscard]] ExitStatus shut_down(Session& session);
 [[nodiscard]] ExitStatus upgrade(Session& session);

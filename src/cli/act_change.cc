@@ -25,8 +25,10 @@ std::string_view method_of(CommandLine const& line) {
                : line.action == RolloutAction::Resume ? "ResumeRollout"
                                                       : "UndoRollout";
     ensure(verb == Verb::Start || verb == Verb::Stop || verb == Verb::Restart || verb == Verb::Reload ||
-           verb == Verb::Scale);
+           verb == Verb::Scale || verb == Verb::Pause || verb == Verb::Resume);
     return verb == Verb::Start    ? "Start"
+           : verb == Verb::Pause  ? "Pause"
+           : verb == Verb::Resume ? "Resume"
            : verb == Verb::Stop   ? "Stop"
            : verb == Verb::Scale  ? "Scale"
            : verb == Verb::Reload ? "Reload"
@@ -54,6 +56,8 @@ ExitStatus change_unit(Session& session, std::string const& unit) {
         parameters["strategy"] = *line.strategy;
     if (line.workers)
         parameters["workers"] = *line.workers;
+    if (line.pause_time)
+        parameters["for_usec"] = line.pause_time->count();
     auto const result = session.ask_more(method_of(line), parameters, shower(session));
     if (!result)
         return session.status();

@@ -57,7 +57,8 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
 
 void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     bool const changes = which == Verb::Start || which == Verb::Stop || which == Verb::Restart ||
-                         which == Verb::Reload || which == Verb::Scale || which == Verb::Rollout;
+                         which == Verb::Reload || which == Verb::Scale || which == Verb::Rollout ||
+                         which == Verb::Pause || which == Verb::Resume;
     if (changes || which == Verb::Apply || which == Verb::Run)
         verb.add_flag("-q,--quiet", line.quiet, "No progress, only the result");
     if (changes || which == Verb::Shutdown || which == Verb::Upgrade)
@@ -67,6 +68,22 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
                         "For this once: overlap, rolling, canary, replace or in_place")
             ->check(one_of_the_strategies())
             ->type_name("WORD");
+    if (which == Verb::Pause) {
+        verb.add_option_function<std::string>(
+                "--for",
+                [&line](std::string const& text) {
+                    line.pause_time = parse_duration(text);
+                    if (!line.pause_time)
+                        throw CLI::ValidationError("--for", "`" + text + "` is no duration like 30s or 5min");
+                },
+                "It resumes by itself then (5min)")
+            ->type_name("DURATION");
+        // It never gets here: see read_command_line().
+        verb.add_option("--exec", line.command, "Last: run this while it is paused, and resume it after that")
+            ->type_name("CMD ARGS...");
+        verb.footer("What follows --exec is the command:\n"
+                    "  holdfast pause web --for 2min --exec apt-get install web");
+    }
     if (which == Verb::Report || which == Verb::Timeline)
         verb.add_option("--generation", line.generation, "The rollout to this generation, not the last one")
             ->type_name("N");
@@ -179,11 +196,18 @@ std::optional<PrintAndExit> take_action(CommandLine& line) {
     return std::nullopt;
 }
 
-std::optional<PrintAndExit> check(CommandLine const& line) {
+std::optional<PrintAndExit> check(CommandLine const& line, bool exec_is_empty) {
     if (line.verb == Verb::Run && line.run.command.empty())
         return usage("run: no program is given; put it after --: holdfast run --listen 8080 -- ./app");
     if (line.verb == Verb::Run && line.run.names.size() > line.run.listen.size())
         return usage("run: there are more --name than --listen");
+    if (exec_is_empty)
+        return usage("pause: no command is given after --exec");
+    if (!line.command.empty() && line.no_wait)
+        return usage("pause: --no-wait and --exec exclude each other: the command is to wait");
+    if (line.pause_time &&
+        (*line.pause_time < std::chrono::milliseconds{1} || *line.pause_time > std::chrono::hours{24}))
+        return usage("pause: --for takes 1ms to 24h");
     if (line.user && line.system)
         return usage("--user and --system exclude each other");
     for (auto const& operand : line.operands) {
@@ -200,8 +224,12 @@ std::optional<PrintAndExit> check(CommandLine const& line) {
 } // namespace
 
 std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::string> const& arguments) {
-    // What follows -- is the program of `run`, untouched; to other verbs it is units like before.
-    auto const dashes = std::find(arguments.begin(), arguments.end(), "--");
+    // What follows -- is the program of `run`, untouched; to other verbs it is units like before. What
+    // follows the --exec of `pause` is a command.
+    auto const exec = first_word(arguments) == name_of(Verb::Pause)
+                          ? std::find(arguments.begin(), arguments.end(), "--exec")
+                          : arguments.end();
+    auto const dashes = exec != arguments.end() ? exec : std::find(arguments.begin(), arguments.end(), "--");
     std::vector<std::string> const mine{arguments.begin(), dashes};
     std::vector<std::string> const behind{dashes == arguments.end() ? dashes : dashes + 1, arguments.end()};
 
@@ -231,7 +259,7 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
     app.footer(footer()); // last, or every verb would inherit it
     try {
         std::vector<std::string> reversed{mine.rbegin(), mine.rend()};
-        if (!word.empty() && row->verb != Verb::Run)
+        if (!word.empty() && row->verb != Verb::Run && exec == arguments.end())
             reversed.insert(reversed.begin(), behind.rbegin(), behind.rend());
         app.parse(reversed);
     } catch (CLI::ParseError const& error) {
@@ -242,6 +270,8 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
     line.verb = row->verb;
     if (line.verb == Verb::Run)
         line.run.command = behind;
+    if (exec != arguments.end())
+        line.command = behind;
     line.run.runtime_folder = line.runtime_folder;
     line.run.quiet = line.quiet;
     if (row->operands == Operands::OneAndCount) {
@@ -254,7 +284,7 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
     if (row->operands == Operands::ActionAndOne)
         if (auto wrong = take_action(line))
             return *std::move(wrong);
-    if (auto wrong = check(line))
+    if (auto wrong = check(line, exec != arguments.end() && behind.empty()))
         return *std::move(wrong);
     return line;
 }

@@ -3,6 +3,7 @@
 // print and a status to exit with.
 #pragma once
 
+#include "base/time.h"
 #include "cli/exit_status.h"
 #include "cli/run.h"
 #include "cli/verbs.h"
@@ -37,6 +38,8 @@ struct CommandLine {
     bool follow = false;                   ///< events
     std::optional<std::string> strategy;   ///< restart
     std::optional<unsigned> workers;       ///< scale
+    std::optional<Duration> pause_time;    ///< pause
+    std::vector<std::string> command;      ///< pause --exec; empty: none
     RolloutAction action{};                ///< rollout
     std::optional<unsigned> generation;    ///< report, timeline
     std::string svg_path;                  ///< timeline; \"-\" is standard output

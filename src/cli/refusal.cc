@@ -25,6 +25,9 @@ std::string bad_unit(json const& parameters) {
 }
 
 std::string not_active(json const& parameters) {
+    if (text_of(parameters, "state") == "paused")
+        return "`" + text_of(parameters, "unit") + "` is paused; resume it with `holdfast resume " +
+               text_of(parameters, "unit") + "`";
     return "`" + text_of(parameters, "unit") + "` is " + text_of(parameters, "state") +
            "; start it with `holdfast start " + text_of(parameters, "unit") + "`";
 }

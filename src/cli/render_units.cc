@@ -26,7 +26,7 @@ constexpr StateColour state_colours[] = {
     {"stopping", Colour::Warning},    {"bad", Colour::Bad},
     {"ready", Colour::Good},          {"draining", Colour::Warning},
     {"killed", Colour::Bad},          {"held", Colour::Plain},
-    {"failed", Colour::Bad},
+    {"failed", Colour::Bad},          {"paused", Colour::Warning},
 };
 
 Colour colour_of(std::string const& state) {
@@ -177,6 +177,8 @@ std::string render_status(json const& unit, Screen const& screen) {
                   state + (age.empty() ? "" : " since " + age) +
                       (generation.empty() ? "" : ", generation " + generation),
                   screen, colour_of(state));
+    if (auto const resumes = number_of(unit, "resumes_in_usec"))
+        text += field("resumes", "by itself in " + to_short_string(Duration{*resumes}), screen);
     // Said only where it is a surprise.
     if (std::string const wanted = text_of(unit, "wanted");
         (wanted == "up" && state == "inactive") || (wanted == "down" && state == "active"))

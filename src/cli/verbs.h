@@ -29,11 +29,11 @@ enum class Verb {
     Rollout,
     Report,
     Timeline,
-    // Known, and not built yet.
     Reload,
-    Cat,
     Pause,
     Resume,
+    // Known, and not built yet.
+    Cat,
     Kill,
     Signal,
     Logs,

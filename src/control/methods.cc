@@ -16,6 +16,9 @@ constexpr ControlParameter restart[] = {{"unit", ParameterType::Text, true},
 constexpr ControlParameter scale[] = {{"unit", ParameterType::Text, true},
                                       {"workers", ParameterType::Number, true},
                                       {"asked_usec", ParameterType::Number, false}};
+constexpr ControlParameter pause[] = {{"unit", ParameterType::Text, true},
+                                      {"for_usec", ParameterType::Number, false},
+                                      {"asked_usec", ParameterType::Number, false}};
 constexpr ControlParameter report[] = {{"unit", ParameterType::Text, true},
                                        {"generation", ParameterType::Number, false}};
 constexpr ControlParameter events[] = {{"unit", ParameterType::Text, false},
@@ -28,6 +31,8 @@ constexpr ControlMethod table[] = {
     {"Restart", Access::Change, restart},
     {"Reload", Access::Change, change},
     {"Scale", Access::Change, scale},
+    {"Pause", Access::Change, pause},
+    {"Resume", Access::Change, change},
     {"UndoRollout", Access::Change, change},
     {"PauseRollout", Access::Change, change},
     {"ResumeRollout", Access::Change, change},

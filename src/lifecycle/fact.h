@@ -49,6 +49,19 @@ struct PolicyChanged {
     bool operator==(PolicyChanged const&) const = default;
 };
 
+/// The unit is up and is to serve nobody for a while: its workers drain, clients wait in the queues, and
+/// nothing is started until it is resumed, or by itself when this time is over. Once more: it counts anew.
+/// Of a unit that is down nothing happens.
+struct PauseWished {
+    Duration time = std::chrono::minutes{5};
+    bool operator==(PauseWished const&) const = default;
+};
+/// The wanted spec is started on what waits. On a unit that is up and not paused, the same as StartWished; on
+/// one that is down nothing happens.
+struct ResumeWished {
+    bool operator==(ResumeWished const&) const = default;
+};
+
 /// What runs re-reads its configuration, one worker after the other; the first that fails is the last.
 struct ReloadWished {
     bool operator==(ReloadWished const&) const = default;
@@ -65,6 +78,10 @@ struct ShardsHeld {
 struct ShardAtRest {
     Shard shard;
     bool operator==(ShardAtRest const&) const = default;
+};
+/// So many wait in a queue of a paused unit (WatchQueues) that soon somebody would be turned away.
+struct QueueNearlyFull {
+    bool operator==(QueueNearlyFull const&) const = default;
 };
 /// A connection or datagram waits on a watched listener.
 struct TrafficArrived {
@@ -151,6 +168,7 @@ enum class TimerKind : std::uint8_t {
     Probation,      ///< unit: what took over has proved itself
     RestDeadline,   ///< worker: it is told to go, though its shard is not at rest
     ShardDeadline,  ///< shard: nobody is in it, and it is not at rest
+    PauseDeadline,  ///< unit: it has been paused for as long as it may
 };
 constexpr auto enum_table(TimerKind) {
     return std::array{EnumName{TimerKind::StartDeadline, "start-deadline"},
@@ -161,7 +179,8 @@ constexpr auto enum_table(TimerKind) {
                       EnumName{TimerKind::Hold, "hold"},
                       EnumName{TimerKind::Probation, "probation"},
                       EnumName{TimerKind::RestDeadline, "rest-deadline"},
-                      EnumName{TimerKind::ShardDeadline, "shard-deadline"}};
+                      EnumName{TimerKind::ShardDeadline, "shard-deadline"},
+                      EnumName{TimerKind::PauseDeadline, "pause-deadline"}};
 }
 struct TimerKey {
     TimerKind kind{};
@@ -175,11 +194,11 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact =
-    std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished, ResumeRolloutWished,
-                 ReloadWished, PolicyChanged, TrafficArrived, Forked, Executed, SpawnFailed, ReadySaid,
-                 StoppingSaid, ProbePassed, ProbeFailed, WatchdogMissed, Reloaded, ReloadRefused,
-                 TimeExtended, Exited, TimerExpired, ShardsHeld, ShardAtRest>;
+using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished,
+                          ResumeRolloutWished, PauseWished, ResumeWished, ReloadWished, PolicyChanged,
+                          TrafficArrived, QueueNearlyFull, Forked, Executed, SpawnFailed, ReadySaid,
+                          StoppingSaid, ProbePassed, ProbeFailed, WatchdogMissed, Reloaded, ReloadRefused,
+                          TimeExtended, Exited, TimerExpired, ShardsHeld, ShardAtRest>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

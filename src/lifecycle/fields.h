@@ -20,9 +20,12 @@ constexpr std::string_view name_of(RestartWished const&) { return "restart"; }
 constexpr std::string_view name_of(UndoWished const&) { return "undo"; }
 constexpr std::string_view name_of(PauseRolloutWished const&) { return "pause-rollout"; }
 constexpr std::string_view name_of(ResumeRolloutWished const&) { return "resume-rollout"; }
+constexpr std::string_view name_of(PauseWished const&) { return "pause"; }
+constexpr std::string_view name_of(ResumeWished const&) { return "resume"; }
 constexpr std::string_view name_of(ReloadWished const&) { return "reload-wished"; }
 constexpr std::string_view name_of(PolicyChanged const&) { return "policy-changed"; }
 constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
+constexpr std::string_view name_of(QueueNearlyFull const&) { return "queue-nearly-full"; }
 constexpr std::string_view name_of(Forked const&) { return "forked"; }
 constexpr std::string_view name_of(Executed const&) { return "executed"; }
 constexpr std::string_view name_of(SpawnFailed const&) { return "spawn-failed"; }
@@ -44,6 +47,8 @@ constexpr std::string_view name_of(Kill const&) { return "kill"; }
 constexpr std::string_view name_of(Reload const&) { return "reload"; }
 constexpr std::string_view name_of(Watch const&) { return "watch"; }
 constexpr std::string_view name_of(Unwatch const&) { return "unwatch"; }
+constexpr std::string_view name_of(WatchQueues const&) { return "watch-queues"; }
+constexpr std::string_view name_of(UnwatchQueues const&) { return "unwatch-queues"; }
 constexpr std::string_view name_of(Steer const&) { return "steer"; }
 constexpr std::string_view name_of(HoldShards const&) { return "hold-shards"; }
 constexpr std::string_view name_of(WatchRest const&) { return "watch-rest"; }
@@ -58,6 +63,7 @@ template <class A> concept Bare = std::is_empty_v<A>; // without fields
 
 void describe(auto&, Bare auto&) {}
 void describe(auto& field, Of<RestartWished> auto& it) { field("strategy", it.strategy); }
+void describe(auto& field, Of<PauseWished> auto& it) { field("time", it.time); }
 void describe(auto& field, Of<Forked> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Executed> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<SpawnFailed> auto& it) { field("worker", it.worker); }

@@ -53,6 +53,7 @@ TimerKey timer_of(RestlessShard const& restless) {
 
 Levels wanted(UnitState const& state) {
     Levels levels{.watching = state.listening,
+                  .watching_queues = state.pause.has_value(),
                   .shares = shares_of(state),
                   .slots = sharded_slots(state),
                   .restless = {},
@@ -67,10 +68,10 @@ Levels wanted(UnitState const& state) {
         levels.timers.push_back(
             {{TimerKind::ReloadDeadline, static_cast<std::uint32_t>(state.reload->worker)},
              state.reload->deadline});
-    bool const is_of_use =
-        state.goal == Goal::Up || std::ranges::any_of(state.workers, [&](Worker const& worker) {
-            return waits_for_rest(state, worker);
-        });
+    bool const is_of_use = (state.goal == Goal::Up && !state.pause) ||
+                           std::ranges::any_of(state.workers, [&](Worker const& worker) {
+                               return waits_for_rest(state, worker);
+                           });
     for (auto const& shard : state.restless) {
         if (is_of_use)
             levels.restless.push_back(shard.shard);
@@ -87,6 +88,8 @@ Levels wanted(UnitState const& state) {
         levels.timers.push_back({{TimerKind::StartLimit, 0}, limit});
     if (auto const kind = timer_kind(state.rollout); kind && state.rollout->until != MonotonicTime::never())
         levels.timers.push_back({{*kind, 0}, state.rollout->until});
+    if (state.pause)
+        levels.timers.push_back({{TimerKind::PauseDeadline, 0}, state.pause->until});
     std::sort(levels.timers.begin(), levels.timers.end(),
               [](ArmedTimer const& a, ArmedTimer const& b) { return a.key < b.key; });
     return levels;
@@ -105,6 +108,10 @@ void emit_difference(Levels const& before, Levels const& after, Orders& orders) 
         orders.emplace_back(Watch{});
     if (before.watching && !after.watching)
         orders.emplace_back(Unwatch{});
+    if (!before.watching_queues && after.watching_queues)
+        orders.emplace_back(WatchQueues{});
+    if (before.watching_queues && !after.watching_queues)
+        orders.emplace_back(UnwatchQueues{});
     auto old = before.timers.begin();
     auto const old_end = before.timers.end();
     for (auto const& timer : after.timers) {

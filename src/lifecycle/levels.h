@@ -19,6 +19,7 @@ struct ArmedTimer {
 
 struct Levels {
     bool watching = false;
+    bool watching_queues = false;
     Shares shares{};                ///< sharded units: how new connections are shared out
     std::uint16_t slots = 0;        ///< sharded units: that have shards
     std::vector<Shard> restless{};  ///< sharded units: that are watched until they are at rest

@@ -49,6 +49,14 @@ struct Watch {
 struct Unwatch {
     bool operator==(Unwatch const&) const = default;
 };
+/// Look at the queues of the unit's listeners until UnwatchQueues: it is paused, and one that is nearly full
+/// is told by QueueNearlyFull.
+struct WatchQueues {
+    bool operator==(WatchQueues const&) const = default;
+};
+struct UnwatchQueues {
+    bool operator==(UnwatchQueues const&) const = default;
+};
 /// Sharded units: from now on new connections are shared out like this. Enacted before the workers that are
 /// told to go in the same step are told.
 struct Steer {
@@ -87,7 +95,9 @@ struct Disarm {
 /// RolloutSuperseded, RolloutStopped with exactly this. A PolicyChanged that resizes what serves is
 /// acknowledged by Resizing and answered by the first of Resized, ResizeFailed, Stopped with this generation
 /// or a later one; the next resize shares its answer. A reload is acknowledged by Reloading and answered by
-/// the first of ReloadDone, ReloadFailed, Stopped with this generation or a later one.
+/// the first of ReloadDone, ReloadFailed, Stopped with this generation or a later one. A pause of a unit that
+/// is up is acknowledged by Pausing and answered by the first of Paused, Resumed, Stopped; whoever waited for
+/// something that it ends is told so in its step. A resume of a unit that is up is a start.
 enum class Happening : std::uint8_t {
     Starting, ///< `generation` is being started, or waits until it may
     Started,  ///< every slot of it is ready (lazy: the listeners are watched); only when a start waits for it
@@ -128,6 +138,9 @@ enum class Happening : std::uint8_t {
     WorkerReloaded,      ///< `worker` has
     ReloadDone,          ///< all of it has
     ReloadFailed,        ///< `worker` has not; `cause`; those after it were not asked
+    Pausing,             ///< all workers are told to go; it resumes by itself at `until`
+    Paused,              ///< ... and they are gone
+    Resumed,             ///< it is paused no more, because that was wished, or by itself: `cause`
     Stopping,            ///< all workers up to `generation` are told to go
     Stopped,  ///< all workers up to `generation` are gone (or given up) because the operator said stop
     Finished, ///< all workers are gone by themselves and `restart` says leave it so; a lazy unit listens
@@ -145,6 +158,9 @@ enum class Cause : std::uint8_t {
     Undone,        ///< the operator wished it
     ReloadRefused,
     ReloadDeadline, ///< it has not reloaded in time
+    Paused,         ///< the unit was paused
+    PauseDeadline,  ///< it has been paused for as long as it was to be
+    QueueNearlyFull,
 };
 
 struct Report {
@@ -159,8 +175,8 @@ struct Report {
     bool operator==(Report const&) const = default;
 };
 
-using Order = std::variant<Spawn, Drain, Kill, Reload, Watch, Unwatch, HoldShards, Steer, WatchRest, Arm,
-                           Disarm, Report>;
+using Order = std::variant<Spawn, Drain, Kill, Reload, Watch, Unwatch, WatchQueues, UnwatchQueues, HoldShards,
+                           Steer, WatchRest, Arm, Disarm, Report>;
 using Orders = std::vector<Order>;
 
 [[nodiscard]] std::string to_string(Order const& order);
@@ -204,6 +220,9 @@ constexpr auto enum_table(Happening) {
                       EnumName{Happening::WorkerReloaded, "worker-reloaded"},
                       EnumName{Happening::ReloadDone, "reload-done"},
                       EnumName{Happening::ReloadFailed, "reload-failed"},
+                      EnumName{Happening::Pausing, "pausing"},
+                      EnumName{Happening::Paused, "paused"},
+                      EnumName{Happening::Resumed, "resumed"},
                       EnumName{Happening::Stopping, "stopping"},
                       EnumName{Happening::Stopped, "stopped"},
                       EnumName{Happening::Finished, "finished"}};
@@ -218,7 +237,10 @@ constexpr auto enum_table(Cause) {
                       EnumName{Cause::Watchdog, "watchdog"},
                       EnumName{Cause::Undone, "undone"},
                       EnumName{Cause::ReloadRefused, "reload-refused"},
-                      EnumName{Cause::ReloadDeadline, "reload-deadline"}};
+                      EnumName{Cause::ReloadDeadline, "reload-deadline"},
+                      EnumName{Cause::Paused, "paused"},
+                      EnumName{Cause::PauseDeadline, "pause-deadline"},
+                      EnumName{Cause::QueueNearlyFull, "queue-nearly-full"}};
 }
 
 } // namespace holdfast::lifecycle

@@ -27,6 +27,7 @@ void UnitStep::settle() {
         drop_gone();
         finish_roll_back();
         take_the_seat();
+        answer_pause(); // a stop before it may end with it, and is not its answer
         answer_stop();
         begin_next();
         make_way();
@@ -211,8 +212,8 @@ void UnitStep::tell_that_it_failed(Report what, bool resizers_too) {
     }
 }
 
-/// A stop ends every rollout, those that only drain too.
-void UnitStep::stop_rollouts() {
+/// A stop, or a pause, ends every rollout, those that only drain too.
+void UnitStep::stop_rollouts(Cause cause) {
     std::vector<GenerationId> rollouts;
     if (state_.next && state_.next->is_rollout)
         rollouts.push_back(state_.next->id);
@@ -225,7 +226,7 @@ void UnitStep::stop_rollouts() {
     std::ranges::sort(rollouts);
     rollouts.erase(std::unique(rollouts.begin(), rollouts.end()), rollouts.end());
     for (auto const rollout : rollouts)
-        report({.happening = Happening::RolloutStopped, .generation = rollout});
+        report({.happening = Happening::RolloutStopped, .generation = rollout, .cause = cause});
 }
 
 // ---- settling ----
@@ -402,7 +403,7 @@ void UnitStep::answer_stop() {
 
 /// Nothing serves, nothing comes and nothing is promised: the unit has ended by itself.
 void UnitStep::finish() {
-    bool const is_over = state_.goal == Goal::Up && !state_.listening && !state_.next &&
+    bool const is_over = state_.goal == Goal::Up && !state_.pause && !state_.listening && !state_.next &&
                          state_.refills.empty() && find(Role::Serving) == nullptr;
     if (!is_over)
         return;

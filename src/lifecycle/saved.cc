@@ -30,6 +30,7 @@ void describe(auto& field, Of<ReloadRound> auto& it) {
     field("asked", it.is_asked); field("worker", it.worker); field("reloaded", it.reloaded);
     field("last", it.last); field("deadline", it.deadline);
 }
+void describe(auto& field, Of<Pause> auto& it) { field("owed", it.is_owed); field("until", it.until); }
 void describe(auto& field, Of<Generation> auto& it) {
     field("id", it.id); field("role", it.role); field("has-served", it.has_served);
     field("thinned", it.is_thinned); field("retired-by", it.retired_by);
@@ -92,6 +93,8 @@ std::string to_lines(UnitState const& state) {
         write_line(out, "rollout", *state.rollout);
     if (state.reload)
         write_line(out, "reload", *state.reload);
+    if (state.pause)
+        write_line(out, "pause", *state.pause);
     for (auto const& generation : state.generations) {
         write_line(out, "generation", generation);
         write_line(out, "policy", generation.policy);
@@ -122,6 +125,8 @@ bool StateReader::take(std::string_view line) {
         return into(state_.rollout.emplace());
     if (word == "reload")
         return into(state_.reload.emplace());
+    if (word == "pause")
+        return into(state_.pause.emplace());
     if (word == "generation")
         return into(state_.generations.emplace_back());
     if (word == "policy") {

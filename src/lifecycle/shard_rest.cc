@@ -87,7 +87,7 @@ bool UnitStep::is_attended(Shard shard) const {
 }
 
 void UnitStep::look_after(RestlessShard& restless) {
-    if (state_.goal == Goal::Down || is_attended(restless.shard)) {
+    if (state_.goal == Goal::Down || state_.pause || is_attended(restless.shard)) {
         restless.is_stranded = false;
         restless.at = MonotonicTime::never();
         if (state_.goal == Goal::Down)

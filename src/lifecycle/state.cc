@@ -20,6 +20,8 @@ UnitPhase phase_of(UnitState const& state) {
     case Goal::Up:
         break;
     }
+    if (state.pause)
+        return UnitPhase::Paused;
     auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
     bool const is_serving = serving != state.generations.end();
     bool const is_rolling =

@@ -158,6 +158,13 @@ struct ReloadRound {
     bool operator==(ReloadRound const&) const = default;
 };
 
+/// It is up, and serves nobody for a while.
+struct Pause {
+    bool is_owed = false; ///< a pause waits for Paused, Resumed or Stopped
+    MonotonicTime until;  ///< it is resumed then
+    bool operator==(Pause const&) const = default;
+};
+
 /// An automatic start that the start limit of its slot still counts.
 struct AutomaticStart {
     Slot slot{};
@@ -184,9 +191,10 @@ struct UnitState {
     GenerationId stop_covers = no_generation; ///< the stop is answered when this and all older ones are gone
     GenerationId last_generation = no_generation;
     WorkerId last_worker{};
-    std::optional<NextGeneration> next;
+    Rare<NextGeneration> next;
     Rare<Rollout> rollout;
     Rare<ReloadRound> reload;
+    Rare<Pause> pause;
     std::vector<Generation> generations; ///< oldest first; one is dropped when its last worker is gone
     std::vector<Worker> workers;         ///< alive or being started and not given up, in order of their ids
     std::vector<Refill> refills;
@@ -197,13 +205,22 @@ struct UnitState {
 };
 
 /// The unit in one word, for people.
-enum class UnitPhase : std::uint8_t { Inactive, Listening, Starting, Active, Rolling, BackingOff, Stopping };
+enum class UnitPhase : std::uint8_t {
+    Inactive,
+    Listening,
+    Starting,
+    Active,
+    Rolling,
+    BackingOff,
+    Paused,
+    Stopping
+};
 constexpr auto enum_table(UnitPhase) {
     return std::array{
         EnumName{UnitPhase::Inactive, "inactive"},   EnumName{UnitPhase::Listening, "listening"},
         EnumName{UnitPhase::Starting, "starting"},   EnumName{UnitPhase::Active, "active"},
         EnumName{UnitPhase::Rolling, "rolling-out"}, EnumName{UnitPhase::BackingOff, "backing-off"},
-        EnumName{UnitPhase::Stopping, "stopping"}};
+        EnumName{UnitPhase::Paused, "paused"},       EnumName{UnitPhase::Stopping, "stopping"}};
 }
 [[nodiscard]] UnitPhase phase_of(UnitState const& state);
 

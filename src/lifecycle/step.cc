@@ -221,6 +221,10 @@ void UnitStep::on(TimerExpired const& fact) {
         return end_hold();
     case TimerKind::Probation:
         return end_probation();
+    case TimerKind::PauseDeadline:
+        if (state_.pause && state_.pause->until <= now_) // it may have been paused anew
+            resume_by_itself(Cause::PauseDeadline);
+        return;
     case TimerKind::RestDeadline:
     case TimerKind::ShardDeadline:
         return; // tend_shards() looks at the time

@@ -26,6 +26,11 @@ public:
     void on(PolicyChanged const&);
     void on(ReloadWished const&);
 
+    // pause.cc: clients wait for a while
+    void on(PauseWished const&);
+    void on(ResumeWished const&);
+    void on(QueueNearlyFull const&);
+
     // step.cc: what a fact means
     void on(TrafficArrived const&);
     void on(Forked const&);
@@ -68,7 +73,7 @@ private:
     };
 
     // wishes.cc
-    void start_from_nothing();
+    void start_from_nothing(bool is_wished = true);
     void resize(Generation& generation);
 
     // step.cc
@@ -86,7 +91,7 @@ private:
     void promote(Generation& incoming, GenerationId by);
     void fail(GenerationId generation, WorkerId worker, Cause cause, std::optional<ExitKind> exit);
     void tell_that_it_failed(Report what, bool resizers_too = true);
-    void stop_rollouts();
+    void stop_rollouts(Cause cause = Cause::None);
     void arrive();
     void drop_gone();
     void take_the_seat();
@@ -129,6 +134,12 @@ private:
     // canary.cc
     void advance_canary();
     void end_hold();
+
+    // pause.cc
+    void end_what_waits();
+    void end_pause(Cause cause);
+    void resume_by_itself(Cause cause);
+    void answer_pause();
 
     // reload.cc
     void begin_in_place(GenerationId id);

@@ -9,6 +9,7 @@ namespace holdfast::lifecycle {
 
 void UnitStep::on(StartWished const&) {
     reset_counters();
+    end_pause(Cause::None);
     if (std::exchange(state_.goal, Goal::Up) == Goal::Down)
         return start_from_nothing();
     auto* const serving = find(Role::Serving);
@@ -28,17 +29,18 @@ void UnitStep::on(StartWished const&) {
 }
 
 /// Up is wished while nothing serves and nothing comes (old workers may still drain).
-void UnitStep::start_from_nothing() {
+void UnitStep::start_from_nothing(bool is_wished) {
     state_.refills.clear();
     switch (wanted_.activation) {
     case Activation::Eager:
         state_.listening = false;
-        state_.start_owed = true;
+        state_.start_owed = is_wished;
         return propose({.id = new_generation(wanted_.strategy), .strategy = wanted_.strategy});
     case Activation::Lazy:
         state_.listening = true;
         state_.start_owed = false;
-        return report({.happening = Happening::Started, .generation = state_.last_generation});
+        if (is_wished)
+            report({.happening = Happening::Started, .generation = state_.last_generation});
     }
 }
 
@@ -46,6 +48,7 @@ void UnitStep::on(StopWished const&) {
     reset_counters();
     stop_rollouts();
     state_.goal = Goal::Down;
+    state_.pause.reset();
     state_.listening = false;
     state_.start_owed = false; // the Stopped that follows is its answer
     state_.next.reset();
@@ -62,6 +65,7 @@ void UnitStep::on(StopWished const&) {
 
 void UnitStep::on(RestartWished const& wish) {
     reset_counters();
+    end_pause(Cause::None);
     auto strategy = wish.strategy.value_or(wanted_.strategy);
     if (strategy == Strategy::InPlace && !may_reload_in_place(state_))
         strategy = Strategy::Overlap;

@@ -2,6 +2,7 @@
 // A unit whose file has changed or is gone. What runs is never worse off: new sockets are bound first, the
 // old generation keeps all it was started with until the new one has taken over, and then serves who still
 // waits in what is no longer listed.
+#include "supervisor/on_demand.h"
 #include "supervisor/unit_runner.h"
 #include "supervisor/unit_words.h"
 
@@ -10,6 +11,12 @@
 namespace holdfast {
 
 using namespace lifecycle;
+
+namespace {
+
+constexpr char const* paused_change = "changed; it is paused, and serves by it when it is resumed";
+
+} // namespace
 
 std::string refusal_text(Error const& why) {
     return to_string(why) + "; nothing is changed, what runs goes on";
@@ -45,16 +52,18 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
         for (auto& older : older_specs_)
             if (older.spec == before)
                 older.spec = wanted_;
-    if (!restart || !is_wanted_up()) {
+    bool const is_paused = OnDemand{*this}.is_paused();
+    if (!restart || !is_wanted_up() || is_paused) {
         retire_unlisted(true);
         for (auto const& worker : workers_)
             if (worker->spec == before)
                 worker->spec = wanted_; // by its rules it is treated from now on
         happen(PolicyChanged{});
-        return answer(
-            {true,
-             restart ? "changed; it is being stopped, so nothing is restarted" : "changed without a restart",
-             std::nullopt});
+        return answer({true,
+                       is_paused ? paused_change
+                       : restart ? "changed; it is being stopped, so nothing is restarted"
+                                 : "changed without a restart",
+                       std::nullopt});
     }
     if (wanted_->rollout.strategy == Strategy::Replace)
         retire_unlisted(true); // while the old workers serve it; else when the new generation has taken over
@@ -74,6 +83,8 @@ void UnitRunner::change_at_rest(UnitSpecPtr spec, bool restart, std::vector<List
         return answer({false, "changed, but " + reason, std::nullopt});
     if (is_held && std::exchange(starts_when_held_, false))
         return start(std::move(answer)); // the change has brought what it waited for
+    if (OnDemand{*this}.is_paused())
+        return answer({true, paused_change, std::nullopt});
     if (restart && is_wanted_up())
         return this->restart(std::nullopt, std::move(answer));
     answer({true, "changed", std::nullopt});

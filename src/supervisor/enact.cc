@@ -3,6 +3,7 @@
 // comes of an order is a fact for the next turn.
 #include "lifecycle/sharing.h"
 #include "supervisor/hosting.h"
+#include "supervisor/on_demand.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
@@ -57,6 +58,8 @@ void UnitRunner::enact(Order const& order) {
                 });
             },
             [&](Unwatch const&) { sockets_.unwatch(); },
+            [&](WatchQueues const&) { OnDemand{*this}.watch_queues(); },
+            [&](UnwatchQueues const&) { OnDemand{*this}.unwatch_queues(); },
             [&](HoldShards const& what) {
                 if (auto* const shards = sockets_.shards())
                     sockets_.change_shards([&] { shards->hold(wanted_, what.slots); });

@@ -2,6 +2,7 @@
 #include "supervisor/requests.h"
 
 #include "lifecycle/trace.h"
+#include "supervisor/on_demand.h"
 #include "supervisor/view.h"
 
 #include <algorithm>
@@ -106,6 +107,10 @@ void Requests::handle(ControlRequest request) {
         return change_rollout(std::move(request), RolloutWish::Pause);
     if (request.method == "ResumeRollout")
         return change_rollout(std::move(request), RolloutWish::Resume);
+    if (request.method == "Pause")
+        return pause(std::move(request));
+    if (request.method == "Resume")
+        return resume(std::move(request));
     if (request.method == "Scale")
         return scale(std::move(request));
     if (request.method == "Apply")
@@ -141,7 +146,8 @@ void Requests::wish(ControlRequest request, Wish const& wish) {
     static constexpr std::pair<std::string_view, WishKind> never_twice[]{{"Restart", WishKind::Restart},
                                                                          {"Reload", WishKind::Reload},
                                                                          {"UndoRollout", WishKind::Undo},
-                                                                         {"ResumeRollout", WishKind::Resume}};
+                                                                         {"ResumeRollout", WishKind::Resume},
+                                                                         {"Pause", WishKind::PauseUnit}};
     auto const known =
         std::ranges::find_if(never_twice, [&](auto const& entry) { return entry.first == request.method; });
     if (!asked || known == std::end(never_twice) || !unit->answer_again(known->second, *asked, answer))
@@ -160,10 +166,10 @@ void Requests::restart(ControlRequest request) {
 }
 
 void Requests::reload(ControlRequest request) {
-    auto const* const unit = named_unit(request);
+    auto* const unit = named_unit(request);
     if (unit == nullptr)
         return;
-    if (!unit->is_running())
+    if (!unit->is_running() || OnDemand{*unit}.is_paused())
         return request.reply.fail("NotActive", {{"unit", unit->spec().name},
                                                 {"state", std::string{to_name(phase_of(unit->state()))}}});
     wish(std::move(request), [](UnitRunner& it, WishAnswer answer) { it.reload(std::move(answer)); });
@@ -173,6 +179,34 @@ void Requests::change_rollout(ControlRequest request, RolloutWish rollout_wish) 
     wish(std::move(request), [rollout_wish](UnitRunner& unit, WishAnswer answer) {
         unit.change_rollout(rollout_wish, std::move(answer));
     });
+}
+
+bool Requests::is_up(ControlRequest& request) {
+    auto const* const unit = named_unit(request);
+    if (unit == nullptr)
+        return false;
+    if (unit->is_wanted_up())
+        return true;
+    request.reply.fail(
+        "NotActive", {{"unit", unit->spec().name}, {"state", std::string{to_name(phase_of(unit->state()))}}});
+    return false;
+}
+
+void Requests::pause(ControlRequest request) {
+    if (!is_up(request))
+        return;
+    auto const usec = request.number("for_usec");
+    auto const time = usec ? Duration{*usec} : lifecycle::PauseWished{}.time;
+    if (time < shortest_pause || time > longest_pause)
+        return request.reply.fail("org.varlink.service.InvalidParameter", {{"parameter", "for_usec"}});
+    wish(std::move(request),
+         [time](UnitRunner& unit, WishAnswer answer) { OnDemand{unit}.pause(time, std::move(answer)); });
+}
+
+void Requests::resume(ControlRequest request) {
+    if (is_up(request))
+        wish(std::move(request),
+             [](UnitRunner& unit, WishAnswer answer) { OnDemand{unit}.resume(std::move(answer)); });
 }
 
 void Requests::scale(ControlRequest request) {

@@ -24,6 +24,8 @@ private:
     void restart(ControlRequest request);
     void reload(ControlRequest request);
     void change_rollout(ControlRequest request, RolloutWish rollout_wish);
+    void pause(ControlRequest request);
+    void resume(ControlRequest request);
     void scale(ControlRequest request);
     void status(ControlRequest request);
     void list(ControlRequest request);
@@ -39,6 +41,8 @@ private:
     void upgrade(ControlRequest request);
 
     /// The unit that the request names; answers with an error itself when there is none.
+    /// The same of one that is down.
+    [[nodiscard]] bool is_up(ControlRequest& request);
     [[nodiscard]] UnitRunner* named_unit(ControlRequest& request);
     void give_back_memory(std::size_t shown);
     void no_such_unit(ControlRequest& request, std::string const& name);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the operator wishes of a rollout. One that is under way is undone by the core; one that has ended, by
 // a rollout of what ran before it.
+#include "supervisor/on_demand.h"
 #include "supervisor/unit_runner.h"
 #include "supervisor/unit_words.h"
 
@@ -34,6 +35,8 @@ bool UnitRunner::answer_again(WishKind kind, MonotonicTime asked, WishAnswer con
         shared_.loop.post([answer, result = std::move(result)] { answer(result); });
         return true;
     };
+    if (kind == WishKind::PauseUnit)
+        return OnDemand{*this}.answer_again(answer);
     if (kind == WishKind::Reload)
         return answer_for_reload(asked, answer);
     if (kind == WishKind::Resume) // it was resumed, or still is paused
@@ -101,6 +104,8 @@ void UnitRunner::go_back() {
             each(result);
     };
     auto const* const before = release_before();
+    if (OnDemand{*this}.is_paused())
+        return answer({false, "it is paused; resume it first", std::nullopt});
     if (state_.generations.empty() || !is_wanted_up())
         return answer({false, "it does not run: there is nothing to undo", std::nullopt});
     if (before == nullptr)

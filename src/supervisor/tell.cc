@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reports of the lifecycle core become events, answers for those who wait, and entries of a rollout's report.
+#include "supervisor/on_demand.h"
 #include "supervisor/unit_runner.h"
 #include "supervisor/unit_words.h"
 
@@ -66,6 +67,9 @@ constexpr std::array meanings{
     Meaning{Happening::WorkerReloaded, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::ReloadDone, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::ReloadFailed, Weight::Failure, Trouble::Begins, {}},
+    Meaning{Happening::Pausing, Weight::Normal, Trouble::Ends, {}},
+    Meaning{Happening::Paused, Weight::Normal, Trouble::Keeps, {}},
+    Meaning{Happening::Resumed, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::Stopping, Weight::Normal, Trouble::Keeps, {}},
     Meaning{Happening::Stopped, Weight::Normal, Trouble::Ends, {}},
     Meaning{Happening::Finished, Weight::Normal, Trouble::Keeps, {}},
@@ -114,6 +118,7 @@ void UnitRunner::tell(Report const& report) {
     follow_rollouts(report, event.text);
     shared_.events.add(event);
     answer_wishes(report, event.text);
+    OnDemand{*this}.tell(report, event.text);
 }
 
 void UnitRunner::follow_rollouts(Report const& report, std::string const& told) {

@@ -20,7 +20,8 @@ struct Underway {
     std::vector<Ending> unhealthy;      ///< why their probes failed
     std::vector<Waiting> waiting;
     RolloutRecords rollouts;
-    std::unique_ptr<Sampler> sampler; ///< of the queues, while there are such records
+    std::unique_ptr<Sampler> sampler;     ///< of the queues, while there are such records
+    std::unique_ptr<Sampler> queue_watch; ///< while the unit is paused
     /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.
     std::vector<lifecycle::WorkerId> postponed_drains;
     std::unique_ptr<OpenConnections> open; ///< of one turn: many may be killed in it

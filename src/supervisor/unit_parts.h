@@ -16,7 +16,7 @@
 namespace holdfast {
 
 /// What somebody waits for; a restart only until its rollout has begun.
-enum class WishKind { Start, Stop, Restart, Reload, Scale, Undo, Pause, Resume };
+enum class WishKind { Start, Stop, Restart, Reload, Scale, Undo, Pause, Resume, PauseUnit, ResumeUnit };
 struct Waiting {
     WishKind kind;
     WishAnswer answer;

@@ -3,6 +3,7 @@
 
 #include "lifecycle/resume.h"
 #include "lifecycle/sharing.h"
+#include "supervisor/on_demand.h"
 #include "supervisor/policy.h"
 
 #include <algorithm>
@@ -196,6 +197,7 @@ void UnitRunner::take(Fact& fact, Policy const& rules) {
         last_reload_ = std::make_unique<LastReload>(LastReload{now});
     trace_.add(fact, now);
     take_rollout_wish(fact);
+    OnDemand{*this}.take(fact);
     auto const orders = step(state_, rules, fact, now);
     if (memory_)
         memory_->save_before(orders);
@@ -241,7 +243,8 @@ void UnitRunner::drop_underway() {
     if (!underway_->facts.empty())
         return;
     underway_->endings.clear();
-    if (underway_->waiting.empty() && underway_->rollouts.is_empty() && underway_->postponed_drains.empty())
+    if (underway_->waiting.empty() && underway_->rollouts.is_empty() && underway_->postponed_drains.empty() &&
+        !underway_->queue_watch)
         underway_.reset();
 }
 

@@ -45,6 +45,7 @@ public:
     [[nodiscard]] FdStore const* store() const { return store_.get(); } ///< null: nothing is stored
     [[nodiscard]] bool starts_when_held() const { return starts_when_held_; }
     [[nodiscard]] bool is_leaving() const { return is_leaving_; }
+    [[nodiscard]] bool is_wanted_up() const; ///< also by the wishes that are not taken yet
     [[nodiscard]] bool is_running() const { return !state_.workers.empty(); }
     [[nodiscard]] bool has_workers_of(lifecycle::GenerationId generation) const; ///< also one that dumps core
     /// What serves was started from (not spec() after a failed rollout); null when nothing serves.
@@ -83,8 +84,7 @@ public:
     void mark_replaced(ListenerIdentity const& listener) { sockets_.mark_replaced(listener); }
     /// Stops, and gives the sockets up; `removed` is called when nothing is left.
     void remove(std::function<void()> removed);
-    /// SIGKILL to every worker, now. All that a broken unit still does.
-    void kill_all();
+    void kill_all(); ///< SIGKILL to every worker, now: all that a broken unit still does
     /// It is no more, or nobody comes after us: all is given up, whatever waits in its sockets, unless they
     /// are left to another one as they are. What is just destroyed is found again by the next supervisor.
     void end(bool leaves_sockets);
@@ -98,6 +98,7 @@ public:
     void mark_broken(std::string_view what);
 
 private:
+    friend class OnDemand; ///< pauses it, among other things
     friend class UnitMemory;
     friend class UnitWords;
 
@@ -129,8 +130,7 @@ private:
     void send_postponed_drains();
     void note_shards();
     void hear_rest(Shard shard);
-    void answer_scale_at_rest();             ///< of one that changed nothing that runs
-    [[nodiscard]] bool is_wanted_up() const; ///< also by the wishes that are not taken yet
+    void answer_scale_at_rest(); ///< of one that changed nothing that runs
 
     // rollout_wishes.cc
     void take_rollout_wish(lifecycle::Fact const& fact);

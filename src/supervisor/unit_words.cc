@@ -86,6 +86,12 @@ std::string UnitWords::reason(Report const& report) const {
     case Cause::ReloadDeadline:
         return to_text(report.worker) + " has not reloaded within " +
                reload_time_text(unit_.workers_, report.worker);
+    case Cause::Paused:
+        return "it was paused";
+    case Cause::PauseDeadline:
+        return "its time is over";
+    case Cause::QueueNearlyFull:
+        return "a queue is nearly full";
     }
     return {};
 }
@@ -182,7 +188,8 @@ std::string UnitWords::sentence(Report const& report) const {
     case Happening::RolloutSuperseded:
         return "rollout of " + to_text(report.generation) + " was superseded by a newer one";
     case Happening::RolloutStopped:
-        return "rollout of " + to_text(report.generation) + " was ended by a stop";
+        return "rollout of " + to_text(report.generation) + " was ended by a " +
+               (report.cause == Cause::Paused ? "pause" : "stop");
     case Happening::DrainDeadlinePassed:
         return to_text(report.worker) + " did not end in time and is killed";
     case Happening::StartDeadlinePassed:
@@ -210,6 +217,12 @@ std::string UnitWords::sentence(Report const& report) const {
         return "all workers have reloaded";
     case Happening::ReloadFailed:
         return "not reloaded: " + reason(report);
+    case Happening::Pausing:
+        return "is being paused for " + until_text(report) + ": its workers drain, clients wait";
+    case Happening::Paused:
+        return "paused: nothing of it runs, clients wait; it resumes by itself in " + until_text(report);
+    case Happening::Resumed:
+        return report.cause == Cause::None ? "resumed" : "resumed by itself: " + reason(report);
     case Happening::Stopping:
         return "stopping";
     case Happening::Stopped:

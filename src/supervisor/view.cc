@@ -220,6 +220,9 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
     for (auto const& known : state.generations)
         if (known.role == lifecycle::Role::Serving)
             generation = static_cast<std::uint32_t>(known.id);
+    json resumes_in = nullptr;
+    if (state.pause)
+        resumes_in = std::max(Duration{0}, state.pause->until - MonotonicTime::now()).count();
     json last_event = nullptr;
     if (auto const last = look.last_events.find(unit.spec().name); last != look.last_events.end())
         last_event = last->second;
@@ -229,6 +232,7 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
             {"state", std::string{to_name(lifecycle::phase_of(state))}},
             {"wanted", state.goal == lifecycle::Goal::Up ? "up" : "down"},
             {"since_usec", unit.since().since_boot().count()},
+            {"resumes_in_usec", std::move(resumes_in)},
             {"generation", std::move(generation)},
             {"workers", std::move(workers)},
             {"sockets", sockets(unit, look)},
@@ -247,6 +251,7 @@ json bad_unit(std::string const& name, std::vector<Diagnostic> const& diagnostic
             {"state", "bad"},
             {"wanted", "down"},
             {"since_usec", 0},
+            {"resumes_in_usec", nullptr},
             {"generation", nullptr},
             {"workers", json::array()},
             {"sockets", json::array()},

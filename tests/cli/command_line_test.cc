@@ -197,3 +197,29 @@ TEST_CASE("help is not an error, and no verb at all is", "[cli]") {
     CHECK(refused({}).status == ExitStatus::Usage);
     CHECK(refused({"--version"}).text == "holdfast " HOLDFAST_VERSION "\n");
 }
+
+TEST_CASE("a pause has a time, and what follows --exec is its command, untouched", "[cli]") {
+    auto const line = read({"pause", "web", "db", "--for", "2min", "--exec", "apt-get", "--yes", "--", "x"});
+    CHECK(line.operands == std::vector<std::string>{"web", "db"});
+    CHECK(line.pause_time == std::chrono::minutes{2});
+    CHECK(line.command == std::vector<std::string>{"apt-get", "--yes", "--", "x"});
+    CHECK(read({"pause", "web"}).command.empty());
+    CHECK_FALSE(read({"pause", "web"}).pause_time);
+    CHECK(read({"resume", "web", "--no-wait"}).no_wait);
+}
+
+TEST_CASE("a pause without a unit, an end or a command is refused", "[cli]") {
+    for (auto const& arguments :
+         std::vector<std::vector<std::string>>{{"pause"},
+                                               {"pause", "--exec", "true"},
+                                               {"pause", "web", "--exec"},
+                                               {"pause", "web", "--for", "soon"},
+                                               {"pause", "web", "--for", "infinity"},
+                                               {"pause", "web", "--for", "0"},
+                                               {"pause", "web", "--for", "25h"},
+                                               {"pause", "web", "--no-wait", "--exec", "x"},
+                                               {"resume", "web", "--exec", "true"}}) {
+        INFO(arguments.back());
+        CHECK(refused(arguments).status == ExitStatus::Usage);
+    }
+}

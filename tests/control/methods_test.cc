@@ -43,8 +43,9 @@ TEST_CASE("exactly these methods change something", "[control]") {
     for (auto const& method : control_methods())
         if (method.access == Access::Change)
             changing.insert(method.name);
-    CHECK(changing == std::set<std::string_view>{"Start", "Stop", "Restart", "Reload", "Scale", "UndoRollout",
-                                                 "PauseRollout", "ResumeRollout", "Apply", "Shutdown", "Upgrade"});
+    CHECK(changing == std::set<std::string_view>{"Start", "Stop", "Restart", "Reload", "Scale", "Pause",
+                                                 "Resume", "UndoRollout", "PauseRollout", "ResumeRollout",
+                                                 "Apply", "Shutdown", "Upgrade"});
 }
 
 TEST_CASE("a method that does not exist is not found", "[control]") {

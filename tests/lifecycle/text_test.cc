@@ -38,7 +38,8 @@ std::vector<Fact> every_fact() {
                             TimeExtended{worker, 1500ms},
                             TimeExtended{worker, forever}};
     for (auto const& fact :
-         std::initializer_list<Fact>{ReloadWished{}, Reloaded{worker}, ReloadRefused{worker}})
+         std::initializer_list<Fact>{ReloadWished{}, Reloaded{worker}, ReloadRefused{worker},
+                                     PauseWished{90s}, ResumeWished{}, QueueNearlyFull{}})
         facts.push_back(fact);
     for (auto const& row : enum_table(Strategy{}))
         facts.emplace_back(RestartWished{row.value});

@@ -262,6 +262,7 @@ std::string no_timer_outlives_its_owner(Scene const& scene) {
         case TimerKind::Hold:
         case TimerKind::Probation:
         case TimerKind::ShardDeadline:
+        case TimerKind::PauseDeadline:
             if (std::holds_alternative<StopWished>(scene.fact) || (!scene.history.up && !scene.is_wish()))
                 return key + " is of a stopped unit";
             break;
@@ -274,6 +275,8 @@ std::string levels_follow_the_state(Scene const& scene) {
     auto const levels = lifecycle::wanted(scene.state);
     if (levels.watching != scene.after.watching)
         return "the watch";
+    if (levels.watching_queues != scene.after.watching_queues)
+        return "the watch on the queues";
     if (levels.shares != scene.after.shares || levels.slots != scene.after.slots ||
         levels.restless != scene.after.watched)
         return "the shards";
@@ -336,11 +339,11 @@ std::string state_is_well_formed(Scene const& scene) {
     if (parked > 1 || (parked == 1 && !is_on_probation && !may_be_left) ||
         (is_on_probation && (parked == 0 || count(Role::Serving) == 0)))
         return "parked, or on probation, and not both";
-    bool const wants = state.listening || state.start_owed || state.next || !state.refills.empty() ||
-                       state.resize_owed || state.rollout ||
+    bool const wants = (state.goal == Goal::Down && state.pause) || state.listening || state.start_owed ||
+                       state.next || !state.refills.empty() || state.resize_owed || state.rollout ||
                        count(Role::Serving) + count(Role::Incoming) != 0;
-    if (state.goal == Goal::Down && wants)
-        return "down, but something is wanted";
+    if ((state.goal == Goal::Down || state.pause) && wants)
+        return "down or paused, but something is wanted";
     if (state.listening && (state.next || count(Role::Serving) != 0))
         return "listening and serving";
     return {};

@@ -43,6 +43,8 @@ std::string difference(Kernel const& is, Kernel const& was) {
         return "other timers";
     if (is.watching != was.watching)
         return "the listeners are watched otherwise";
+    if (is.watching_queues != was.watching_queues)
+        return "the queues are watched otherwise";
     return "the shards are not as they were";
 }
 
@@ -51,6 +53,7 @@ std::string difference(Kernel const& is, Kernel const& was) {
 void forget_what_died(Kernel& kernel) {
     kernel.timers.clear();
     kernel.watching = false;
+    kernel.watching_queues = false;
     kernel.watched.clear();
 }
 

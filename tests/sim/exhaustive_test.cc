@@ -26,6 +26,7 @@ struct Scope {
     bool is_probed = false;
     bool is_sharded = false;
     bool pauses = false;
+    bool pauses_unit = false;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -101,10 +102,21 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"one worker that reloads, on probation and paused", 1, ServiceType::Notify, Activation::Eager,
               RestartWhen::OnFailure, 7, Strategy::InPlace, false, 2s, false, false, true},
         Scope{"a canary of one worker, paused", 1, ServiceType::Notify, Activation::Eager,
-              RestartWhen::OnFailure, 7, Strategy::Canary, false, 0s, false, false, true});
+              RestartWhen::OnFailure, 7, Strategy::Canary, false, 0s, false, false, true},
+        Scope{"one worker of a unit that is paused", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 2s, false, false, false, true},
+        Scope{"one lazy worker of a unit that is paused", 1, ServiceType::Notify, Activation::Lazy,
+              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 0s, false, false, false, true},
+        Scope{"two rolling workers of a unit that is paused", 2, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 5, Strategy::Rolling, false, 0s, false, false, false, true},
+        Scope{"one sharded worker of a unit that is paused", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 6, Strategy::Overlap, false, 2s, false, true, false, true});
     auto const depth = scope.depth + deeper();
-    auto const result =
-        explore({.wanted = policy_of(scope), .resizes = scope.resizes, .pauses = scope.pauses}, depth);
+    auto const result = explore({.wanted = policy_of(scope),
+                                 .resizes = scope.resizes,
+                                 .pauses = scope.pauses,
+                                 .pauses_unit = scope.pauses_unit},
+                                depth);
     std::cout << "  " << scope.what << ": depth " << depth << ", " << result.states << " states, "
               << result.steps << " steps\n";
     INFO(describe(result.trace, result.complaints, policy_of(scope)));

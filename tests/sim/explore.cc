@@ -37,6 +37,12 @@ std::vector<TraceLine> possible_lines(World const& world) {
         add(ShardsHeld{2});
     for (auto const shard : world.kernel.watched)
         add(ShardAtRest{shard});
+    if (world.pauses_unit) {
+        add(PauseWished{std::chrono::seconds{4}});
+        add(ResumeWished{});
+        if (world.kernel.watching_queues)
+            add(QueueNearlyFull{});
+    }
     if (world.pauses) {
         add(PauseRolloutWished{});
         add(ResumeRolloutWished{});
@@ -131,6 +137,10 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     print.add(state.quick_ends);
     if (state.stop_owed)
         print.add(state.stop_covers);
+    if (state.pause) {
+        print.add(std::uint64_t{state.pause->is_owed});
+        print.add(state.pause->until);
+    }
     if (state.next) {
         print.add(state.next->id);
         print.add(static_cast<std::uint64_t>(state.next->strategy) << 2 |

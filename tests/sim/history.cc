@@ -67,6 +67,9 @@ Answers answered_by(Happening happening) {
     case Happening::ReloadDone:
     case Happening::ReloadFailed:
         return Answers::Reloads;
+    case Happening::Paused:
+    case Happening::Resumed:
+        return Answers::Pauses;
     case Happening::RolloutDone:
     case Happening::RolloutFailed:
     case Happening::RolloutSuperseded:
@@ -98,6 +101,7 @@ Answers answered_by(Happening happening) {
     case Happening::RestDeadlinePassed:
     case Happening::ShardLent:
     case Happening::ShardGivenUp:
+    case Happening::Pausing:
     case Happening::Stopping:
     case Happening::Finished:
         return Answers::Nobody;
@@ -120,6 +124,8 @@ bool is_answer(Report const& report, Waiter const& waiter) {
         return (is_any || answers == Answers::Resizes) && in_time;
     case Waiter::Kind::Reload:
         return (is_any || answers == Answers::Reloads) && in_time;
+    case Waiter::Kind::Pause:
+        return (is_any || answers == Answers::Pauses) && in_time;
     case Waiter::Kind::Restart:
         return answers == Answers::Restarts && report.generation == waiter.acknowledged;
     }
@@ -135,12 +141,15 @@ std::optional<Waiter> acknowledgement(Scene const& scene) {
                 waiter = Waiter{kind, report.generation};
         });
     };
-    if (std::holds_alternative<StartWished>(scene.fact))
+    bool const is_resume = std::holds_alternative<ResumeWished>(scene.fact) && scene.history.up;
+    if (std::holds_alternative<StartWished>(scene.fact) || is_resume)
         take(Waiter::Kind::Start, {Happening::Starting, Happening::Started});
     else if (std::holds_alternative<StopWished>(scene.fact))
         take(Waiter::Kind::Stop, {Happening::Stopping, Happening::Stopped});
     else if (std::holds_alternative<RestartWished>(scene.fact))
         take(Waiter::Kind::Restart, {Happening::RolloutBegan, Happening::RolloutWaits});
+    else if (scene.is_pause())
+        take(Waiter::Kind::Pause, {Happening::Pausing});
     else if (std::holds_alternative<PolicyChanged>(scene.fact))
         take(Waiter::Kind::Resize, {Happening::Resizing});
     else if (std::holds_alternative<ReloadWished>(scene.fact))
@@ -154,14 +163,15 @@ std::vector<Waiter> waiters_after(Scene const& scene, Complaints& complaints) {
     auto waiters = scene.history.waiters;
     if (auto const waiter = acknowledgement(scene))
         waiters.push_back(*waiter);
-    else if (scene.is_wish() || std::holds_alternative<ReloadWished>(scene.fact))
+    else if (scene.is_wish() || scene.is_pause() || std::holds_alternative<ReloadWished>(scene.fact))
         complaints.push_back({"wishes-are-acknowledged", "nothing was reported"});
     scene.for_each<Report>([&](Report const& report) {
         if (answered_by(report.happening) == Answers::Nobody)
             return;
         auto const answered =
             std::erase_if(waiters, [&](Waiter const& waiter) { return is_answer(report, waiter); });
-        if (answered == 0)
+        // whoever waited for the pause was told long ago, mostly
+        if (answered == 0 && report.happening != Happening::Resumed)
             complaints.push_back(
                 {"wishes-are-answered-once", "nobody waits for: " + to_string(Order{report})});
     });
@@ -176,7 +186,8 @@ void remember_wish(Scene const& scene, History& history) {
     if (auto const* const restart = std::get_if<RestartWished>(&scene.fact);
         restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::InPlace)
         history.in_place_wished = scene.now;
-    if (!scene.is_wish())
+    history.unit_paused = scene.unit_paused();
+    if (!scene.is_wish() && !scene.is_pause())
         return;
     history.up = !std::holds_alternative<StopWished>(scene.fact);
     if (!history.up)

@@ -14,7 +14,7 @@ namespace holdfast::sim {
 /// A command that waits. `acknowledged` is the generation of the report in the step of its wish; its answer
 /// is the first report of its kind with this generation or a later one (a restart: exactly this one).
 struct Waiter {
-    enum class Kind : std::uint8_t { Start, Stop, Restart, Resize, Reload } kind{};
+    enum class Kind : std::uint8_t { Start, Stop, Restart, Resize, Reload, Pause } kind{};
     GenerationId acknowledged{};
 };
 
@@ -45,11 +45,12 @@ struct History {
     GenerationId on_probation{};      ///< the one that took over with a probation, or 0
     std::vector<WorkerId> parked;     ///< who served before it
     MonotonicTime probation_ends{};
-    GenerationId paused{};         ///< the one whose rollout is paused, or 0
-    GenerationId canary{};         ///< the one that comes as a canary, or 0
-    std::uint8_t canary_share = 0; ///< percent, of its last step
-    MonotonicTime canary_held{};   ///< until then, at least
-    GenerationId last_spawned{};   ///< the newest generation that had a worker
+    GenerationId paused{};                      ///< the one whose rollout is paused, or 0
+    std::optional<MonotonicTime> unit_paused{}; ///< until then
+    GenerationId canary{};                      ///< the one that comes as a canary, or 0
+    std::uint8_t canary_share = 0;              ///< percent, of its last step
+    MonotonicTime canary_held{};                ///< until then, at least
+    GenerationId last_spawned{};                ///< the newest generation that had a worker
     WorkerId last_worker{};
     WorkerId last_stopped{}; ///< a stop was for it and all before
     std::vector<Waiter> waiters;
@@ -86,7 +87,27 @@ struct Scene {
     }
     [[nodiscard]] bool is_wish() const {
         return std::holds_alternative<StartWished>(fact) || std::holds_alternative<StopWished>(fact) ||
-               std::holds_alternative<RestartWished>(fact);
+               std::holds_alternative<RestartWished>(fact) ||
+               (std::holds_alternative<ResumeWished>(fact) && history.up);
+    }
+    [[nodiscard]] bool is_pause() const { return std::holds_alternative<PauseWished>(fact) && history.up; }
+    /// It is to be resumed by itself in this step, and why; None if not.
+    [[nodiscard]] Cause resumes_by_itself() const {
+        if (!history.unit_paused)
+            return Cause::None;
+        if (std::holds_alternative<QueueNearlyFull>(fact))
+            return Cause::QueueNearlyFull;
+        auto const* const expired = std::get_if<TimerExpired>(&fact);
+        bool const is_over = expired != nullptr && expired->timer.kind == TimerKind::PauseDeadline &&
+                             *history.unit_paused <= now;
+        return is_over ? Cause::PauseDeadline : Cause::None;
+    }
+    /// Until when the unit is paused after this step, as a bystander sees it.
+    [[nodiscard]] std::optional<MonotonicTime> unit_paused() const {
+        if (is_pause())
+            return now + std::get<PauseWished>(fact).time;
+        bool const is_over = is_wish() || resumes_by_itself() != Cause::None;
+        return is_over ? std::nullopt : history.unit_paused;
     }
     [[nodiscard]] bool reports(Happening happening) const {
         for (auto const& order : orders)
@@ -103,7 +124,7 @@ struct Scene {
 };
 
 /// Which waiters a report may answer.
-enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes, Reloads };
+enum class Answers : std::uint8_t { Nobody, Starts, AllButRestarts, Restarts, Resizes, Reloads, Pauses };
 [[nodiscard]] Answers answered_by(Happening happening);
 
 /// Nobody wished it: the slot was filled before, and was not given up since for a rollout.

@@ -30,7 +30,7 @@ bool all_serve(Scene const& scene, Kernel const& kernel, GenerationId id) {
 std::vector<Invariant> const& invariants() {
     static auto const all = [] {
         std::vector<Invariant> list;
-        for (auto const some : {promises(), shard_promises(), bookkeeping()})
+        for (auto const some : {promises(), shard_promises(), demand_promises(), bookkeeping()})
             list.insert(list.end(), some.begin(), some.end());
         return list;
     }();

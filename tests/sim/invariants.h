@@ -18,9 +18,10 @@ struct Invariant {
 };
 
 [[nodiscard]] std::vector<Invariant> const& invariants();
-[[nodiscard]] std::span<Invariant const> promises();       ///< promises.cc
-[[nodiscard]] std::span<Invariant const> shard_promises(); ///< shard_promises.cc
-[[nodiscard]] std::span<Invariant const> bookkeeping();    ///< bookkeeping.cc
+[[nodiscard]] std::span<Invariant const> promises();        ///< promises.cc
+[[nodiscard]] std::span<Invariant const> shard_promises();  ///< shard_promises.cc
+[[nodiscard]] std::span<Invariant const> demand_promises(); ///< demand_promises.cc
+[[nodiscard]] std::span<Invariant const> bookkeeping();     ///< bookkeeping.cc
 
 // what several of them look at
 [[nodiscard]] std::string name(WorkerId id);

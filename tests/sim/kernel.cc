@@ -98,6 +98,8 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                       asked->reloads = true;
               },
               [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
+              [&](WatchQueues const&) { watching_queues = true; },
+              [&](UnwatchQueues const&) { watching_queues = false; },
               [&](Steer const& it) {
                   for (auto const& [shard, weight] : shares)
                       if (!it.shares.contains(shard))
@@ -150,6 +152,8 @@ bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
     }
     if (std::holds_alternative<TrafficArrived>(fact))
         return watching;
+    if (std::holds_alternative<QueueNearlyFull>(fact))
+        return watching_queues;
     if (auto const* const rest = std::get_if<ShardAtRest>(&fact))
         return std::ranges::find(watched, rest->shard) != watched.end();
     if (std::holds_alternative<ShardsHeld>(fact))

@@ -13,20 +13,6 @@ namespace {
 using lifecycle::step;
 
 template <class T>
-void forget_orders(Orders& orders, auto&& which) {
-    std::erase_if(orders, [&](Order const& order) {
-        auto const* const it = std::get_if<T>(&order);
-        return it != nullptr && which(*it);
-    });
-}
-template <class T>
-void forget_orders(Orders& orders) {
-    forget_orders<T>(orders, [](T const&) { return true; });
-}
-void forget_reports(Orders& orders, Happening happening) {
-    forget_orders<Report>(orders, [&](Report const& report) { return report.happening == happening; });
-}
-template <class T>
 void repeat_orders(Orders& orders) {
     for (std::size_t i = 0, end = orders.size(); i < end; ++i)
         if (std::holds_alternative<T>(orders[i]))
@@ -482,8 +468,13 @@ constexpr std::array all_mutants{
 
 } // namespace
 
-std::span<Mutant const> mutants() {
-    return all_mutants;
+std::vector<Mutant> const& mutants() {
+    static auto const all = [] {
+        std::vector<Mutant> list{all_mutants.begin(), all_mutants.end()};
+        list.insert(list.end(), demand_mutants().begin(), demand_mutants().end());
+        return list;
+    }();
+    return all;
 }
 
 } // namespace holdfast::sim

@@ -6,6 +6,7 @@
 #include "sim/world.h"
 
 #include <span>
+#include <vector>
 
 namespace holdfast::sim {
 
@@ -15,6 +16,23 @@ struct Mutant {
     Step step;
 };
 
-[[nodiscard]] std::span<Mutant const> mutants();
+[[nodiscard]] std::vector<Mutant> const& mutants();
+[[nodiscard]] std::span<Mutant const> demand_mutants(); ///< demand_mutants.cc
+
+// how to be wrong
+template <class T>
+void forget_orders(Orders& orders, auto&& which) {
+    std::erase_if(orders, [&](Order const& order) {
+        auto const* const it = std::get_if<T>(&order);
+        return it != nullptr && which(*it);
+    });
+}
+template <class T>
+void forget_orders(Orders& orders) {
+    forget_orders<T>(orders, [](T const&) { return true; });
+}
+inline void forget_reports(Orders& orders, Happening happening) {
+    forget_orders<Report>(orders, [&](Report const& report) { return report.happening == happening; });
+}
 
 } // namespace holdfast::sim

@@ -16,7 +16,7 @@ std::string last_ready_stays(Scene const& scene) {
     auto const* const restart = std::get_if<RestartWished>(&scene.fact);
     bool const replaces =
         restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace;
-    if (replaces || std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
+    if (replaces || scene.is_pause() || std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
         return {};
     for (auto const& process : scene.between.processes) {
         auto const* const earlier = scene.before.find(process.id);
@@ -74,7 +74,7 @@ PoolLimits pool_limits(Scene const& scene) {
 }
 
 std::string pool_keeps_its_size(Scene const& scene) {
-    if (!scene.history.up || proposed(scene).strategy != Strategy::Rolling ||
+    if (!scene.history.up || scene.is_pause() || proposed(scene).strategy != Strategy::Rolling ||
         std::holds_alternative<PolicyChanged>(scene.fact) || std::holds_alternative<StartWished>(scene.fact))
         return {};
     // what a cap keeps waiting may have to press
@@ -186,10 +186,10 @@ std::string parked_is_resolved(Scene const& scene) {
 /// As long as an older generation serves: what nobody wished does not bring a paused rollout further.
 std::string paused_rollouts_stay(Scene const& scene) {
     auto const paused = scene.history.paused;
-    bool const is_moved = scene.is_wish() || std::holds_alternative<PolicyChanged>(scene.fact) ||
-                          std::holds_alternative<UndoWished>(scene.fact) ||
-                          scene.reports(Happening::RolloutResumed) || scene.reports(Happening::RollingBack) ||
-                          scene.reports(Happening::RolloutFailed);
+    bool const is_moved =
+        scene.is_wish() || scene.is_pause() || std::holds_alternative<PolicyChanged>(scene.fact) ||
+        std::holds_alternative<UndoWished>(scene.fact) || scene.reports(Happening::RolloutResumed) ||
+        scene.reports(Happening::RollingBack) || scene.reports(Happening::RolloutFailed);
     bool const is_served = std::ranges::any_of(scene.between.processes, [&](Process const& process) {
         return process.generation < paused && process.serves();
     });
@@ -364,6 +364,8 @@ std::string reports_are_true(Scene const& scene) {
                 return process.generation < report.generation && process.serves();
             }))
             complain("nothing older serves");
+        if (report.happening == Happening::Paused && !scene.after.processes.empty())
+            complain(name(scene.after.processes.front().id) + " is there");
         if (report.happening == Happening::Stopped)
             for (auto const& process : scene.after.processes)
                 if (process.generation <= report.generation)
@@ -454,7 +456,7 @@ constexpr std::array all_promises{
         "stop-wins",
         "From a stop on nothing is started or watched, and every worker is told to go as soon as it exists.",
         stop_wins},
-    Invariant{"reports-are-true", "Started, TookOver, RolloutDone and Stopped say what is so.",
+    Invariant{"reports-are-true", "Started, TookOver, RolloutDone, Paused and Stopped say what is so.",
               reports_are_true},
     Invariant{"take-over-is-said-first",
               "With overlap TookOver and Proved come before the old workers are told to go.",

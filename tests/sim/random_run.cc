@@ -148,6 +148,8 @@ private:
                 may.push_back(*fact);
         if (world_.kernel.watching && one_in(3))
             may.emplace_back(TrafficArrived{});
+        if (world_.kernel.watching_queues && one_in(20))
+            may.emplace_back(QueueNearlyFull{});
         for (auto const shard : world_.kernel.watched) // few come to rest where nobody is
             if (one_in(is_attended(shard) ? 2 : 20))
                 may.emplace_back(ShardAtRest{shard});
@@ -176,7 +178,12 @@ private:
     }
 
     Fact wish() {
-        switch (upto(18)) {
+        switch (upto(21)) {
+        case 18:
+            return PauseWished{one_of<Duration>({1s, 20s, 300s})};
+        case 19:
+        case 20:
+            return ResumeWished{};
         case 16:
             return ReloadWished{};
         case 17:

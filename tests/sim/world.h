@@ -24,8 +24,9 @@ struct World {
     History history{};
     MonotonicTime now{std::chrono::hours{1}};
     Step step = lifecycle::step;
-    bool resizes = false; ///< exploring: there are one or two workers, by turns
-    bool pauses = false;  ///< for explore(): rollouts are paused and resumed too
+    bool resizes = false;     ///< exploring: there are one or two workers, by turns
+    bool pauses = false;      ///< for explore(): rollouts are paused and resumed too
+    bool pauses_unit = false; ///< for explore(): the unit is paused and resumed too
     Resume resume = lifecycle::resume;
     bool dies = false;       ///< at every place of every step, and what its successor does is looked at
     std::string_view only{}; ///< if not empty: complaints of other invariants are not heard

@@ -51,7 +51,7 @@ class Commands(Story):
         daemon = self.daemon({"web": web(), "bad": BAD}, active=["web"])
         self.assert_says(daemon.run("start", "bad"), 1, "exec_strat", "did you mean `exec_start`")
         self.assert_says(daemon.run("apply"), 1, "exec_strat")
-        for verb in ("cat", "pause", "resume", "kill", "signal", "logs", "top", "import", "enable", "disable", "mask",
+        for verb in ("cat", "kill", "signal", "logs", "top", "import", "enable", "disable", "mask",
                      "unmask", "metrics"):
             self.assert_says(daemon.run(verb, "web"), 1, "not supported yet")
 

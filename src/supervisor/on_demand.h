@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a unit does that serves nobody for a while: the wishes to pause and to resume it, and the look at its
+// queues meanwhile. A view of the unit, made where it is needed; keeps nothing itself, and decides nothing
+// but what "nearly full" means.
+#pragma once
+
+#include "lifecycle/order.h"
+#include "socket/inspect.h"
+#include "supervisor/unit_parts.h"
+
+namespace holdfast {
+
+class UnitRunner;
+
+/// Four fifths of a queue are taken: connections, or bytes of a receive buffer.
+[[nodiscard]] bool is_nearly_full(QueueState const& queue);
+
+class OnDemand {
+public:
+    explicit OnDemand(UnitRunner& unit) : unit_{unit} {}
+
+    /// `time`: shortest_pause to longest_pause.
+    void pause(Duration time, WishAnswer answer);
+    void resume(WishAnswer answer);
+    /// It is paused, also by the wishes that are not taken yet.
+    [[nodiscard]] bool is_paused() const;
+    /// Who asked for a pause of a supervisor that died since: false where the unit is not paused.
+    [[nodiscard]] bool answer_again(WishAnswer const& answer);
+
+    /// Before the core takes it: wishes that will mean nothing are answered here.
+    void take(lifecycle::Fact const& fact);
+    void tell(lifecycle::Report const& report, std::string const& told);
+
+    void watch_queues();
+    void unwatch_queues();
+
+private:
+    void answer_all(WishKind kind, WishResult const& result);
+    void look();
+
+    UnitRunner& unit_;
+};
+
+inline constexpr Duration shortest_pause = std::chrono::milliseconds{1};
+inline constexpr Duration longest_pause = std::chrono::hours{24};
+
+} // namespace holdfast

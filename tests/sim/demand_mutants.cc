@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/mutants.h"
+
+#include <array>
+
+namespace holdfast::sim {
+
+namespace {
+
+using lifecycle::step;
+
+Orders a_paused_unit_is_filled(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    // as if a pause only ended what runs
+    auto orders = step(state, policy, fact, now);
+    if (std::holds_alternative<PauseWished>(fact) && state.goal == Goal::Up) {
+        auto more = step(state, policy, StartWished{}, now);
+        std::erase_if(more, [](Order const& order) {
+            auto const* const report = std::get_if<Report>(&order);
+            return report != nullptr && report->happening == Happening::Resumed;
+        });
+        orders.insert(orders.end(), more.begin(), more.end());
+    }
+    return orders;
+}
+Orders a_lazy_one_is_watched_on(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    bool const listened = state.listening;
+    auto orders = step(state, policy, fact, now);
+    if (std::holds_alternative<PauseWished>(fact) && listened) {
+        state.listening = true;
+        forget_orders<Unwatch>(orders);
+    }
+    return orders;
+}
+Orders a_second_pause_is_not_heard(UnitState& state, Policy const& policy, Fact const& fact,
+                                   MonotonicTime now) {
+    if (std::holds_alternative<PauseWished>(fact) && state.pause)
+        return {Report{.happening = Happening::Pausing, .generation = state.last_generation}};
+    return step(state, policy, fact, now);
+}
+Orders a_full_queue_is_not_heard(UnitState& state, Policy const& policy, Fact const& fact,
+                                 MonotonicTime now) {
+    if (std::holds_alternative<QueueNearlyFull>(fact))
+        return {};
+    return step(state, policy, fact, now);
+}
+Orders paused_is_said_at_once(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (std::holds_alternative<PauseWished>(fact) && state.pause && state.pause->is_owed) {
+        state.pause->is_owed = false;
+        orders.emplace_back(Report{.happening = Happening::Paused, .generation = state.last_generation});
+    }
+    return orders;
+}
+Orders a_pause_says_nothing(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    forget_reports(orders, Happening::Paused);
+    forget_reports(orders, Happening::Resumed);
+    return orders;
+}
+
+constexpr std::array all_demand_mutants{
+    Mutant{"a paused unit is filled", "paused-serves-nobody", a_paused_unit_is_filled},
+    Mutant{"a lazy one is watched on", "paused-serves-nobody", a_lazy_one_is_watched_on},
+    Mutant{"a second pause is not heard", "paused-has-an-end", a_second_pause_is_not_heard},
+    Mutant{"a full queue is not heard", "paused-has-an-end", a_full_queue_is_not_heard},
+    Mutant{"paused is said at once", "reports-are-true", paused_is_said_at_once},
+    Mutant{"a pause says nothing", "wishes-are-answered-once", a_pause_says_nothing},
+};
+
+} // namespace
+
+std::span<Mutant const> demand_mutants() {
+    return all_demand_mutants;
+}
+
+} // namespace holdfast::sim
