@@ -83,6 +83,14 @@ struct ShardAtRest {
 struct QueueNearlyFull {
     bool operator==(QueueNearlyFull const&) const = default;
 };
+/// Looked at because of WatchIdle: from now on nobody is there, and somebody who comes will be noticed.
+struct IdleBegan {
+    bool operator==(IdleBegan const&) const = default;
+};
+/// ... and somebody came since.
+struct IdleEnded {
+    bool operator==(IdleEnded const&) const = default;
+};
 /// A connection or datagram waits on a watched listener.
 struct TrafficArrived {
     bool operator==(TrafficArrived const&) const = default;
@@ -168,6 +176,7 @@ enum class TimerKind : std::uint8_t {
     Probation,      ///< unit: what took over has proved itself
     RestDeadline,   ///< worker: it is told to go, though its shard is not at rest
     ShardDeadline,  ///< shard: nobody is in it, and it is not at rest
+    IdleStop,       ///< unit: nobody was there for as long as it takes
     PauseDeadline,  ///< unit: it has been paused for as long as it may
 };
 constexpr auto enum_table(TimerKind) {
@@ -180,6 +189,7 @@ constexpr auto enum_table(TimerKind) {
                       EnumName{TimerKind::Probation, "probation"},
                       EnumName{TimerKind::RestDeadline, "rest-deadline"},
                       EnumName{TimerKind::ShardDeadline, "shard-deadline"},
+                      EnumName{TimerKind::IdleStop, "idle-stop"},
                       EnumName{TimerKind::PauseDeadline, "pause-deadline"}};
 }
 struct TimerKey {
@@ -194,11 +204,12 @@ struct TimerExpired {
     bool operator==(TimerExpired const&) const = default;
 };
 
-using Fact = std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished,
-                          ResumeRolloutWished, PauseWished, ResumeWished, ReloadWished, PolicyChanged,
-                          TrafficArrived, QueueNearlyFull, Forked, Executed, SpawnFailed, ReadySaid,
-                          StoppingSaid, ProbePassed, ProbeFailed, WatchdogMissed, Reloaded, ReloadRefused,
-                          TimeExtended, Exited, TimerExpired, ShardsHeld, ShardAtRest>;
+using Fact =
+    std::variant<StartWished, StopWished, RestartWished, UndoWished, PauseRolloutWished, ResumeRolloutWished,
+                 PauseWished, ResumeWished, ReloadWished, PolicyChanged, TrafficArrived, QueueNearlyFull,
+                 IdleBegan, IdleEnded, Forked, Executed, SpawnFailed, ReadySaid, StoppingSaid, ProbePassed,
+                 ProbeFailed, WatchdogMissed, Reloaded, ReloadRefused, TimeExtended, Exited, TimerExpired,
+                 ShardsHeld, ShardAtRest>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

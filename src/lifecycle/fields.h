@@ -26,6 +26,8 @@ constexpr std::string_view name_of(ReloadWished const&) { return "reload-wished"
 constexpr std::string_view name_of(PolicyChanged const&) { return "policy-changed"; }
 constexpr std::string_view name_of(TrafficArrived const&) { return "traffic"; }
 constexpr std::string_view name_of(QueueNearlyFull const&) { return "queue-nearly-full"; }
+constexpr std::string_view name_of(IdleBegan const&) { return "idle-began"; }
+constexpr std::string_view name_of(IdleEnded const&) { return "idle-ended"; }
 constexpr std::string_view name_of(Forked const&) { return "forked"; }
 constexpr std::string_view name_of(Executed const&) { return "executed"; }
 constexpr std::string_view name_of(SpawnFailed const&) { return "spawn-failed"; }
@@ -49,6 +51,8 @@ constexpr std::string_view name_of(Watch const&) { return "watch"; }
 constexpr std::string_view name_of(Unwatch const&) { return "unwatch"; }
 constexpr std::string_view name_of(WatchQueues const&) { return "watch-queues"; }
 constexpr std::string_view name_of(UnwatchQueues const&) { return "unwatch-queues"; }
+constexpr std::string_view name_of(WatchIdle const&) { return "watch-idle"; }
+constexpr std::string_view name_of(UnwatchIdle const&) { return "unwatch-idle"; }
 constexpr std::string_view name_of(Steer const&) { return "steer"; }
 constexpr std::string_view name_of(HoldShards const&) { return "hold-shards"; }
 constexpr std::string_view name_of(WatchRest const&) { return "watch-rest"; }
@@ -108,6 +112,8 @@ void describe(auto& field, Of<Policy> auto& it) {
     field("max-generations", it.max_generations); field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
     field("probation", it.probation); field("is-probed", it.is_probed);
     field("is-sharded", it.is_sharded); field("steps", it.steps); field("hold", it.hold);
+    field("idle-stop", it.idle_stop);
+    field("trigger-limit-burst", it.trigger_limit_burst); field("trigger-limit-interval", it.trigger_limit_interval);
 }
 // clang-format on
 

@@ -54,6 +54,7 @@ TimerKey timer_of(RestlessShard const& restless) {
 Levels wanted(UnitState const& state) {
     Levels levels{.watching = state.listening,
                   .watching_queues = state.pause.has_value(),
+                  .watching_idle = may_idle(state),
                   .shares = shares_of(state),
                   .slots = sharded_slots(state),
                   .restless = {},
@@ -88,6 +89,11 @@ Levels wanted(UnitState const& state) {
         levels.timers.push_back({{TimerKind::StartLimit, 0}, limit});
     if (auto const kind = timer_kind(state.rollout); kind && state.rollout->until != MonotonicTime::never())
         levels.timers.push_back({{*kind, 0}, state.rollout->until});
+    if (levels.watching_idle && state.idle_since != MonotonicTime::never())
+        for (auto const& generation : state.generations)
+            if (generation.role == Role::Serving)
+                levels.timers.push_back(
+                    {{TimerKind::IdleStop, 0}, state.idle_since + generation.policy.idle_stop});
     if (state.pause)
         levels.timers.push_back({{TimerKind::PauseDeadline, 0}, state.pause->until});
     std::sort(levels.timers.begin(), levels.timers.end(),
@@ -105,13 +111,17 @@ void emit_difference(Levels const& before, Levels const& after, Orders& orders) 
     if (before.restless != after.restless)
         orders.emplace_back(WatchRest{after.restless});
     if (!before.watching && after.watching)
-        orders.emplace_back(Watch{});
+        orders.insert(orders.begin(), Watch{});
+    if (before.watching_idle && !after.watching_idle) // both look at the listeners
+        orders.insert(orders.begin(), UnwatchIdle{});
     if (before.watching && !after.watching)
         orders.emplace_back(Unwatch{});
     if (!before.watching_queues && after.watching_queues)
         orders.emplace_back(WatchQueues{});
     if (before.watching_queues && !after.watching_queues)
         orders.emplace_back(UnwatchQueues{});
+    if (!before.watching_idle && after.watching_idle)
+        orders.emplace_back(WatchIdle{});
     auto old = before.timers.begin();
     auto const old_end = before.timers.end();
     for (auto const& timer : after.timers) {

@@ -20,6 +20,7 @@ struct ArmedTimer {
 struct Levels {
     bool watching = false;
     bool watching_queues = false;
+    bool watching_idle = false;
     Shares shares{};                ///< sharded units: how new connections are shared out
     std::uint16_t slots = 0;        ///< sharded units: that have shards
     std::vector<Shard> restless{};  ///< sharded units: that are watched until they are at rest
@@ -30,7 +31,8 @@ struct Levels {
 [[nodiscard]] Levels wanted(UnitState const& state);
 
 /// Appends to `orders` what leads from `before` to `after`. An Arm of an armed timer moves it.
-/// A Steer comes before everything else that was ordered: who is told to go has lost its share by then; but
+/// A Watch comes before everything else that was ordered: who comes while the workers are told to go is
+/// noticed. Then a Steer: who is told to go has lost its share by then; but
 /// after the binding of shards that it may name. Shards are closed at the end, when nobody is in them.
 void emit_difference(Levels const& before, Levels const& after, Orders& orders);
 

@@ -15,6 +15,7 @@ void describe(auto& field, Of<UnitState> auto& it) {
     field("stop-owed", it.stop_owed); field("resize-owed", it.resize_owed); field("quick-ends", it.quick_ends);
     field("stop-covers", it.stop_covers); field("last-generation", it.last_generation);
     field("last-worker", it.last_worker); field("shares", it.shares);
+    field("idle-since", it.idle_since);
 }
 void describe(auto& field, Of<NextGeneration> auto& it) {
     field("id", it.id); field("strategy", it.strategy); field("rollout", it.is_rollout);

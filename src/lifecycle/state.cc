@@ -48,6 +48,20 @@ UnitPhase phase_of(UnitState const& state) {
     return some_alive ? UnitPhase::Starting : UnitPhase::BackingOff;
 }
 
+bool may_idle(UnitState const& state) {
+    bool const is_alone = state.goal == Goal::Up && !state.next && !state.rollout && !state.reload &&
+                          !state.start_owed && !state.resize_owed && state.refills.empty();
+    auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
+    return is_alone && serving != state.generations.end() && serving->policy.activation == Activation::Lazy &&
+           serving->policy.idle_stop > Duration{0} &&
+           std::ranges::all_of(
+               state.workers,
+               [&](Worker const& worker) { return worker.generation != serving->id || is_well(worker); }) &&
+           std::ranges::all_of(state.generations, [&](Generation const& generation) {
+               return generation.role == Role::Outgoing || generation.id == serving->id;
+           });
+}
+
 bool is_asked_to_reload(UnitState const& state, WorkerId worker) {
     return state.reload && state.reload->is_asked && state.reload->worker == worker;
 }

@@ -7,6 +7,7 @@
 #include "lifecycle/order.h"
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -165,6 +166,9 @@ struct Pause {
     bool operator==(Pause const&) const = default;
 };
 
+/// Stands for starts by traffic, which have a limit of their own.
+inline constexpr Slot by_traffic{std::numeric_limits<std::uint16_t>::max()};
+
 /// An automatic start that the start limit of its slot still counts.
 struct AutomaticStart {
     Slot slot{};
@@ -191,6 +195,7 @@ struct UnitState {
     GenerationId stop_covers = no_generation; ///< the stop is answered when this and all older ones are gone
     GenerationId last_generation = no_generation;
     WorkerId last_worker{};
+    MonotonicTime idle_since = MonotonicTime::never(); ///< lazy: nobody is there since then
     Rare<NextGeneration> next;
     Rare<Rollout> rollout;
     Rare<ReloadRound> reload;
@@ -203,6 +208,9 @@ struct UnitState {
     std::vector<RestlessShard> restless;          ///< in order of the shards
     bool operator==(UnitState const&) const = default;
 };
+
+/// Lazy: it has come up, nothing else is under way, and it is to end when nobody is there for a while.
+[[nodiscard]] bool may_idle(UnitState const& state);
 
 /// The unit in one word, for people.
 enum class UnitPhase : std::uint8_t {

@@ -32,6 +32,10 @@ void UnitStep::on(TrafficArrived const&) {
     if (!state_.listening)
         return;
     state_.listening = false;
+    if (auto const until = count_automatic_start(wanted_, by_traffic)) {
+        state_.refills.push_back({.generation = no_generation, .at = *until});
+        return report({.happening = Happening::TriggerLimitHit, .until = until});
+    }
     // It stands for all slots; the first is always there.
     if (auto const until = count_automatic_start(wanted_, Slot{0}))
         return start_limit_hit({.generation = no_generation}, *until);
@@ -221,6 +225,8 @@ void UnitStep::on(TimerExpired const& fact) {
         return end_hold();
     case TimerKind::Probation:
         return end_probation();
+    case TimerKind::IdleStop:
+        return stop_when_idle();
     case TimerKind::PauseDeadline:
         if (state_.pause && state_.pause->until <= now_) // it may have been paused anew
             resume_by_itself(Cause::PauseDeadline);

@@ -31,6 +31,10 @@ public:
     void on(ResumeWished const&);
     void on(QueueNearlyFull const&);
 
+    // idle.cc: nobody is there
+    void on(IdleBegan const&);
+    void on(IdleEnded const&);
+
     // step.cc: what a fact means
     void on(TrafficArrived const&);
     void on(Forked const&);
@@ -134,6 +138,10 @@ private:
     // canary.cc
     void advance_canary();
     void end_hold();
+
+    // idle.cc
+    void note_idle();
+    void stop_when_idle();
 
     // pause.cc
     void end_what_waits();

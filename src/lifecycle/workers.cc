@@ -332,15 +332,19 @@ void UnitStep::start_limit_hit(Refill refill, MonotonicTime until) {
 /// Counts one of this slot, or says until when there is no room for it. What the operator asks for is never
 /// counted.
 std::optional<MonotonicTime> UnitStep::count_automatic_start(Policy const& policy, Slot slot) {
-    if (policy.start_limit_burst == 0)
+    auto const limit_of = [&](Slot of) {
+        return of == by_traffic ? std::pair{policy.trigger_limit_burst, policy.trigger_limit_interval}
+                                : std::pair{policy.start_limit_burst, policy.start_limit_interval};
+    };
+    auto [room, interval] = limit_of(slot);
+    if (room == 0)
         return std::nullopt;
     auto& starts = state_.automatic_starts;
     std::erase_if(
-        starts, [&](AutomaticStart const& start) { return start.at + policy.start_limit_interval <= now_; });
-    auto room = policy.start_limit_burst;
+        starts, [&](AutomaticStart const& start) { return start.at + limit_of(start.slot).second <= now_; });
     for (auto it = starts.rbegin(); it != starts.rend(); ++it) // the newest first
         if (it->slot == slot && --room == 0)
-            return it->at + policy.start_limit_interval;
+            return it->at + interval;
     starts.push_back({slot, now_});
     return std::nullopt;
 }

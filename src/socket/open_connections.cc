@@ -110,6 +110,11 @@ OpenConnections::Sockets OpenConnections::list_connections(MonotonicTime deadlin
     return listed;
 }
 
+bool OpenConnections::is_any_open(MonotonicTime deadline) const {
+    auto const listed = list_connections(deadline);
+    return !listed.is_all || !listed.inodes.empty();
+}
+
 void OpenConnections::note_processes(MonotonicTime deadline) {
     auto& processes = processes_.emplace();
     bool is_in_time = true;

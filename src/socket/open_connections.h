@@ -42,6 +42,8 @@ public:
 
     /// None of the listeners takes connections: nobody holds any.
     [[nodiscard]] bool is_idle() const { return places_.empty() && names_.empty(); }
+    /// Is any of them open, whoever holds it? In doubt, as when that was not found out by `deadline`, yes.
+    [[nodiscard]] bool is_any_open(MonotonicTime deadline) const;
     /// Those that the process `main` or one of the process group `leader` has open, each once: TCP in
     /// ESTABLISHED or CLOSE_WAIT, unix streams. Ends at `deadline`. Not all of them where a process may not
     /// be looked into (another user's, without CAP_SYS_PTRACE), the kernel does not tell, or the deadline has

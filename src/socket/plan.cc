@@ -49,6 +49,14 @@ ListenerStep compare(SocketSpec const& from, SocketSpec const& to, ListenAddress
     note(step.why, "name", from.name, to.name);
     if (address.transport != Transport::Udp)
         note(step.why, "backlog", std::to_string(from.backlog), std::to_string(to.backlog));
+    note(step.why, "trigger_limit_burst", std::to_string(from.trigger_limit_burst),
+         std::to_string(to.trigger_limit_burst));
+    note(step.why, "poll_limit_burst", std::to_string(from.poll_limit_burst),
+         std::to_string(to.poll_limit_burst));
+    note(step.why, "poll_limit_interval", to_string(from.poll_limit_interval),
+         to_string(to.poll_limit_interval));
+    note(step.why, "trigger_limit_interval", to_string(from.trigger_limit_interval),
+         to_string(to.trigger_limit_interval));
     note(step.why, "reuse_port", on_off(from.reuse_port), on_off(to.reuse_port));
     if (address.is_unix() && !address.is_abstract())
         note(step.why, "socket_mode", octal(from.socket_mode), octal(to.socket_mode));

@@ -52,7 +52,7 @@ void UnitRunner::enact(Order const& order) {
             },
             [&](Reload const& what) { ask_to_reload(what.worker); },
             [&](Watch const&) {
-                sockets_.watch([this] {
+                sockets_.watch_limited([this] {
                     shared_.loop.set_owner(number_);
                     happen(TrafficArrived{});
                 });
@@ -60,6 +60,8 @@ void UnitRunner::enact(Order const& order) {
             [&](Unwatch const&) { sockets_.unwatch(); },
             [&](WatchQueues const&) { OnDemand{*this}.watch_queues(); },
             [&](UnwatchQueues const&) { OnDemand{*this}.unwatch_queues(); },
+            [&](WatchIdle const&) { underway().idle_watch = std::make_unique<IdleWatch>(*this); },
+            [&](UnwatchIdle const&) { underway().idle_watch.reset(); },
             [&](HoldShards const& what) {
                 if (auto* const shards = sockets_.shards())
                     sockets_.change_shards([&] { shards->hold(wanted_, what.slots); });

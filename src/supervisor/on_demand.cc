@@ -57,7 +57,12 @@ bool OnDemand::answer_again(WishAnswer const& answer) {
     return true;
 }
 
-void OnDemand::take(Fact const& fact) {
+void OnDemand::take(Fact& fact) {
+    if (fact == Fact{TimerExpired{{TimerKind::IdleStop, 0}}} && !IdleWatch::is_nobody_there(unit_)) {
+        fact = IdleEnded{};
+        if (unit_.underway_ && unit_.underway_->idle_watch)
+            unit_.underway_->idle_watch->look_later();
+    }
     auto const& state = unit_.state_;
     bool const is_down = state.goal == Goal::Down;
     if (std::holds_alternative<PauseWished>(fact) && is_down)

@@ -27,8 +27,9 @@ public:
     /// Who asked for a pause of a supervisor that died since: false where the unit is not paused.
     [[nodiscard]] bool answer_again(WishAnswer const& answer);
 
-    /// Before the core takes it: wishes that will mean nothing are answered here.
-    void take(lifecycle::Fact const& fact);
+    /// Before the core takes it: wishes that will mean nothing are answered here; and nobody is ended for
+    /// being idle who is not so at this very moment.
+    void take(lifecycle::Fact& fact);
     void tell(lifecycle::Report const& report, std::string const& told);
 
     void watch_queues();

@@ -20,6 +20,27 @@ std::uint16_t pool_size(ServiceSpec const& service) {
     return static_cast<std::uint16_t>(std::clamp(cpus, 1, int{most_workers}));
 }
 
+namespace {
+
+/// It counts for the unit, as for a socket unit of systemd: the strictest of its sockets holds.
+void take_trigger_limit(UnitSpec const& spec, lifecycle::Policy& policy) {
+    policy.trigger_limit_burst = 0;
+    double most = 0;
+    for (auto const& socket : spec.sockets) {
+        if (socket.trigger_limit_burst == 0 || socket.trigger_limit_interval == Duration{0})
+            continue;
+        auto const rate =
+            socket.trigger_limit_burst / std::chrono::duration<double>{socket.trigger_limit_interval}.count();
+        if (policy.trigger_limit_burst != 0 && rate >= most)
+            continue;
+        most = rate;
+        policy.trigger_limit_burst = socket.trigger_limit_burst;
+        policy.trigger_limit_interval = socket.trigger_limit_interval;
+    }
+}
+
+} // namespace
+
 lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     auto const& service = spec.service;
     lifecycle::Policy policy;
@@ -44,6 +65,8 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.restart_steps = service.restart_steps;
     policy.start_limit_burst = service.start_limit_burst;
     policy.start_limit_interval = service.start_limit_interval;
+    take_trigger_limit(spec, policy);
+    policy.idle_stop = service.activation == Activation::Lazy ? service.idle_stop : Duration{0};
     policy.is_probed = spec.health.has_value();
     policy.is_sharded = is_sharded(spec);
     return policy;

@@ -6,10 +6,10 @@
 #include "supervisor/hangup_watch.h"
 #include "supervisor/keeping.h"
 #include "supervisor/policy.h"
+#include "supervisor/socket_watch.h"
 
 #include <algorithm>
 
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 namespace holdfast {
@@ -30,11 +30,6 @@ struct SocketCustody::Retrying {
     Duration delay = first_retry;
     std::function<void()> all_held;
     EventSource timer;
-};
-
-struct SocketCustody::Watching {
-    std::function<void()> on_traffic;
-    std::vector<EventSource> sources;
 };
 
 SocketCustody::SocketCustody(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
@@ -297,44 +292,6 @@ std::vector<HeldListener> SocketCustody::hand_out(UnitSpec const& spec, std::opt
             handed.push_back({{socket.name, found->second->fd}, found->second->port});
     });
     return handed;
-}
-
-void SocketCustody::watch(std::function<void()> on_traffic) {
-    watching_ = std::make_unique<Watching>();
-    watching_->on_traffic = std::move(on_traffic);
-    watch_held();
-}
-
-void SocketCustody::unwatch() {
-    watching_.reset();
-}
-
-void SocketCustody::stop_sources() {
-    if (watching_)
-        watching_->sources.clear();
-}
-
-void SocketCustody::watch_held() {
-    if (!watching_)
-        return;
-    stop_sources();
-    auto const watch_one = [this](Listener const& listener) {
-        watching_->sources.push_back(shared_.loop.watch(
-            listener.fd, EPOLLIN,
-            [this](std::uint32_t) {
-                // Level-triggered: it would ring until somebody accepts.
-                auto const ended = std::move(watching_);
-                ended->on_traffic();
-            },
-            Priority::Clients));
-    };
-    for (auto const& held : held_)
-        watch_one(held);
-    if (shards_)
-        shards_->each_member([&](ShardMember const& member) {
-            if (member.shard) // nobody would take what came to the anchor
-                watch_one(member.listener);
-        });
 }
 
 } // namespace holdfast

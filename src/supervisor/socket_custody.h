@@ -7,6 +7,7 @@
 #include "socket/inspect.h"
 #include "socket/listener.h"
 #include "socket/plan.h"
+#include "supervisor/poll_limit.h"
 #include "supervisor/shard_custody.h"
 #include "supervisor/shared.h"
 
@@ -115,7 +116,12 @@ public:
     /// `on_traffic` at the first sign of a client on any of them, also on those that are held later, once;
     /// unwatch() ends it.
     void watch(std::function<void()> on_traffic);
+    /// The same; a listener that starts something too often (poll_limit_burst) is left alone for a while, and
+    /// that is said.
+    void watch_limited(std::function<void()> on_traffic);
     void unwatch();
+    /// Until when a listener is left alone for that; nothing when it is not.
+    [[nodiscard]] std::optional<MonotonicTime> left_alone_until(Listener const& listener) const;
 
 private:
     // What most units have none of is kept apart: there are many units.
@@ -149,6 +155,8 @@ private:
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     void stop_sources();
+    void hear_client(int listener);
+    [[nodiscard]] SocketSpec const* spec_of(int listener) const;
     void tell_changed() const;
     void make_shards();
     /// What we have closed the keeper may have held a moment longer.
@@ -187,6 +195,7 @@ private:
     std::vector<FailedSocket> failed_;
     std::unique_ptr<Retrying> retrying_;
     std::unique_ptr<Watching> watching_;
+    std::unique_ptr<PollLimit> polls_; ///< of a lazy unit that was started once
     std::unique_ptr<Leaving> leaving_;
     std::unique_ptr<Mending> mending_;
     std::unique_ptr<ShardCustody> shards_;

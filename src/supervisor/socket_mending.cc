@@ -38,6 +38,8 @@ void SocketCustody::guard(Listener const& listener) {
 
 void SocketCustody::unguard(Listener const& listener) {
     tell_changed();
+    if (polls_)
+        polls_->forget(listener.fd.raw());
     if (listener.wanted.transport != Transport::Udp && !listener.inherited)
         shared_.hangups->remove(listener.fd);
 }

@@ -4,6 +4,7 @@
 
 #include "lifecycle/fact.h"
 #include "socket/open_connections.h"
+#include "supervisor/idle_watch.h"
 #include "supervisor/rollout_record.h"
 #include "supervisor/sampler.h"
 #include "supervisor/unit_parts.h"
@@ -20,8 +21,9 @@ struct Underway {
     std::vector<Ending> unhealthy;      ///< why their probes failed
     std::vector<Waiting> waiting;
     RolloutRecords rollouts;
-    std::unique_ptr<Sampler> sampler;     ///< of the queues, while there are such records
-    std::unique_ptr<Sampler> queue_watch; ///< while the unit is paused
+    std::unique_ptr<Sampler> sampler;      ///< of the queues, while there are such records
+    std::unique_ptr<Sampler> queue_watch;  ///< while the unit is paused
+    std::unique_ptr<IdleWatch> idle_watch; ///< while it is to end when nobody is there
     /// Workers that are told to go as soon as nobody waits any more in listeners that only they serve.
     std::vector<lifecycle::WorkerId> postponed_drains;
     std::unique_ptr<OpenConnections> open; ///< of one turn: many may be killed in it

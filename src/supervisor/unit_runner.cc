@@ -195,9 +195,9 @@ void UnitRunner::take(Fact& fact, Policy const& rules) {
     }
     if (std::holds_alternative<ReloadWished>(fact))
         last_reload_ = std::make_unique<LastReload>(LastReload{now});
+    OnDemand{*this}.take(fact);
     trace_.add(fact, now);
     take_rollout_wish(fact);
-    OnDemand{*this}.take(fact);
     auto const orders = step(state_, rules, fact, now);
     if (memory_)
         memory_->save_before(orders);
@@ -244,7 +244,7 @@ void UnitRunner::drop_underway() {
         return;
     underway_->endings.clear();
     if (underway_->waiting.empty() && underway_->rollouts.is_empty() && underway_->postponed_drains.empty() &&
-        !underway_->queue_watch)
+        !underway_->queue_watch && !underway_->idle_watch)
         underway_.reset();
 }
 

@@ -99,6 +99,7 @@ public:
 
 private:
     friend class OnDemand; ///< pauses it, among other things
+    friend class IdleWatch;
     friend class UnitMemory;
     friend class UnitWords;
 
@@ -132,7 +133,6 @@ private:
     void hear_rest(Shard shard);
     void answer_scale_at_rest(); ///< of one that changed nothing that runs
 
-    // rollout_wishes.cc
     void take_rollout_wish(lifecycle::Fact const& fact);
     void take_undo();
     void go_back();

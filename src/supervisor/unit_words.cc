@@ -154,6 +154,13 @@ std::string UnitWords::sentence(Report const& report) const {
         return "started " + std::to_string(service.start_limit_burst) + " times in " +
                to_string(service.start_limit_interval) + ": paused for " + until_text(report) +
                ", then tried again (`holdfast start " + unit_.wanted_->name + "` tries at once)";
+    case Happening::TriggerLimitHit: {
+        auto const rules = unit_.policy();
+        return "started by traffic " + std::to_string(rules.trigger_limit_burst) + " times in " +
+               to_string(rules.trigger_limit_interval) +
+               " (trigger_limit_burst): its clients wait, and it listens again in " + until_text(report) +
+               " (`holdfast start " + unit_.wanted_->name + "` at once)";
+    }
     case Happening::RolloutBegan:
         return to_text(report.generation) + " is being rolled out" +
                (unit_.is_no_longer_in_place_
@@ -217,6 +224,9 @@ std::string UnitWords::sentence(Report const& report) const {
         return "all workers have reloaded";
     case Happening::ReloadFailed:
         return "not reloaded: " + reason(report);
+    case Happening::IdleStopped:
+        return "nobody was there for " + to_string(service.idle_stop) +
+               ": it ends, and the next client starts it";
     case Happening::Pausing:
         return "is being paused for " + until_text(report) + ": its workers drain, clients wait";
     case Happening::Paused:

@@ -183,6 +183,10 @@ json sockets(UnitRunner const& unit, Look& look) {
                     deferred_settings(held.bound_with, *socket->second, held.wanted.transport);
                 !deferred.empty())
                 shape["problem"] = "when it is bound next: " + join(deferred, ", ");
+        if (auto const until = unit.sockets().left_alone_until(held))
+            shape["problem"] =
+                "it has started the service too often (poll_limit_burst); it is listened to again in " +
+                to_short_string(*until - MonotonicTime::now());
         shape["fd"] = held.fd.raw();
         if (auto const queue = look.queues.queue_of(held)) {
             shape["queue"] = queue->waiting;

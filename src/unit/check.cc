@@ -217,6 +217,11 @@ private:
         if (activation && spec_.service.activation == Activation::Lazy && spec_.sockets.empty())
             report_.error(activation->place,
                           "lazy activation needs a [[socket]]: nothing could start the service");
+        auto const* const idle = value_of(root_, "service", "idle_stop");
+        if (idle && spec_.service.idle_stop > Duration{0} && spec_.service.activation != Activation::Lazy)
+            report_.error(
+                idle->place,
+                "`idle_stop` needs activation = \"lazy\": nothing else would start the service again");
         if (auto const* const share = root_.find("share"); share && spec_.sockets.empty())
             report_.error(share->place, "[share] needs a [[socket]]: there is nothing to share");
         auto const* const longest = value_of(root_, "service", "restart_max_delay");

@@ -36,7 +36,8 @@ constexpr std::array rows{
     activation(in, "activation", "eager",
                "Whether workers run from the start (eager) or from the first traffic on (lazy)."),
     later(in, "accept", "true or false", "One process per connection, accepted by holdfast."),
-    later(in, "idle_stop", "duration", "End the service after this long without a connection."),
+    setting<&Service::idle_stop, Time<Allow::Zero>>(
+        in, "idle_stop", "0s", "A lazy service ends when nobody was there for this long; 0 is never."),
     handoff(in, "handoff", "listen_fds", "The conventions by which a worker is given its sockets."),
     later(in, "sockets", "list of names", "Listeners of other units that this service is given too."),
     setting<&Service::workers, Workers>(

@@ -83,10 +83,19 @@ constexpr std::array rows{
     later(in, "timeout", "duration", "How long those commands may take."),
     later(in, "remove_on_stop", "true or false", "Remove the path when the socket is given up."),
     later(in, "symlinks", "list of paths", "Symbolic links to the path."),
-    later(in, "trigger_limit_interval", "duration", "The span in which lazy starts are counted."),
-    later(in, "trigger_limit_burst", "number", "How many lazy starts in that span are too many."),
-    later(in, "poll_limit_interval", "duration", "The span in which wake-ups are counted."),
-    later(in, "poll_limit_burst", "number", "How many wake-ups in that span are too many."),
+    setting<&SocketSpec::trigger_limit_interval, Time<Allow::Zero>>(
+        in, "trigger_limit_interval", "2s",
+        "The span in which starts by traffic are counted against trigger_limit_burst."),
+    setting<&SocketSpec::trigger_limit_burst, Whole<0, 65535>>(
+        in, "trigger_limit_burst", "20",
+        "How many starts by traffic in trigger_limit_interval are made before a pause; 0 is any number."),
+    setting<&SocketSpec::poll_limit_interval, Time<Allow::Zero>>(
+        in, "poll_limit_interval", "2s",
+        "The span in which the traffic of this listener is counted against poll_limit_burst."),
+    setting<&SocketSpec::poll_limit_burst, Whole<0, 65535>>(
+        in, "poll_limit_burst", "15",
+        "How often a listener starts a lazy service in poll_limit_interval before it is left alone; 0 is any "
+        "number."),
 };
 
 constexpr std::array option_rows{

@@ -25,11 +25,16 @@ namespace holdfast {
 struct SocketSpec {
     std::string name; ///< LISTEN_FDNAMES; default: the unit's name
     std::vector<ListenAddress> listen;
-    int backlog = 4096;        ///< listen(2); capped by net.core.somaxconn
-    mode_t socket_mode = 0666; ///< of a unix path, as SocketMode=
-    bool free_bind = false;    ///< IP_FREEBIND
-    bool non_blocking = false; ///< O_NONBLOCK left on for the workers
-    bool reuse_port = false;   ///< a listener for each worker (TCP, UDP)
+    int backlog = 4096;                     ///< listen(2); capped by net.core.somaxconn
+    mode_t socket_mode = 0666;              ///< of a unix path, as SocketMode=
+    bool free_bind = false;                 ///< IP_FREEBIND
+    bool non_blocking = false;              ///< O_NONBLOCK left on for the workers
+    bool reuse_port = false;                ///< a listener for each worker (TCP, UDP)
+    std::uint16_t trigger_limit_burst = 20; ///< lazy: starts by traffic; 0: no limit
+    Duration trigger_limit_interval = std::chrono::seconds{2};
+    std::uint16_t poll_limit_burst =
+        15; ///< times that this listener wakes us while traffic would start it; 0: no limit
+    Duration poll_limit_interval = std::chrono::seconds{2};
     bool operator==(SocketSpec const&) const = default;
 };
 
@@ -85,6 +90,7 @@ struct ServiceSpec {
     std::string user;              ///< name or number; empty: the supervisor's
     std::string group;
     std::optional<mode_t> umask;
+    Duration idle_stop{0}; ///< lazy: 0 or forever: never
     Duration timeout_start = std::chrono::seconds{90};
     Duration timeout_stop = std::chrono::seconds{30};
     Duration watchdog{0}; ///< 0: none

@@ -37,9 +37,9 @@ std::vector<Fact> every_fact() {
                             ShardAtRest{{0, Bank::Green}},
                             TimeExtended{worker, 1500ms},
                             TimeExtended{worker, forever}};
-    for (auto const& fact :
-         std::initializer_list<Fact>{ReloadWished{}, Reloaded{worker}, ReloadRefused{worker},
-                                     PauseWished{90s}, ResumeWished{}, QueueNearlyFull{}})
+    for (auto const& fact : std::initializer_list<Fact>{
+             ReloadWished{}, Reloaded{worker}, ReloadRefused{worker}, PauseWished{90s}, ResumeWished{},
+             QueueNearlyFull{}, IdleBegan{}, IdleEnded{}})
         facts.push_back(fact);
     for (auto const& row : enum_table(Strategy{}))
         facts.emplace_back(RestartWished{row.value});

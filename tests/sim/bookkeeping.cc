@@ -43,7 +43,7 @@ std::string automatic_starts_are_bounded(Scene const& scene) {
             starts.push_back({spawn.slot, scene.now});
     });
     bool const is_taken = std::holds_alternative<TrafficArrived>(scene.fact) && scene.before.watching;
-    if (is_taken && !scene.reports(Happening::StartLimitHit))
+    if (is_taken && !scene.reports(Happening::StartLimitHit) && !scene.reports(Happening::TriggerLimitHit))
         starts.push_back({Slot{0}, scene.now});
     for (auto const& start : starts) {
         auto const counted = std::ranges::count_if(starts, [&](AutomaticStart const& other) {
@@ -262,6 +262,7 @@ std::string no_timer_outlives_its_owner(Scene const& scene) {
         case TimerKind::Hold:
         case TimerKind::Probation:
         case TimerKind::ShardDeadline:
+        case TimerKind::IdleStop:
         case TimerKind::PauseDeadline:
             if (std::holds_alternative<StopWished>(scene.fact) || (!scene.history.up && !scene.is_wish()))
                 return key + " is of a stopped unit";
@@ -275,6 +276,8 @@ std::string levels_follow_the_state(Scene const& scene) {
     auto const levels = lifecycle::wanted(scene.state);
     if (levels.watching != scene.after.watching)
         return "the watch";
+    if (levels.watching_idle != scene.after.watching_idle)
+        return "the watch on who is there";
     if (levels.watching_queues != scene.after.watching_queues)
         return "the watch on the queues";
     if (levels.shares != scene.after.shares || levels.slots != scene.after.slots ||

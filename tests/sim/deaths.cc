@@ -43,7 +43,7 @@ std::string difference(Kernel const& is, Kernel const& was) {
         return "other timers";
     if (is.watching != was.watching)
         return "the listeners are watched otherwise";
-    if (is.watching_queues != was.watching_queues)
+    if (is.watching_queues != was.watching_queues || is.watching_idle != was.watching_idle)
         return "the queues are watched otherwise";
     return "the shards are not as they were";
 }
@@ -54,6 +54,7 @@ void forget_what_died(Kernel& kernel) {
     kernel.timers.clear();
     kernel.watching = false;
     kernel.watching_queues = false;
+    kernel.watching_idle = false;
     kernel.watched.clear();
 }
 

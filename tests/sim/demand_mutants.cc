@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/mutants.h"
 
+#include <algorithm>
 #include <array>
 
 namespace holdfast::sim {
@@ -58,9 +59,44 @@ Orders a_pause_says_nothing(UnitState& state, Policy const& policy, Fact const& 
     return orders;
 }
 
+Orders idle_is_not_waited_for(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto hasty = policy;
+    for (auto& generation : state.generations)
+        if (generation.policy.idle_stop > Duration{0})
+            generation.policy.idle_stop = Duration{1};
+    return step(state, hasty, fact, now);
+}
+Orders who_comes_is_not_heard(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    if (std::holds_alternative<IdleEnded>(fact))
+        return {};
+    return step(state, policy, fact, now);
+}
+Orders triggers_are_not_counted(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    std::erase_if(state.automatic_starts,
+                  [](AutomaticStart const& start) { return start.slot == by_traffic; });
+    return step(state, policy, fact, now);
+}
+Orders a_trigger_limit_is_for_good(UnitState& state, Policy const& policy, Fact const& fact,
+                                   MonotonicTime now) {
+    auto for_good = policy;
+    for_good.trigger_limit_interval = std::chrono::hours{1000};
+    return step(state, for_good, fact, now);
+}
+Orders the_watch_comes_last(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    std::ranges::stable_partition(orders,
+                                  [](Order const& order) { return !std::holds_alternative<Watch>(order); });
+    return orders;
+}
+
 constexpr std::array all_demand_mutants{
     Mutant{"a paused unit is filled", "paused-serves-nobody", a_paused_unit_is_filled},
     Mutant{"a lazy one is watched on", "paused-serves-nobody", a_lazy_one_is_watched_on},
+    Mutant{"idle is not waited for", "idle-is-proved", idle_is_not_waited_for},
+    Mutant{"who comes is not heard", "idle-is-proved", who_comes_is_not_heard},
+    Mutant{"triggers are not counted", "triggers-are-bounded", triggers_are_not_counted},
+    Mutant{"a trigger limit is for good", "triggers-are-bounded", a_trigger_limit_is_for_good},
+    Mutant{"the watch comes last", "watched-before-told", the_watch_comes_last},
     Mutant{"a second pause is not heard", "paused-has-an-end", a_second_pause_is_not_heard},
     Mutant{"a full queue is not heard", "paused-has-an-end", a_full_queue_is_not_heard},
     Mutant{"paused is said at once", "reports-are-true", paused_is_said_at_once},

@@ -42,6 +42,50 @@ std::string paused_has_an_end(Scene const& scene) {
     return !is_said ? "it does not say why it is resumed" : comes ? "" : "nothing is started";
 }
 
+/// It counts since somebody has said that nobody is there, and that nobody has come since.
+std::string only_the_idle_are_stopped(Scene const& scene) {
+    if (!scene.reports(Happening::IdleStopped))
+        return {};
+    auto const since = scene.history.idle_since;
+    if (!since || scene.wanted.idle_stop <= Duration{0})
+        return "somebody may be there";
+    Duration least = scene.wanted.idle_stop;
+    for (auto const& generation : scene.history.generations)
+        least = std::min(least, generation.policy.idle_stop);
+    return scene.now < *since + least ? "it is stopped too soon" : "";
+}
+
+/// And what is too often pauses it, no longer than until the oldest start counts no more.
+std::string triggers_are_bounded(Scene const& scene) {
+    bool const taken = std::holds_alternative<TrafficArrived>(scene.fact) && scene.before.watching;
+    if (!taken || scene.wanted.trigger_limit_burst == 0)
+        return {};
+    auto const interval = scene.wanted.trigger_limit_interval;
+    auto const counted = std::ranges::count_if(scene.history.triggers,
+                                               [&](MonotonicTime at) { return at + interval > scene.now; });
+    bool const is_full = counted >= scene.wanted.trigger_limit_burst;
+    bool const is_said = scene.reports(Happening::TriggerLimitHit);
+    if (is_full != is_said)
+        return std::to_string(counted) + " within the interval, and " +
+               (is_said ? "it is paused" : "one more");
+    auto const* const timer = scene.after.find({TimerKind::RestartDelay, 0});
+    if (is_said && (timer == nullptr || timer->at > scene.now + interval))
+        return "it may not listen again";
+    return {};
+}
+
+std::string watched_before_told(Scene const& scene) {
+    if (!scene.reports(Happening::IdleStopped))
+        return {};
+    bool is_watched = false;
+    for (auto const& order : scene.orders) {
+        is_watched = is_watched || std::holds_alternative<Watch>(order);
+        if (auto const* const drain = std::get_if<Drain>(&order); drain != nullptr && !is_watched)
+            return name(drain->worker) + " is told to go, and who comes then is not noticed";
+    }
+    return scene.after.watching ? "" : "nobody would be noticed";
+}
+
 constexpr std::array all_demand_promises{
     Invariant{"paused-serves-nobody",
               "While a unit is paused nothing is started, traffic starts nothing, and every worker is to go.",
@@ -49,6 +93,17 @@ constexpr std::array all_demand_promises{
     Invariant{"paused-has-an-end",
               "A paused unit is resumed at its deadline, or when a queue is nearly full, and says which.",
               paused_has_an_end},
+    Invariant{"idle-is-proved",
+              "A lazy unit is stopped only when nobody was there for idle_stop, as was said since.",
+              only_the_idle_are_stopped},
+    Invariant{"triggers-are-bounded",
+              "Traffic starts no more than trigger_limit_burst times in any trigger_limit_interval, and that "
+              "recovers.",
+              triggers_are_bounded},
+    Invariant{
+        "watched-before-told",
+        "When it is stopped because nobody is there, the listeners are watched before a worker is told.",
+        watched_before_told},
 };
 
 } // namespace

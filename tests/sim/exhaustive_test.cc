@@ -27,6 +27,7 @@ struct Scope {
     bool is_sharded = false;
     bool pauses = false;
     bool pauses_unit = false;
+    Duration idle_stop{0};
 };
 
 Policy policy_of(Scope const& scope) {
@@ -50,6 +51,7 @@ Policy policy_of(Scope const& scope) {
             .steps = {40},
             .hold = 1s,
             .is_sharded = scope.is_sharded,
+            .idle_stop = scope.idle_stop,
             .max_generations = 2};
 }
 
@@ -110,7 +112,12 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
         Scope{"two rolling workers of a unit that is paused", 2, ServiceType::Notify, Activation::Eager,
               RestartWhen::OnFailure, 5, Strategy::Rolling, false, 0s, false, false, false, true},
         Scope{"one sharded worker of a unit that is paused", 1, ServiceType::Notify, Activation::Eager,
-              RestartWhen::OnFailure, 6, Strategy::Overlap, false, 2s, false, true, false, true});
+              RestartWhen::OnFailure, 6, Strategy::Overlap, false, 2s, false, true, false, true},
+        Scope{"one lazy worker that ends when it is idle", 1, ServiceType::Notify, Activation::Lazy,
+              RestartWhen::OnFailure, 8, Strategy::Overlap, false, 0s, false, false, false, false, 3s},
+        Scope{"a lazy replace of one worker that ends when it is idle", 1, ServiceType::Notify,
+              Activation::Lazy, RestartWhen::OnFailure, 7, Strategy::Replace, false, 0s, false, true, false,
+              true, 3s});
     auto const depth = scope.depth + deeper();
     auto const result = explore({.wanted = policy_of(scope),
                                  .resizes = scope.resizes,

@@ -48,6 +48,11 @@ std::vector<TraceLine> possible_lines(World const& world) {
         add(ResumeRolloutWished{});
     }
     add(TrafficArrived{});
+    if (world.kernel.watching_idle && world.wanted.idle_stop > Duration{0}) {
+        add(IdleBegan{});
+        if (world.state.idle_since != MonotonicTime::never())
+            add(IdleEnded{});
+    }
     for (auto const& process : world.kernel.processes) {
         auto const id = process.id;
         add(Forked{id});
@@ -134,6 +139,7 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
     }
     print.add(static_cast<std::uint64_t>(state.goal) << 8 | std::uint64_t{state.listening} << 4 |
               std::uint64_t{state.start_owed} << 3 | std::uint64_t{state.stop_owed} << 2);
+    print.add(state.idle_since);
     print.add(state.quick_ends);
     if (state.stop_owed)
         print.add(state.stop_covers);

@@ -83,6 +83,7 @@ Answers answered_by(Happening happening) {
     case Happening::WorkerStuck:
     case Happening::BackingOff:
     case Happening::StartLimitHit:
+    case Happening::TriggerLimitHit:
     case Happening::RolloutBegan:
     case Happening::RolloutWaits:
     case Happening::TookOver:
@@ -101,6 +102,7 @@ Answers answered_by(Happening happening) {
     case Happening::RestDeadlinePassed:
     case Happening::ShardLent:
     case Happening::ShardGivenUp:
+    case Happening::IdleStopped:
     case Happening::Pausing:
     case Happening::Stopping:
     case Happening::Finished:
@@ -180,6 +182,13 @@ std::vector<Waiter> waiters_after(Scene const& scene, Complaints& complaints) {
 
 namespace {
 
+void forget_starts(History& history) {
+    history.automatic_starts.clear();
+    for (auto& generation : history.generations)
+        for (auto& slot : generation.slots)
+            slot.automatic_in_a_row = 0;
+}
+
 void remember_wish(Scene const& scene, History& history) {
     if (std::holds_alternative<ReloadWished>(scene.fact))
         history.reload_wished = scene.now;
@@ -187,15 +196,19 @@ void remember_wish(Scene const& scene, History& history) {
         restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::InPlace)
         history.in_place_wished = scene.now;
     history.unit_paused = scene.unit_paused();
+    if (std::holds_alternative<IdleBegan>(scene.fact) && !history.idle_since)
+        history.idle_since = scene.now;
+    if (std::holds_alternative<IdleEnded>(scene.fact) || !scene.after.watching_idle)
+        history.idle_since.reset();
+    if (scene.reports(Happening::IdleStopped))
+        forget_starts(history);
     if (!scene.is_wish() && !scene.is_pause())
         return;
+    history.triggers.clear();
     history.up = !std::holds_alternative<StopWished>(scene.fact);
     if (!history.up)
         history.last_stopped = history.last_worker;
-    history.automatic_starts.clear();
-    for (auto& generation : history.generations)
-        for (auto& slot : generation.slots)
-            slot.automatic_in_a_row = 0;
+    forget_starts(history);
 }
 
 /// How the slots of those that are gone now were left.
@@ -324,7 +337,8 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
         } else if (answered_by(report.happening) == Answers::Restarts &&
                    report.generation == history.rolled_back)
             history.rolled_back = {};
-        limited = limited || report.happening == Happening::StartLimitHit;
+        limited = limited || report.happening == Happening::StartLimitHit ||
+                  report.happening == Happening::TriggerLimitHit;
         if (report.happening == Happening::TookOver)
             remember_take_over(scene, history, report);
         if (report.happening == Happening::Finished && scene.wanted.activation == Activation::Eager)
@@ -338,6 +352,8 @@ void remember(Scene const& scene, History& history, std::vector<Waiter> waiters)
     bool const taken = std::holds_alternative<TrafficArrived>(scene.fact) && scene.before.watching;
     if (taken && !limited)
         history.automatic_starts.push_back({Slot{0}, scene.now});
+    if (taken && !scene.reports(Happening::TriggerLimitHit))
+        history.triggers.push_back(scene.now);
     forget_gone(scene, history);
 }
 

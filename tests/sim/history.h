@@ -47,15 +47,17 @@ struct History {
     MonotonicTime probation_ends{};
     GenerationId paused{};                      ///< the one whose rollout is paused, or 0
     std::optional<MonotonicTime> unit_paused{}; ///< until then
-    GenerationId canary{};                      ///< the one that comes as a canary, or 0
-    std::uint8_t canary_share = 0;              ///< percent, of its last step
-    MonotonicTime canary_held{};                ///< until then, at least
-    GenerationId last_spawned{};                ///< the newest generation that had a worker
+    std::optional<MonotonicTime> idle_since{};
+    GenerationId canary{};         ///< the one that comes as a canary, or 0
+    std::uint8_t canary_share = 0; ///< percent, of its last step
+    MonotonicTime canary_held{};   ///< until then, at least
+    GenerationId last_spawned{};   ///< the newest generation that had a worker
     WorkerId last_worker{};
     WorkerId last_stopped{}; ///< a stop was for it and all before
     std::vector<Waiter> waiters;
     std::vector<GenerationMemory> generations;    ///< those with a process or a timer, oldest first
     std::vector<AutomaticStart> automatic_starts; ///< since the last wish
+    std::vector<MonotonicTime> triggers;          ///< the same: by traffic
     [[nodiscard]] GenerationMemory const* find(GenerationId id) const;
     [[nodiscard]] SlotMemory const* find(GenerationId id, Slot slot) const;
 };

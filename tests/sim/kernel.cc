@@ -100,6 +100,8 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
               [&](Watch const&) { watching = true; }, [&](Unwatch const&) { watching = false; },
               [&](WatchQueues const&) { watching_queues = true; },
               [&](UnwatchQueues const&) { watching_queues = false; },
+              [&](WatchIdle const&) { watching_idle = true; },
+              [&](UnwatchIdle const&) { watching_idle = false; },
               [&](Steer const& it) {
                   for (auto const& [shard, weight] : shares)
                       if (!it.shares.contains(shard))
@@ -152,6 +154,8 @@ bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
     }
     if (std::holds_alternative<TrafficArrived>(fact))
         return watching;
+    if (std::holds_alternative<IdleBegan>(fact))
+        return watching_idle;
     if (std::holds_alternative<QueueNearlyFull>(fact))
         return watching_queues;
     if (auto const* const rest = std::get_if<ShardAtRest>(&fact))

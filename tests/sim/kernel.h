@@ -59,6 +59,7 @@ struct Kernel {
     std::vector<ArmedTimer> timers; ///< in order of their keys
     bool watching = false;
     bool watching_queues = false;
+    bool watching_idle = false;
     Shares shares;                        ///< by which new clients land in shards
     std::uint16_t slots = 0;              ///< that have shards
     std::vector<Shard> watched;           ///< until they are at rest

@@ -16,7 +16,8 @@ std::string last_ready_stays(Scene const& scene) {
     auto const* const restart = std::get_if<RestartWished>(&scene.fact);
     bool const replaces =
         restart != nullptr && restart->strategy.value_or(scene.wanted.strategy) == Strategy::Replace;
-    if (replaces || scene.is_pause() || std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
+    if (replaces || scene.is_pause() || scene.reports(Happening::IdleStopped) ||
+        std::holds_alternative<StopWished>(scene.fact) || !scene.history.up)
         return {};
     for (auto const& process : scene.between.processes) {
         auto const* const earlier = scene.before.find(process.id);
@@ -74,8 +75,9 @@ PoolLimits pool_limits(Scene const& scene) {
 }
 
 std::string pool_keeps_its_size(Scene const& scene) {
-    if (!scene.history.up || scene.is_pause() || proposed(scene).strategy != Strategy::Rolling ||
-        std::holds_alternative<PolicyChanged>(scene.fact) || std::holds_alternative<StartWished>(scene.fact))
+    if (!scene.history.up || scene.is_pause() || scene.reports(Happening::IdleStopped) ||
+        proposed(scene).strategy != Strategy::Rolling || std::holds_alternative<PolicyChanged>(scene.fact) ||
+        std::holds_alternative<StartWished>(scene.fact))
         return {};
     // what a cap keeps waiting may have to press
     bool const may_press = scene.is_wish() || scene.history.last_proposed > scene.history.last_spawned;

@@ -96,6 +96,9 @@ private:
                 .steps = one_of<CanarySteps>({{5, 25, 50}, {10}, {30, 60, 90}, {50}}),
                 .hold = one_of<Duration>({0s, 1s, 20s}),
                 .is_sharded = one_in(2),
+                .trigger_limit_burst = static_cast<std::uint16_t>(one_of({0, 1, 1, 2})),
+                .trigger_limit_interval = one_of<Duration>({10s, 60s}),
+                .idle_stop = one_of<Duration>({0s, 1s, 20s}),
                 .max_generations = static_cast<std::uint8_t>(1 + upto(4))};
     }
 
@@ -148,6 +151,10 @@ private:
                 may.push_back(*fact);
         if (world_.kernel.watching && one_in(3))
             may.emplace_back(TrafficArrived{});
+        if (world_.kernel.watching_idle && one_in(3))
+            may.emplace_back(IdleBegan{});
+        if (world_.state.idle_since != MonotonicTime::never() && one_in(3))
+            may.emplace_back(IdleEnded{});
         if (world_.kernel.watching_queues && one_in(20))
             may.emplace_back(QueueNearlyFull{});
         for (auto const shard : world_.kernel.watched) // few come to rest where nobody is

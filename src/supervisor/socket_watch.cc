@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The watch for the first client on the listeners of a unit that nobody serves.
+#include "supervisor/socket_watch.h"
+
+#include "supervisor/socket_custody.h"
+
+#include <algorithm>
+
+#include <sys/epoll.h>
+
+namespace holdfast {
+
+void SocketCustody::watch(std::function<void()> on_traffic) {
+    watching_ = std::make_unique<Watching>();
+    watching_->on_traffic = std::move(on_traffic);
+    watch_held();
+}
+
+void SocketCustody::watch_limited(std::function<void()> on_traffic) {
+    watch(std::move(on_traffic));
+    watching_->is_limited = true;
+    if (polls_)
+        watch_held();
+}
+
+void SocketCustody::unwatch() {
+    watching_.reset();
+}
+
+void SocketCustody::stop_sources() {
+    if (watching_)
+        watching_->sources.clear();
+}
+
+void SocketCustody::watch_held() {
+    if (!watching_)
+        return;
+    stop_sources();
+    auto const now = MonotonicTime::now();
+    bool const is_limited = watching_->is_limited && polls_ != nullptr;
+    auto const watch_one = [&](Listener const& listener) {
+        if (is_limited && polls_->left_alone_until(listener.fd.raw(), now))
+            return;
+        watching_->sources.push_back(shared_.loop.watch(
+            listener.fd, EPOLLIN, [this, fd = listener.fd.raw()](std::uint32_t) { hear_client(fd); },
+            Priority::Clients));
+    };
+    for (auto const& held : held_)
+        watch_one(held);
+    if (shards_)
+        shards_->each_member([&](ShardMember const& member) {
+            if (member.shard) // nobody would take what came to the anchor
+                watch_one(member.listener);
+        });
+    if (auto const end = is_limited ? polls_->next_end(now) : MonotonicTime::never();
+        end != MonotonicTime::never())
+        watching_->again = shared_.loop.at(end, [this] { watch_held(); });
+}
+
+/// Level-triggered: it would ring until somebody accepts.
+void SocketCustody::hear_client(int listener) {
+    auto const* const socket = watching_->is_limited ? spec_of(listener) : nullptr;
+    if (socket != nullptr && !polls_)
+        polls_ = std::make_unique<PollLimit>();
+    auto const now = MonotonicTime::now();
+    auto const until = socket != nullptr ? polls_->count(listener, *socket, now) : std::nullopt;
+    if (!until) {
+        auto const ended = std::move(watching_);
+        return ended->on_traffic();
+    }
+    shared_.events.say(Weight::Warning, "poll-limit-hit", spec_->name,
+                       socket->name + " has started it " + std::to_string(socket->poll_limit_burst) +
+                           " times in " + to_string(socket->poll_limit_interval) +
+                           " (poll_limit_burst): its clients wait, and it is listened to again in " +
+                           to_short_string(*until - now));
+    watch_held();
+}
+
+SocketSpec const* SocketCustody::spec_of(int listener) const {
+    std::string const* name = nullptr;
+    for (auto const& held : held_)
+        if (held.fd.raw() == listener)
+            name = &held.name;
+    if (shards_)
+        shards_->each_member([&](ShardMember const& member) {
+            if (member.listener.fd.raw() == listener)
+                name = &member.listener.name;
+        });
+    auto const found = std::ranges::find_if(
+        spec_->sockets, [&](SocketSpec const& socket) { return name != nullptr && socket.name == *name; });
+    return found == spec_->sockets.end() ? nullptr : &*found;
+}
+
+std::optional<MonotonicTime> SocketCustody::left_alone_until(Listener const& listener) const {
+    return polls_ && watching_ && watching_->is_limited
+               ? polls_->left_alone_until(listener.fd.raw(), MonotonicTime::now())
+               : std::nullopt;
+}
+
+} // namespace holdfast

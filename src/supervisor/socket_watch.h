@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What SocketCustody holds only while it waits for the first client.
+#pragma once
+
+#include "supervisor/socket_custody.h"
+
+namespace holdfast {
+
+struct SocketCustody::Watching {
+    std::function<void()> on_traffic;
+    bool is_limited = false;
+    std::vector<EventSource> sources;
+    EventSource again; ///< when a listener that was left alone is so no longer
+};
+
+} // namespace holdfast
