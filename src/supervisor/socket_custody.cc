@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/socket_custody.h"
 
+#include "socket/connection.h"
 #include "socket/retire.h"
 #include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
@@ -34,6 +35,7 @@ struct SocketCustody::Retrying {
 
 struct SocketCustody::Watching {
     std::function<void()> on_traffic;
+    std::function<void(Listener const&)> on_client; ///< instead of it
     std::vector<EventSource> sources;
 };
 
@@ -126,7 +128,10 @@ void SocketCustody::try_again() {
 
 void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<void()> retired) {
     end_retrying();
-    unwatch();
+    if (watching_ && watching_->on_client && is_served)
+        stop_sources(); // who waits in them is still accepted
+    else
+        unwatch();
     auto leaving = std::exchange(held_, {});
     if (shards_)
         for (auto& listener : shards_->release_unless([](auto const&) { return false; }))
@@ -159,6 +164,7 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
     }
     if (retired)
         leaving_->retired.push_back(std::move(retired));
+    watch_held();
     look_at_leaving_soon();
     tell_changed();
 }
@@ -237,6 +243,7 @@ void SocketCustody::make_shards() {
 void SocketCustody::look_at_leaving() {
     auto const now = MonotonicTime::now();
     auto& listeners = leaving_->listeners;
+    stop_sources();
     for (auto one = listeners.begin(); one != listeners.end();) {
         auto const waiting = count_waiting(one->listener);
         bool const is_empty = waiting && *waiting == 0;
@@ -247,6 +254,7 @@ void SocketCustody::look_at_leaving() {
         close(std::move(one->listener));
         one = listeners.erase(one);
     }
+    watch_held();
     if (!listeners.empty()) {
         leaving_->timer.rearm(now + leaving_->pause);
         leaving_->pause = std::min(leaving_->pause * 2, longest_look);
@@ -305,8 +313,33 @@ void SocketCustody::watch(std::function<void()> on_traffic) {
     watch_held();
 }
 
+void SocketCustody::watch_each(std::function<void(Listener const&)> on_client) {
+    watching_ = std::make_unique<Watching>();
+    watching_->on_client = std::move(on_client);
+    watch_held();
+}
+
+void SocketCustody::restore_blocking() {
+    for (auto const& held : held_)
+        (void)make_non_blocking(held.fd, held.bound_with.non_blocking); // fcntl(2) has no reason to fail
+}
+
 void SocketCustody::unwatch() {
     watching_.reset();
+}
+
+void SocketCustody::hear_client(int fd) {
+    auto const on_client = watching_->on_client; // it may end the watch
+    Listener const* found = nullptr;
+    for (auto const& held : held_)
+        if (held.fd.raw() == fd)
+            found = &held;
+    each_leaving([&](LeavingListener const& leaving) {
+        if (leaving.listener.fd.raw() == fd)
+            found = &leaving.listener;
+    });
+    if (found != nullptr)
+        on_client(*found);
 }
 
 void SocketCustody::stop_sources() {
@@ -319,9 +352,13 @@ void SocketCustody::watch_held() {
         return;
     stop_sources();
     auto const watch_one = [this](Listener const& listener) {
+        if (watching_->on_client) // accept(2) is not to wait for the next one where who was there has gone
+            (void)make_non_blocking(listener.fd, true);
         watching_->sources.push_back(shared_.loop.watch(
             listener.fd, EPOLLIN,
-            [this](std::uint32_t) {
+            [this, fd = listener.fd.raw()](std::uint32_t) {
+                if (watching_->on_client)
+                    return hear_client(fd);
                 // Level-triggered: it would ring until somebody accepts.
                 auto const ended = std::move(watching_);
                 ended->on_traffic();
@@ -330,6 +367,8 @@ void SocketCustody::watch_held() {
     };
     for (auto const& held : held_)
         watch_one(held);
+    if (watching_->on_client) // nobody else accepts from these
+        each_leaving([&](LeavingListener const& leaving) { watch_one(leaving.listener); });
     if (shards_)
         shards_->each_member([&](ShardMember const& member) {
             if (member.shard) // nobody would take what came to the anchor

@@ -116,6 +116,11 @@ public:
     /// unwatch() ends it.
     void watch(std::function<void()> on_traffic);
     void unwatch();
+    /// `on_client` whenever somebody waits in one of them, also in one that is on its way out, until
+    /// unwatch(): for who accepts himself.
+    void watch_each(std::function<void(Listener const&)> on_client);
+    /// Accepting is left to others again, who wait as the unit says: watch_each() made all non-blocking.
+    void restore_blocking();
 
 private:
     // What most units have none of is kept apart: there are many units.
@@ -149,6 +154,7 @@ private:
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     void stop_sources();
+    void hear_client(int fd);
     void tell_changed() const;
     void make_shards();
     /// What we have closed the keeper may have held a moment longer.
