@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -73,6 +74,13 @@ bool is_of_one_peer(int problem) {
 
 constexpr int most_lost_peers = 64; // in a row, before somebody else has a turn
 
+/// Linux keeps in the queue, and gives to accept(2), who has reset his connection meanwhile. Of TCP alone: a
+/// unix peer that is gone may have left something to read.
+bool has_reset(FdRef connection) {
+    pollfd seen{connection.raw(), 0, 0};
+    return ::poll(&seen, 1, 0) == 1 && (seen.revents & POLLHUP) != 0 && (seen.revents & POLLERR) != 0;
+}
+
 std::uint64_t number_in(std::uint8_t const* bytes, std::size_t count) {
     std::uint64_t number = 0;
     for (std::size_t i = 0; i < count; ++i)
@@ -110,6 +118,8 @@ Result<Connection> accept_connection(FdRef listener, bool non_blocking) {
             continue;
         if (!fd.is_open())
             return system_error(errno, "accept a connection");
+        if (from.ss_family != AF_UNIX && has_reset(fd))
+            continue;
         Connection connection{std::move(fd), {}};
         auto& peer = connection.peer;
         if (from.ss_family == AF_INET) {

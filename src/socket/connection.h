@@ -37,7 +37,8 @@ struct Connection {
 };
 
 /// Does not wait; the listener must be non-blocking. The connection is close-on-exec, and blocks unless
-/// `non_blocking`. Errors: those of accept4(2). EAGAIN: nobody is there, or who was there has gone.
+/// `non_blocking`. Errors: those of accept4(2). EAGAIN: nobody is there, or many who were there have reset
+/// their connections since (of a flood most have): those are closed.
 [[nodiscard]] Result<Connection> accept_connection(FdRef listener, bool non_blocking);
 
 /// Resets it. The peer hears at once that it was refused, whatever it has sent (an end without an answer

@@ -115,6 +115,20 @@ TEST_CASE("accepting never waits, and an IPv4 peer of an IPv6 listener is IPv4",
     }
 }
 
+TEST_CASE("who has reset his connection before it was accepted is nobody", "[socket]") {
+    auto const listener = listener_at("127.0.0.1:0");
+    auto gone = client_of(listener.port);
+    linger const at_once{1, 0};
+    REQUIRE(::setsockopt(gone.raw(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+    gone.reset();
+    auto half_closed = client_of(listener.port);
+    REQUIRE(::shutdown(half_closed.raw(), SHUT_WR) == 0); // as of one who has asked and waits for the answer
+    CHECK(accept_connection(listener.fd, false));
+    auto const nobody = accept_connection(listener.fd, false);
+    REQUIRE_FALSE(nobody);
+    CHECK(nobody.error().code == EAGAIN);
+}
+
 TEST_CASE("who is refused hears a reset, not an end", "[socket]") {
     auto const listener = listener_at("127.0.0.1:0");
     auto const client = client_of(listener.port);
