@@ -56,10 +56,17 @@ inline constexpr std::size_t most_canary_steps = 8;
 using CanarySteps = std::array<std::uint8_t, most_canary_steps>;
 
 /// A convention by which a worker is given its sockets.
-enum class HandoffKind { ListenFds, ScmRights };
+enum class HandoffKind { ListenFds, ScmRights, Inetd };
 constexpr auto enum_table(HandoffKind) {
     return std::array{EnumName{HandoffKind::ListenFds, "listen_fds"},
-                      EnumName{HandoffKind::ScmRights, "scm_rights"}};
+                      EnumName{HandoffKind::ScmRights, "scm_rights"}, EnumName{HandoffKind::Inetd, "inetd"}};
+}
+
+/// What becomes of a connection where as many are served as may be. wait: it stays in the kernel's queue;
+/// refuse: it is accepted and reset.
+enum class OnFull : std::uint8_t { Wait, Refuse };
+constexpr auto enum_table(OnFull) {
+    return std::array{EnumName{OnFull::Wait, "wait"}, EnumName{OnFull::Refuse, "refuse"}};
 }
 
 } // namespace holdfast

@@ -27,6 +27,7 @@ constexpr StateColour state_colours[] = {
     {"ready", Colour::Good},          {"draining", Colour::Warning},
     {"killed", Colour::Bad},          {"held", Colour::Plain},
     {"failed", Colour::Bad},          {"paused", Colour::Warning},
+    {"running", Colour::Good},
 };
 
 Colour colour_of(std::string const& state) {
@@ -72,8 +73,11 @@ std::string duration_text(json const& object, char const* name) {
     return duration ? to_short_string(Duration{*duration}) : std::string{};
 }
 
-/// "2/3": how many workers are ready, of how many.
+/// "2/3": how many workers are ready, of how many; or how many connections are served, of how many that may
+/// be.
 std::string workers_text(json const& unit) {
+    if (auto const& connections = object_of(unit, "connections"); !connections.empty())
+        return digits_of(connections, "live") + "/" + digits_of(connections, "most");
     auto const& workers = list_of(unit, "workers");
     if (workers.empty())
         return "0";
@@ -118,6 +122,33 @@ std::string workers_table(json const& unit, Screen const& screen) {
                    state_cell(worker), digits_of(worker, "pid"), age_of(worker, screen),
                    bytes_text(worker, "memory_bytes"), duration_text(worker, "cpu_usec"),
                    text_of(worker, "status")});
+    return table.to_text(screen, "  ");
+}
+
+/// "3 of 64, 120 served, 2 failed, 7 refused"; what there is none of is left out.
+std::string connections_text(json const& unit) {
+    auto const& connections = object_of(unit, "connections");
+    if (connections.empty())
+        return {};
+    auto text = digits_of(connections, "live") + " of " + digits_of(connections, "most") + ", " +
+                digits_of(connections, "accepted") + " accepted";
+    auto const add = [&](char const* name, std::string const& what) {
+        if (auto const count = number_of(connections, name).value_or(0); count > 0)
+            text += ", " + std::to_string(count) + " " + what;
+    };
+    add("failed", "failed");
+    add("refused_full", "refused as too many");
+    add("refused_source", "refused as too many of one source");
+    if (flag_of(connections, "is_full").value_or(false) && text_of(connections, "on_full") == "wait")
+        text += "; others wait";
+    return text;
+}
+
+std::string instances_table(json const& unit, Screen const& screen) {
+    Table table{{{"INSTANCE"}, {"STATE"}, {"PID", true}, {"SINCE"}}};
+    for (auto const& instance : list_of(object_of(unit, "connections"), "instances"))
+        table.add({text_of(instance, "name"), state_cell(instance), digits_of(instance, "pid"),
+                   age_of(instance, screen)});
     return table.to_text(screen, "  ");
 }
 
@@ -189,6 +220,7 @@ std::string render_status(json const& unit, Screen const& screen) {
     auto const stored = number_of(unit, "fd_store").value_or(0);
     if (auto const most = number_of(unit, "fd_store_max").value_or(0); stored > 0 || most > 0)
         text += field("fd store", std::to_string(stored) + " of " + std::to_string(most), screen);
+    text += field("connections", connections_text(unit), screen);
     text += field("last event", text_of(unit, "last_event"), screen);
     std::string const problem = text_of(unit, "problem");
     if (problem.find('\n') == std::string::npos)
@@ -197,6 +229,8 @@ std::string render_status(json const& unit, Screen const& screen) {
         text += field("problem", "its file has errors:", screen, Colour::Bad) + harmless_lines(problem, "  ");
     if (auto const workers = workers_table(unit, screen); !workers.empty())
         text += "\n" + workers;
+    if (auto const instances = instances_table(unit, screen); !instances.empty())
+        text += "\n" + instances;
     if (auto const sockets = sockets_table(list_of(unit, "sockets"), screen, false, "  "); !sockets.empty())
         text += "\n" + sockets;
     return text;

@@ -75,7 +75,7 @@ Result<UnitSpecPtr> make_run_spec(RunOptions const& options) {
     spec->rollout.probation = {};
     if (!options.handoff.empty()) {
         auto const kind = from_name<HandoffKind>(options.handoff);
-        if (!kind)
+        if (!kind || *kind == HandoffKind::Inetd)
             return not_supported_yet("--handoff " + options.handoff);
         service.handoff = {*kind};
     }

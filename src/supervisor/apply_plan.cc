@@ -50,9 +50,9 @@ std::vector<std::string> differences(UnitSpec const& now, UnitSpec const& wanted
 /// as it is.
 bool needs_restart(UnitSpec const& now, UnitSpec const& wanted, std::vector<ListenerStep> const& listeners) {
     auto const process = [](ServiceSpec const& service) {
-        return std::tie(service.type, service.exec_start, service.environment, service.handoff,
-                        service.limits, service.working_directory, service.user, service.group,
-                        service.umask);
+        return std::tie(service.type, service.accept, service.exec_start, service.environment,
+                        service.handoff, service.limits, service.working_directory, service.user,
+                        service.group, service.umask);
     };
     if (process(now.service) != process(wanted.service))
         return true;

@@ -2,6 +2,7 @@
 // A unit whose file has changed or is gone. What runs is never worse off: new sockets are bound first, the
 // old generation keeps all it was started with until the new one has taken over, and then serves who still
 // waits in what is no longer listed.
+#include "supervisor/instances.h"
 #include "supervisor/on_demand.h"
 #include "supervisor/unit_runner.h"
 #include "supervisor/unit_words.h"
@@ -26,7 +27,10 @@ Result<std::vector<Listener>> UnitRunner::prepare(UnitSpec const& spec, Arrivals
     shared_.loop.set_owner(number_);
     if (is_broken_ || is_leaving_)
         return plain_error(is_broken_ ? trouble_ : "it is being removed; apply again when it is gone");
-    return sockets_.bind_new(spec, arrivals, is_running());
+    if (spec.service.accept != wanted_->service.accept && (is_running() || has_instances()))
+        return plain_error("`accept` cannot be changed while something runs", {},
+                           "stop the unit first, then apply, and start it");
+    return sockets_.bind_new(spec, arrivals, is_served());
 }
 
 void UnitRunner::change(UnitSpecPtr spec, bool restart, WishAnswer answer) {
@@ -72,12 +76,15 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
     this->restart(std::nullopt, std::move(answer));
 }
 
-/// Nothing runs, so nothing served can be lost: the sockets follow the file, and what fails is tried again.
+/// No worker runs, so nothing served can be lost: the sockets follow the file, and what fails is tried again.
+/// Where we accept ourselves, who waits in one that goes is served before.
 void UnitRunner::change_at_rest(UnitSpecPtr spec, bool restart, std::vector<Listener> arrived,
                                 WishAnswer answer) {
     sockets_.take_over(spec, std::move(arrived));
-    sockets_.retire_unlisted(*spec, false, Duration{0}, {});
+    bool const is_accepting = is_served();
+    sockets_.retire_unlisted(*spec, is_accepting, is_accepting ? spec->drain_timeout() / 2 : Duration{0}, {});
     want(std::move(spec));
+    follow_accept({});
     bool const is_held = hold_sockets();
     if (auto reason = reason_to_refuse(); !reason.empty())
         return answer({false, "changed, but " + reason, std::nullopt});
@@ -94,6 +101,11 @@ void UnitRunner::scale(std::uint16_t workers, WishAnswer answer) {
     shared_.loop.set_owner(number_);
     if (is_broken_ || is_leaving_)
         return answer({false, is_broken_ ? trouble_ : "it is being removed", std::nullopt});
+    if (wanted_->service.accept)
+        return answer({false,
+                       "each connection has a process of its own (accept = true): max_connections says "
+                       "how many there may be",
+                       std::nullopt});
     scaled_to_ = workers;
     underway().waiting.push_back({WishKind::Scale, std::move(answer)});
     happen(PolicyChanged{});
@@ -213,7 +225,7 @@ void UnitRunner::remove(std::function<void()> removed) {
     starts_when_held_ = false;
     is_leaving_ = true;
     // As for a listener that is no longer listed: its clients are served first, then the workers go.
-    sockets_.retire_all(is_running(), wanted_->drain_timeout(), [this, removed = std::move(removed)] {
+    sockets_.retire_all(is_served(), wanted_->drain_timeout(), [this, removed = std::move(removed)] {
         stop([removed](WishResult const&) { removed(); });
     });
 }

@@ -3,6 +3,7 @@
 // comes of an order is a fact for the next turn.
 #include "lifecycle/sharing.h"
 #include "supervisor/hosting.h"
+#include "supervisor/instances.h"
 #include "supervisor/on_demand.h"
 #include "supervisor/unit_runner.h"
 
@@ -52,12 +53,14 @@ void UnitRunner::enact(Order const& order) {
             },
             [&](Reload const& what) { ask_to_reload(what.worker); },
             [&](Watch const&) {
+                if (instances_)
+                    return open_instances();
                 sockets_.watch_limited([this] {
                     shared_.loop.set_owner(number_);
                     happen(TrafficArrived{});
                 });
             },
-            [&](Unwatch const&) { sockets_.unwatch(); },
+            [&](Unwatch const&) { instances_ ? instances_->close() : sockets_.unwatch(); },
             [&](WatchQueues const&) { OnDemand{*this}.watch_queues(); },
             [&](UnwatchQueues const&) { OnDemand{*this}.unwatch_queues(); },
             [&](WatchIdle const&) { underway().idle_watch = std::make_unique<IdleWatch>(*this); },
@@ -79,7 +82,8 @@ void UnitRunner::enact(Order const& order) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
             },
             [&](Report const& what) {
-                tell(what);
+                if (what.happening != Happening::Stopped || !has_instances()) // else when they have ended
+                    tell(what);
                 if (memory_)
                     memory_->note_told();
             },

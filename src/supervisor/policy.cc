@@ -47,7 +47,8 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.spec = id;
     policy.workers = pool_size(service);
     policy.type = sign_of(service.type);
-    policy.activation = service.activation;
+    // With accept it waits for its first traffic, of which it is never told: see unit_accept.cc.
+    policy.activation = service.accept ? Activation::Lazy : service.activation;
     policy.restart = service.restart;
     policy.strategy = spec.rollout.strategy;
     policy.max_surge = spec.rollout.max_surge;

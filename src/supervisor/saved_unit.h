@@ -4,6 +4,7 @@
 // passed over.
 #pragma once
 
+#include "lifecycle/instances.h"
 #include "lifecycle/line.h"
 #include "lifecycle/state.h"
 #include "supervisor/rollout_record.h"
@@ -83,6 +84,25 @@ void describe(auto& field, OneOf<SavedWorker> auto& it) {
     field("reload-awaits-probe", it.reload_awaits_probe);
     field("dumps-since", it.dumps_since);
     field("status", it.status);
+}
+
+/// Of a unit with accept, besides the processes; kept by itself, as it changes with each connection.
+struct SavedInstances {
+    static constexpr std::string_view word = "instances";
+    lifecycle::InstanceId last{};
+    std::uint64_t accepted = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t refused_full = 0;
+    std::uint64_t refused_source = 0;
+    std::optional<MonotonicTime> deadline{}; ///< of those that were told to go
+};
+void describe(auto& field, OneOf<SavedInstances> auto& it) {
+    field("last", it.last);
+    field("accepted", it.accepted);
+    field("failed", it.failed);
+    field("refused-full", it.refused_full);
+    field("refused-source", it.refused_source);
+    field("deadline", it.deadline);
 }
 
 struct SavedPin {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/socket_custody.h"
 
+#include "socket/connection.h"
 #include "socket/retire.h"
 #include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
@@ -121,7 +122,10 @@ void SocketCustody::try_again() {
 
 void SocketCustody::retire_all(bool is_served, Duration deadline, std::function<void()> retired) {
     end_retrying();
-    unwatch();
+    if (watching_ && watching_->on_client && is_served)
+        stop_sources(); // who waits in them is still accepted
+    else
+        unwatch();
     auto leaving = std::exchange(held_, {});
     if (shards_)
         for (auto& listener : shards_->release_unless([](auto const&) { return false; }))
@@ -154,6 +158,7 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
     }
     if (retired)
         leaving_->retired.push_back(std::move(retired));
+    watch_held();
     look_at_leaving_soon();
     tell_changed();
 }
@@ -232,6 +237,7 @@ void SocketCustody::make_shards() {
 void SocketCustody::look_at_leaving() {
     auto const now = MonotonicTime::now();
     auto& listeners = leaving_->listeners;
+    stop_sources();
     for (auto one = listeners.begin(); one != listeners.end();) {
         auto const waiting = count_waiting(one->listener);
         bool const is_empty = waiting && *waiting == 0;
@@ -242,6 +248,7 @@ void SocketCustody::look_at_leaving() {
         close(std::move(one->listener));
         one = listeners.erase(one);
     }
+    watch_held();
     if (!listeners.empty()) {
         leaving_->timer.rearm(now + leaving_->pause);
         leaving_->pause = std::min(leaving_->pause * 2, longest_look);

@@ -122,6 +122,11 @@ public:
     void unwatch();
     /// Until when a listener is left alone for that; nothing when it is not.
     [[nodiscard]] std::optional<MonotonicTime> left_alone_until(Listener const& listener) const;
+    /// `on_client` whenever somebody waits in one of them, also in one that is on its way out, until
+    /// unwatch(): for who accepts himself.
+    void watch_each(std::function<void(Listener const&)> on_client);
+    /// Accepting is left to others again, who wait as the unit says: watch_each() made all non-blocking.
+    void restore_blocking();
 
 private:
     // What most units have none of is kept apart: there are many units.
@@ -155,7 +160,8 @@ private:
     /// Follows held_: a descriptor that is closed while it is watched would take another's watch with it.
     void watch_held();
     void stop_sources();
-    void hear_client(int listener);
+    void hear_first(int listener);
+    void hear_each(int listener);
     [[nodiscard]] SocketSpec const* spec_of(int listener) const;
     void tell_changed() const;
     void make_shards();

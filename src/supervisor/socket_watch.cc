@@ -23,6 +23,17 @@ void SocketCustody::watch_limited(std::function<void()> on_traffic) {
         watch_held();
 }
 
+void SocketCustody::watch_each(std::function<void(Listener const&)> on_client) {
+    watching_ = std::make_unique<Watching>();
+    watching_->on_client = std::move(on_client);
+    watch_held();
+}
+
+void SocketCustody::restore_blocking() {
+    for (auto const& held : held_)
+        (void)make_non_blocking(held.fd, held.bound_with.non_blocking); // fcntl(2) has no reason to fail
+}
+
 void SocketCustody::unwatch() {
     watching_.reset();
 }
@@ -41,12 +52,19 @@ void SocketCustody::watch_held() {
     auto const watch_one = [&](Listener const& listener) {
         if (is_limited && polls_->left_alone_until(listener.fd.raw(), now))
             return;
+        if (watching_->on_client) // accept(2) is not to wait for the next one where who was there has gone
+            (void)make_non_blocking(listener.fd, true);
         watching_->sources.push_back(shared_.loop.watch(
-            listener.fd, EPOLLIN, [this, fd = listener.fd.raw()](std::uint32_t) { hear_client(fd); },
+            listener.fd, EPOLLIN,
+            [this, fd = listener.fd.raw()](std::uint32_t) {
+                watching_->on_client ? hear_each(fd) : hear_first(fd);
+            },
             Priority::Clients));
     };
     for (auto const& held : held_)
         watch_one(held);
+    if (watching_->on_client) // nobody else accepts from these
+        each_leaving([&](LeavingListener const& leaving) { watch_one(leaving.listener); });
     if (shards_)
         shards_->each_member([&](ShardMember const& member) {
             if (member.shard) // nobody would take what came to the anchor
@@ -57,8 +75,22 @@ void SocketCustody::watch_held() {
         watching_->again = shared_.loop.at(end, [this] { watch_held(); });
 }
 
+void SocketCustody::hear_each(int listener) {
+    auto const on_client = watching_->on_client; // it may end the watch
+    Listener const* found = nullptr;
+    for (auto const& held : held_)
+        if (held.fd.raw() == listener)
+            found = &held;
+    each_leaving([&](LeavingListener const& leaving) {
+        if (leaving.listener.fd.raw() == listener)
+            found = &leaving.listener;
+    });
+    if (found != nullptr)
+        on_client(*found);
+}
+
 /// Level-triggered: it would ring until somebody accepts.
-void SocketCustody::hear_client(int listener) {
+void SocketCustody::hear_first(int listener) {
     auto const* const socket = watching_->is_limited ? spec_of(listener) : nullptr;
     if (socket != nullptr && !polls_)
         polls_ = std::make_unique<PollLimit>();

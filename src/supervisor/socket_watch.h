@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What SocketCustody holds only while it waits for the first client.
+// What SocketCustody holds only while it waits for clients.
 #pragma once
 
 #include "supervisor/socket_custody.h"
@@ -8,6 +8,7 @@ namespace holdfast {
 
 struct SocketCustody::Watching {
     std::function<void()> on_traffic;
+    std::function<void(Listener const&)> on_client; ///< instead of it: whenever there is one
     bool is_limited = false;
     std::vector<EventSource> sources;
     EventSource again; ///< when a listener that was left alone is so no longer

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "supervisor/addresses.h"
+#include "supervisor/instances.h"
 
 #include <cerrno>
 #include <csignal>
@@ -150,6 +151,10 @@ void Supervisor::end_strangers() {
         for (auto const& worker : unit->workers())
             there.workers.emplace_back(worker->process.pid(),
                                        GenerationOf{name, static_cast<std::uint32_t>(worker->generation)});
+        if (auto const* const instances = unit->instances())
+            for (auto const& [id, running] : instances->running())
+                there.workers.emplace_back(running.process.pid(),
+                                           GenerationOf{name, static_cast<std::uint32_t>(id)});
     }
     shared_.remains->end_strangers(there);
 }

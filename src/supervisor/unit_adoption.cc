@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "lifecycle/resume.h"
 #include "supervisor/addresses.h"
+#include "supervisor/instances.h"
 #include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_text.h"
@@ -40,11 +41,13 @@ public:
 
     /// Does it go on where it was?
     [[nodiscard]] bool run() {
+        auto instances = Instances::take_from(found_, name_);
         for (auto const& [name, held] : found_)
             (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
         read();
         take_specs();
         take_sockets();
+        unit_.follow_accept(std::move(instances));
         take_workers();
         take_pins();
         bool const is_state_known = saved_.state.has_value();
@@ -406,8 +409,10 @@ private:
             return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
         };
         unit_.shared_.events.say(Weight::Normal, "adopted", name_,
-                                 "goes on with " + count(unit_.workers_.size(), "worker") + " and " +
-                                     count(sockets_, "socket"));
+                                 "goes on with " +
+                                     (unit_.instances_ ? count(unit_.instances_->running().size(), "instance")
+                                                       : count(unit_.workers_.size(), "worker")) +
+                                     " and " + count(sockets_, "socket"));
         for (auto const& text : problems_)
             unit_.shared_.events.say(Weight::Warning, "adopted-in-part", name_, text);
     }
@@ -448,6 +453,7 @@ private:
             unit_.enact(*order);
         for (auto const& fact : resumed.facts)
             unit_.happen(fact);
+        unit_.close_stray_instances();
         for (auto const& [worker, is_told] : reloads_)
             unit_.go_on_reloading(worker, is_told);
         unit_.arm_timer();

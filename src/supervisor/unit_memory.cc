@@ -3,6 +3,7 @@
 
 #include "lifecycle/saved.h"
 #include "lifecycle/trace.h"
+#include "supervisor/instances.h"
 #include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_unit.h"
@@ -263,6 +264,8 @@ void UnitMemory::put_again() {
             keep(*worker);
     if (unit_.store_)
         unit_.store_->put_all();
+    if (unit_.instances_)
+        unit_.instances_->put_again();
     save();
     puts_all_ = false;
 }

@@ -15,6 +15,9 @@
 
 namespace holdfast {
 
+class Instances;
+struct FoundInstances;
+
 /// What somebody waits for; a restart only until its rollout has begun.
 enum class WishKind { Start, Stop, Restart, Reload, Scale, Undo, Pause, Resume, PauseUnit, ResumeUnit };
 struct Waiting {

@@ -3,6 +3,7 @@
 
 #include "lifecycle/resume.h"
 #include "lifecycle/sharing.h"
+#include "supervisor/instances.h"
 #include "supervisor/on_demand.h"
 #include "supervisor/policy.h"
 
@@ -17,23 +18,14 @@ using namespace lifecycle;
 
 namespace {
 
-/// What systemd.service(5) calls a clean exit: status 0, or one of four signals that are a request to go.
 ExitKind kind_of(ExitStatus const& status) {
     if (!status.is_known) // better started once too often than never again
         return ExitKind::UncleanCode;
     if (status.dumped_core)
         return ExitKind::CoreDump;
-    switch (status.signal) {
-    case 0:
-        return status.code == 0 ? ExitKind::Clean : ExitKind::UncleanCode;
-    case SIGHUP:
-    case SIGINT:
-    case SIGTERM:
-    case SIGPIPE:
+    if (is_clean(status))
         return ExitKind::Clean;
-    default:
-        return ExitKind::UncleanSignal;
-    }
+    return status.signal == 0 ? ExitKind::UncleanCode : ExitKind::UncleanSignal;
 }
 
 FdStore& opened(std::unique_ptr<FdStore>& store, Shared& shared, std::string const& unit) {
@@ -62,6 +54,7 @@ UnitRunner::UnitRunner(Shared& shared, std::uint32_t number, UnitSpecPtr spec)
     shared_.units.emplace(number_, this);
     if (shared_.keeping)
         memory_ = std::make_unique<UnitMemory>(*this, *shared_.keeping);
+    follow_accept({});
 }
 
 UnitRunner::~UnitRunner() {
@@ -81,6 +74,8 @@ void UnitRunner::end(bool leaves_sockets) {
         memory_->drop_all();
     if (store_)
         store_->drop_all();
+    if (instances_)
+        instances_->drop_all();
 }
 
 bool UnitRunner::adopt(FoundThings found) {
@@ -156,6 +151,7 @@ void UnitRunner::restart(std::optional<Strategy> strategy, WishAnswer answer) {
     if (strategy == Strategy::InPlace && !wanted_->service.can_reload())
         return answer(refused(no_way_to_reload));
     starts_when_held_ = false;
+    follow_accept({}); // what its program and its user are is looked up anew
     underway().waiting.push_back({WishKind::Restart, std::move(answer)});
     happen(RestartWished{strategy});
 }
@@ -164,6 +160,8 @@ void UnitRunner::kill_all() {
     for (auto const* const of : {&workers_, &dumping_})
         for (auto const& worker : *of)
             worker->process.kill_group();
+    if (instances_)
+        instances_->kill_all();
 }
 
 // ---- facts ----
@@ -364,7 +362,8 @@ void UnitRunner::forget(WorkerProcess const& worker) {
 
 bool UnitRunner::has_workers_of(GenerationId generation) const {
     auto const is_of_it = [&](auto const& worker) { return worker->generation == generation; };
-    return std::ranges::any_of(workers_, is_of_it) || std::ranges::any_of(dumping_, is_of_it);
+    return std::ranges::any_of(workers_, is_of_it) || std::ranges::any_of(dumping_, is_of_it) ||
+           (instances_ && instances_->has(InstanceId{static_cast<std::uint32_t>(generation)}));
 }
 
 void UnitRunner::bury(WorkerProcess const& worker) {
@@ -391,6 +390,8 @@ void UnitRunner::mark_broken(std::string_view what) {
         end_watches(*worker);
     arm_timer();
     sockets_.unwatch();
+    if (instances_)
+        instances_->freeze();
     trouble_ = "a fault in holdfast itself: " + std::string{what};
     shared_.events.say(Weight::Failure, "broken", wanted_->name,
                        trouble_ +

@@ -42,7 +42,8 @@ public:
     [[nodiscard]] MonotonicTime since() const { return since_; }
     [[nodiscard]] std::string const& trouble() const { return trouble_; }
     [[nodiscard]] bool is_broken() const { return is_broken_; }
-    [[nodiscard]] FdStore const* store() const { return store_.get(); } ///< null: nothing is stored
+    [[nodiscard]] Instances const* instances() const { return instances_.get(); } ///< null: no `accept`
+    [[nodiscard]] FdStore const* store() const { return store_.get(); }           ///< null: nothing is stored
     [[nodiscard]] bool starts_when_held() const { return starts_when_held_; }
     [[nodiscard]] bool is_leaving() const { return is_leaving_; }
     [[nodiscard]] bool is_wanted_up() const; ///< also by the wishes that are not taken yet
@@ -56,10 +57,8 @@ public:
     [[nodiscard]] RolloutHistory const* history() const { return history_.get(); } ///< null: there was none
 
     // ---- wishes ----
-    /// Binds the sockets; what fails is tried again by itself.
-    bool hold_sockets();
-    /// At boot, and for a unit that an apply brings: starts as soon as all sockets are held.
-    void start_when_held();
+    bool hold_sockets();    ///< what cannot be bound is tried again by itself
+    void start_when_held(); ///< at boot, and when an apply brings it: as soon as all sockets are held
     void start(WishAnswer answer);
     void stop(WishAnswer answer);
     void restart(std::optional<Strategy> strategy, WishAnswer answer);
@@ -86,7 +85,7 @@ public:
     void remove(std::function<void()> removed);
     void kill_all(); ///< SIGKILL to every worker, now: all that a broken unit still does
     /// It is no more, or nobody comes after us: all is given up, whatever waits in its sockets, unless they
-    /// are left to another one as they are. What is just destroyed is found again by the next supervisor.
+    /// are left as they are. What is just destroyed is found again by the next supervisor.
     void end(bool leaves_sockets);
 
     // ---- facts ----
@@ -123,8 +122,7 @@ private:
     void push_fresh(std::vector<int> const& known);
     /// A listener is another socket now: who can get it while it lives gets it, of the others it is said.
     void tell_renewed(Listener const& listener);
-    /// Gives up listeners that the wanted spec does not list. Until they are, who is to go serves on.
-    void retire_unlisted(bool is_served);
+    void retire_unlisted(bool is_served); ///< in the wanted spec. Until it is done, who is to go serves on
     void take_sockets_back();
     void drain(lifecycle::WorkerId id);
     void tell_to_go(lifecycle::WorkerId id);
@@ -145,8 +143,7 @@ private:
     void spawn(lifecycle::Spawn const& order);
     [[nodiscard]] Outcome try_spawn(lifecycle::Spawn const& order, UnitSpecPtr const& spec);
     [[nodiscard]] std::unique_ptr<HandoffPort> open_handoff(UniqueFd socket, RunningWorker& worker);
-    /// A shard's worker may be another one, elsewhere, though the shares are the same.
-    void follow_workers();
+    void follow_workers(); ///< a shard's may be another one, elsewhere, though the shares are the same
     void watch_rest(std::vector<Shard> const& restless);
     void arm_timer();
     void forget(WorkerProcess const& worker);
@@ -155,8 +152,7 @@ private:
     void replace_dumping(lifecycle::WorkerId id);
     void look_for_dump(RunningWorker& worker);
     [[nodiscard]] bool forget_dumped(WorkerProcess const& worker, ExitStatus status);
-    /// Holds the file that the worker's generation runs, from its first worker on.
-    void pin_program(WorkerProcess const& worker);
+    void pin_program(WorkerProcess const& worker); ///< holds the file that its generation runs
     void pin_as_recorded(lifecycle::GenerationId id);
     [[nodiscard]] std::shared_ptr<PinnedProgram const> pinned_program(lifecycle::GenerationId id) const;
     void change_main(WorkerProcess& worker, pid_t pid);
@@ -176,6 +172,14 @@ private:
     void refuse_reload(RunningWorker& worker, std::string why);
     void hear_reload(RunningWorker& worker, NotifyMessage const& message);
 
+    // unit_accept.cc
+    [[nodiscard]] bool is_served() const; ///< by workers, or we accept ourselves
+    [[nodiscard]] bool has_instances() const;
+    void follow_accept(FoundInstances found);
+    void open_instances();
+    void close_stray_instances();
+    void hear_instances_gone();
+
     // watchdog.cc
     void hear_watchdog(RunningWorker& worker, NotifyMessage const& message);
     void start_watchdog(RunningWorker& worker, ServiceType sign);
@@ -187,14 +191,12 @@ private:
     void add_prober(RunningWorker& worker, PrivateListener listener);
     void hear_probe(lifecycle::WorkerId id, bool passed);
     [[nodiscard]] std::string unhealthy_text(lifecycle::WorkerId id) const;
-    /// It goes, or is told to: it need neither ping nor pass any more.
-    void end_watches(RunningWorker& worker);
+    void end_watches(RunningWorker& worker); ///< it goes: it need neither ping nor pass any more
 
     // telling (tell.cc)
     void tell(lifecycle::Report const& report);
     void follow_rollouts(lifecycle::Report const& report, std::string const& told);
-    /// Into the reports of the rollouts what the kill of a worker cuts; in words.
-    [[nodiscard]] std::string note_cut(lifecycle::WorkerId id);
+    [[nodiscard]] std::string note_cut(lifecycle::WorkerId id); ///< by its kill: for reports, and in words
     [[nodiscard]] std::vector<ListenAddress> served_addresses() const;
     [[nodiscard]] std::string launch_failure_text(RunningWorker const& worker, LaunchFailure failure) const;
     void begin_rollout(lifecycle::GenerationId id);
@@ -203,12 +205,10 @@ private:
     void answer_wishes(lifecycle::Report const& report, std::string const& told);
 
     [[nodiscard]] std::vector<WishAnswer> take_waiting(WishKind kind);
-    /// Why nothing can be wished of the unit that would start it; empty when it can.
-    [[nodiscard]] std::string reason_to_refuse() const;
+    [[nodiscard]] std::string reason_to_refuse() const; ///< why it cannot be started; empty when it can
 
     [[nodiscard]] RunningWorker* find(lifecycle::WorkerId id);
-    /// The worker that the process belongs to, by its session.
-    [[nodiscard]] RunningWorker* find_by_process(pid_t pid);
+    [[nodiscard]] RunningWorker* find_by_process(pid_t pid); ///< whose session it is in
     [[nodiscard]] UnitSpecPtr generation_spec(lifecycle::GenerationId id) const;
     [[nodiscard]] UnitSpecPtr const& spec_of(lifecycle::SpecId id) const;
     [[nodiscard]] lifecycle::SpecId spec_id(UnitSpecPtr const& spec) const;
@@ -245,6 +245,7 @@ private:
     std::unique_ptr<Underway> underway_;
     std::unique_ptr<UnitMemory> memory_;
     std::unique_ptr<FdStore> store_;
+    std::unique_ptr<Instances> instances_; ///< of a unit with `accept`; destroyed before sockets_
 };
 
 } // namespace holdfast

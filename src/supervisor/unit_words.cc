@@ -130,6 +130,8 @@ std::string UnitWords::sentence(Report const& report) const {
     case Happening::Starting:
         return "starting";
     case Happening::Started:
+        if (unit_.wanted_->service.accept)
+            return "accepts connections";
         return unit_.state_.listening ? "waits for the first client" : "started";
     case Happening::StartFailed:
         return "cannot be started: " + reason(report);
@@ -177,6 +179,8 @@ std::string UnitWords::sentence(Report const& report) const {
     case Happening::Proved:
         return to_text(report.generation) + " has held its probation";
     case Happening::RolloutDone:
+        if (unit_.wanted_->service.accept)
+            return "the next connections get what it is now; who is served is left alone";
         return "rollout of " + to_text(report.generation) + " is done";
     case Happening::CanaryStep:
         return to_text(report.generation) + " gets " + canary_text(report.share.value_or(0)) + " for " +

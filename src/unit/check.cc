@@ -11,15 +11,6 @@ namespace holdfast {
 
 namespace {
 
-// The value of KEY in [SECTION], or null.
-Node const* value_of(Node const& root, std::string_view section, std::string_view key) {
-    auto const* const table = root.find(section);
-    if (!table || !table->value.is(NodeKind::Table))
-        return nullptr;
-    auto const* const entry = table->value.find(key);
-    return entry ? &entry->value : nullptr;
-}
-
 class Check {
 public:
     Check(Node const& root, UnitSpec const& spec, Report& report)
@@ -295,6 +286,7 @@ private:
 
 void check_unit(Node const& root, UnitSpec const& spec, Report& report) {
     Check{root, spec, report}.run();
+    check_accept(root, spec, report);
 }
 
 } // namespace holdfast

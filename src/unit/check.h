@@ -12,4 +12,7 @@ namespace holdfast {
 /// `root` is the merged tree that `spec` was read from: it says where to complain.
 void check_unit(Node const& root, UnitSpec const& spec, Report& report);
 
+/// The part of it that `accept` is about.
+void check_accept(Node const& root, UnitSpec const& spec, Report& report);
+
 } // namespace holdfast

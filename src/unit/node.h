@@ -56,4 +56,13 @@ inline Entry* Node::find(std::string_view key) {
     return const_cast<Entry*>(static_cast<Node const*>(this)->find(key));
 }
 
+/// The value of KEY in [SECTION], or null.
+inline Node const* value_of(Node const& root, std::string_view section, std::string_view key) {
+    auto const* const table = root.find(section);
+    if (!table || !table->value.is(NodeKind::Table))
+        return nullptr;
+    auto const* const entry = table->value.find(key);
+    return entry ? &entry->value : nullptr;
+}
+
 } // namespace holdfast

@@ -30,6 +30,8 @@ constexpr std::array aliases{
     Alias{"env", "environment"},
     Alias{"wanted_by", "start_at_boot"},
     Alias{"file_descriptor_store_max", "fd_store_max"},
+    Alias{"instances", "max_connections"}, // of xinetd.conf(5)
+    Alias{"per_source", "max_connections_per_source"},
 };
 
 // "ExecStart" as exec_start, "TimeoutStartSec" as timeout_start.

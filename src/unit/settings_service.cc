@@ -11,11 +11,12 @@ using Service = ServiceSpec;
 constexpr auto in = Section::Service;
 
 constexpr std::array<std::string_view, 1> later_types{"oneshot"};
-constexpr std::array<std::string_view, 4> later_handoffs{"inetd", "nginx", "server_starter", "einhorn"};
+constexpr std::array<std::string_view, 3> later_handoffs{"nginx", "server_starter", "einhorn"};
 constexpr std::array<std::string_view, 0> none{};
 
 constexpr auto type = setting<&Service::type, Word<ServiceType, later_types>>;
 constexpr auto activation = setting<&Service::activation, Word<Activation, none>>;
+constexpr auto on_full = setting<&Service::on_full, Word<OnFull, none>>;
 constexpr auto handoff = setting<&Service::handoff, WordList<HandoffKind, later_handoffs>>;
 
 constexpr std::array rows{
@@ -35,7 +36,16 @@ constexpr std::array rows{
     later(in, "exec_stop_post", "list of commands", "Commands that run after each end."),
     activation(in, "activation", "eager",
                "Whether workers run from the start (eager) or from the first traffic on (lazy)."),
-    later(in, "accept", "true or false", "One process per connection, accepted by holdfast."),
+    setting<&Service::accept, Flag>(in, "accept", "false",
+                                    "One process for each connection, which holdfast accepts."),
+    setting<&Service::max_connections, Whole<1, most_connections>>(
+        in, "max_connections", "64", "With accept: how many connections are served at the same time."),
+    setting<&Service::max_connections_per_source, Whole<0, most_connections>>(
+        in, "max_connections_per_source", "0",
+        "With accept: how many of them may be of one source; 0 is any number."),
+    on_full(in, "on_full", "wait",
+            "With accept: where max_connections are served, others wait in the kernel's queue (wait) or are "
+            "reset (refuse)."),
     setting<&Service::idle_stop, Time<Allow::Zero>>(
         in, "idle_stop", "0s", "A lazy service ends when nobody was there for this long; 0 is never."),
     handoff(in, "handoff", "listen_fds", "The conventions by which a worker is given its sockets."),

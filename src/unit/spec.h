@@ -71,10 +71,15 @@ struct LimitSpec {
 inline constexpr std::uint16_t workers_auto = 0;
 inline constexpr std::uint16_t most_workers = 1024;
 inline constexpr std::uint16_t most_stored_fds = 4096;
+inline constexpr std::uint16_t most_connections = 10000;
 
 struct ServiceSpec {
     ServiceType type = ServiceType::Exec;
     Activation activation = Activation::Eager;
+    bool accept = false; ///< a process for each connection; the next three are for that alone
+    OnFull on_full = OnFull::Wait;
+    std::uint16_t max_connections = 64;           ///< 1 to most_connections
+    std::uint16_t max_connections_per_source = 0; ///< to most_connections; 0: any number
     RestartWhen restart = RestartWhen::OnFailure;
     std::uint16_t workers = 1;          ///< 1 to most_workers, or workers_auto
     int drain_signal = 15;              ///< SIGTERM

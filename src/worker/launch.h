@@ -81,6 +81,7 @@ struct LaunchPlan {
     bool announces_listeners = false; ///< by LISTEN_FDS and its companions
     bool announces_watchdog = false;  ///< by WATCHDOG_PID; WATCHDOG_USEC is in the environment
     std::vector<FdRef> others;        ///< follow the listeners
+    FdRef connection;                 ///< if open: becomes standard input and output, over `output`
     FdRef null;                       ///< open_null(), for standard input; none: the child opens its own
     Output output;
     std::string working_directory; ///< empty: stay

@@ -118,8 +118,9 @@ ChildFailure clear_the_way(ChildPlan& child) noexcept {
     for (auto& fd : child.descriptors)
         if (fd < end && (fd = behind(fd, end)) < 0)
             return outcome(LaunchStage::Descriptors, fd);
-    if (child.pinned >= 0 && child.pinned < end && (child.pinned = behind(child.pinned, end)) < 0)
-        return outcome(LaunchStage::Descriptors, child.pinned);
+    for (int* const fd : {&child.pinned, &child.connection})
+        if (*fd >= 0 && *fd < end && (*fd = behind(*fd, end)) < 0)
+            return outcome(LaunchStage::Descriptors, *fd);
     return {};
 }
 
@@ -191,6 +192,15 @@ ChildFailure open_output(ChildPlan const& child) noexcept {
     for (int const place : {STDOUT_FILENO, STDERR_FILENO})
         if (auto const result = fd < 0 ? fd : put(static_cast<int>(fd), place); result < 0)
             return outcome(LaunchStage::Output, result);
+    return {};
+}
+
+/// As inetd does; only what it says on standard error is for the log.
+ChildFailure take_connection(ChildPlan const& child) noexcept {
+    for (int const place : {STDIN_FILENO, STDOUT_FILENO})
+        if (child.connection >= 0)
+            if (auto const result = put(child.connection, place); result < 0)
+                return outcome(LaunchStage::Descriptors, result);
     return {};
 }
 
@@ -300,6 +310,8 @@ void run_child(ChildPlan& child) noexcept {
         failure = open_input(child);
     if (!failure.failed())
         failure = open_output(child);
+    if (!failure.failed())
+        failure = take_connection(child);
     if (!failure.failed())
         failure = place_descriptors(child);
     if (!failure.failed())

@@ -26,6 +26,7 @@ struct ChildPlan {
     std::span<char> watchdog_pid;    ///< where its decimal goes; empty: it is not announced
     std::span<int> descriptors;
     int pinned = -1;
+    int connection = -1;                  ///< that becomes 0 and 1; less than 0: none
     int null = -1;                        ///< /dev/null; less than 0: it opens its own
     sockaddr_un const* journal = nullptr; ///< null: no journal
     std::string_view journal_header;

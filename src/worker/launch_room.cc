@@ -137,6 +137,7 @@ LaunchRoom::LaunchRoom(LaunchPlan launch) : plan_{std::move(launch)} {
     child.environment = environment_.data();
     child.descriptors = descriptors_;
     child.pinned = plan_.pinned.raw();
+    child.connection = plan_.connection.raw();
     child.null = plan_.null.raw();
     child.ignored = ignored_signals();
 }

@@ -106,6 +106,22 @@ std::string to_string(ExitStatus const& status) {
     return "killed by " + signal_name(status.signal) + (status.dumped_core ? " (core dumped)" : "");
 }
 
+bool is_clean(ExitStatus const& status) {
+    if (!status.is_known || status.dumped_core)
+        return false;
+    switch (status.signal) {
+    case 0:
+        return status.code == 0;
+    case SIGHUP:
+    case SIGINT:
+    case SIGTERM:
+    case SIGPIPE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 WorkerProcess::WorkerProcess(EventLoop& loop, WorkerObserver& observer, std::uint32_t id, Launched launched)
     : loop_{loop}, observer_{observer}, id_{id}, leader_{launched.pid}, main_{launched.pid},
       pidfd_{std::move(launched.pidfd)}, status_{std::move(launched.status)} {

@@ -25,6 +25,9 @@ struct ExitStatus {
 /// "exit code 3", "killed by SIGSEGV (core dumped)", "exit status unknown".
 [[nodiscard]] std::string to_string(ExitStatus const& status);
 
+/// Clean as in systemd.service(5): status 0, or one of four signals that are a request to go.
+[[nodiscard]] bool is_clean(ExitStatus const& status);
+
 /// The process of a pidfd, by proc(5), fdinfo. -1: it has been reaped, or /proc is not to be read.
 [[nodiscard]] pid_t pid_of(FdRef pidfd);
 

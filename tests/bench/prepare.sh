@@ -13,5 +13,5 @@ prepare() {
     local root=$bench_folder/../..
     "$root/tests/install-dependencies.sh" bench
     (cd "$root" && cmake --preset release >/dev/null && cmake --build --preset release --target holdfastd holdfast \
-        holdfast-webserver holdfast-load holdfast-bench-spawn holdfast-bench-bind >&2)
+        holdfast-webserver holdfast-load holdfast-keeper holdfast-bench-spawn holdfast-bench-bind holdfast-bench-connect >&2)
 }

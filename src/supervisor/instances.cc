@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "supervisor/instances.h"
+
+#include "base/scope_exit.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace holdfast {
+
+using namespace lifecycle;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// So long connections are taken in one turn of the loop: to start a process takes a tenth of it, and other
+/// units wait no longer.
+constexpr Duration longest_turn = 1ms;
+/// Where descriptors, memory or processes are used up, or the listener does not listen just now.
+constexpr Duration pause_when_short = 100ms;
+constexpr std::size_t most_ended = 16;
+
+std::uint32_t number_of(InstanceId id) {
+    return static_cast<std::uint32_t>(id);
+}
+
+template <class... Cases>
+struct Match : Cases... {
+    using Cases::operator()...;
+};
+
+} // namespace
+
+Instances::Instances(Shared& shared, UnitRunner& unit, std::uint32_t number, SocketCustody& sockets,
+                     UnitSpecPtr spec, std::function<void()> all_gone)
+    : shared_{shared}, unit_{unit}, number_{number}, sockets_{sockets}, plan_{std::move(spec), shared.around},
+      all_gone_{std::move(all_gone)}, words_{shared.loop,
+                                             [this](Weight weight, std::string_view kind, std::string text) {
+                                                 shared_.loop.set_owner(number_);
+                                                 shared_.events.say(weight, kind, plan_.spec()->name,
+                                                                    std::move(text));
+                                             }} {}
+
+/// What runs is found again by the next supervisor.
+Instances::~Instances() {
+    sockets_.unwatch();
+    for (auto const& [id, running] : running_)
+        shared_.unit_of_leader.erase(running.process.leader());
+}
+
+InstanceRules Instances::rules() const {
+    auto const& service = plan_.spec()->service;
+    return {.most = service.max_connections,
+            .most_per_source = service.max_connections_per_source,
+            .on_full = service.on_full,
+            .patience = service.timeout_stop};
+}
+
+std::string Instances::name_of(InstanceId id, RemotePeer const& peer) const {
+    return instance_name(plan_.spec()->name, id, peer);
+}
+
+// ---- wishes ----
+
+void Instances::follow(UnitSpecPtr spec) {
+    plan_.renew(std::move(spec));
+    happen(RulesChanged{});
+}
+
+void Instances::open() {
+    happen(Opened{});
+}
+
+void Instances::close() {
+    happen(Closed{});
+}
+
+void Instances::kill_all() {
+    for (auto& [id, running] : running_)
+        running.process.kill_group();
+}
+
+// ---- facts and orders ----
+
+void Instances::happen(InstanceFact fact) {
+    facts_.push_back(fact);
+    if (is_settling_)
+        return;
+    is_settling_ = true;
+    ScopeExit const settled{[this] { is_settling_ = false; }};
+    while (!facts_.empty()) {
+        auto const next = facts_.front();
+        facts_.erase(facts_.begin());
+        for (auto const& order : step(state_, rules(), next, MonotonicTime::now()))
+            enact(order);
+    }
+    save_soon();
+}
+
+void Instances::enact(InstanceOrder const& order) {
+    std::visit(Match{
+                   [&](StartInstance const& what) {
+                       auto const started = start(what.id, *arrived_);
+                       if (started)
+                           return;
+                       words_.say(Weight::Failure, "instance-failed",
+                                  name_of(what.id, arrived_->peer) + ": " + to_string(started.error()));
+                       reset_connection(std::move(*arrived_));
+                       if (shared_.remains)
+                           shared_.remains->worker_ended({plan_.spec()->name, number_of(what.id)}, 0, true);
+                       happen(InstanceEnded{what.id, true});
+                       pause(pause_when_short);
+                   },
+                   [&](RefuseConnection const& what) {
+                       auto const& service = plan_.spec()->service;
+                       if (what.why == Refusal::Full)
+                           words_.say(Weight::Warning, "connection-refused",
+                                      to_string(arrived_->peer) + " is refused: max_connections (" +
+                                          std::to_string(service.max_connections) + ") are served");
+                       else if (what.why == Refusal::SourceFull)
+                           words_.say(Weight::Warning, "connection-refused",
+                                      to_string(arrived_->peer) + " is refused: its source has " +
+                                          std::to_string(service.max_connections_per_source) +
+                                          " connections (max_connections_per_source)");
+                       reset_connection(std::move(*arrived_));
+                   },
+                   [&](TellInstance const& what) { tell_to_go(what.id); },
+                   [&](KillInstance const& what) {
+                       auto& running = running_.at(what.id);
+                       words_.say(Weight::Warning, "drain-deadline-passed",
+                                  name_of(what.id, running.peer) + " has not ended in time and is killed");
+                       running.process.kill_group();
+                   },
+                   [&](AbandonInstance const& what) {
+                       auto const& running = running_.at(what.id);
+                       words_.say(Weight::Failure, "worker-stuck",
+                                  name_of(what.id, running.peer) + " (pid " +
+                                      std::to_string(running.process.pid()) +
+                                      ") is not ended by SIGKILL, and is no longer waited for");
+                       forget(what.id);
+                   },
+                   [&](AcceptConnections const& what) {
+                       if (what.on)
+                           return watch();
+                       sockets_.unwatch();
+                       if (state_.is_open)
+                           words_.say(Weight::Normal, "full",
+                                      "max_connections (" + std::to_string(state_.live.size()) +
+                                          ") are served: others wait in the queue until one ends");
+                   },
+                   [&](AwaitPatience const& what) {
+                       patience_ = what.at == MonotonicTime::never() ? EventSource{}
+                                                                     : shared_.loop.at(what.at, [this] {
+                                                                           shared_.loop.set_owner(number_);
+                                                                           happen(PatienceEnded{});
+                                                                       });
+                   },
+                   [&](AllInstancesGone const&) { shared_.loop.post(all_gone_); },
+               },
+               order);
+}
+
+void Instances::tell_to_go(InstanceId id) {
+    auto& running = running_.at(id);
+    int const signal = plan_.spec()->service.drain_signal;
+    if (shared_.keeping && !running.kept.empty() && shared_.keeping->signal(running.kept, signal))
+        return;
+    // A failure means that it is dead already; its death is about to be told.
+    (void)running.process.send(signal);
+}
+
+// ---- accepting ----
+
+void Instances::watch() {
+    if (!pause_ && !is_frozen_)
+        sockets_.watch_each([this](Listener const& listener) {
+            shared_.loop.set_owner(number_);
+            accept_from(listener);
+        });
+}
+
+void Instances::pause(Duration how_long) {
+    if (pause_)
+        return;
+    sockets_.unwatch();
+    pause_ = shared_.loop.at(MonotonicTime::now() + how_long, [this] {
+        shared_.loop.set_owner(number_);
+        pause_.reset();
+        if (state_.is_accepting)
+            watch();
+    });
+}
+
+void Instances::accept_from(Listener const& listener) {
+    auto const turn_ends = MonotonicTime::now() + longest_turn;
+    FdRef const from = listener.fd;
+    bool const non_blocking = listener.bound_with.non_blocking;
+    while (state_.is_accepting && !pause_) {
+        auto connection = accept_connection(from, non_blocking);
+        if (!connection)
+            return hear_accept_failure(listener, connection.error());
+        arrived_ = &*connection;
+        ScopeExit const done{[this] { arrived_ = nullptr; }};
+        happen(ConnectionArrived{source_of(connection->peer)});
+        if (MonotonicTime::now() >= turn_ends)
+            return;
+    }
+}
+
+void Instances::hear_accept_failure(Listener const& listener, Error const& error) {
+    if (error.code == EAGAIN)
+        return;
+    words_.say(Weight::Failure, "accept-failed",
+               to_string(listener.bound()) + ": " + to_string(error) + "; who waits there goes on waiting");
+    pause(pause_when_short);
+}
+
+// ---- processes ----
+
+Outcome Instances::start(InstanceId id, Connection const& connection) {
+    // A message of a dead process must not be taken for one of the process that is about to get its number.
+    if (shared_.notify)
+        shared_.notify->drain();
+    shared_.loop.set_owner(number_); // those messages were of other units
+    auto const plan = plan_.plan_for(id, connection, shared_.keeping != nullptr);
+    if (!plan)
+        return plan.error();
+    auto launched = fork_worker(**plan); // a copy: it is used until the child has executed
+    if (!launched)
+        return std::move(launched).error();
+    auto gate = std::move(launched.value().gate);
+    bool const moves_itself = launched.value().moves_itself;
+    auto kept = shared_.keeping ? kept_name("worker", plan_.spec()->name, {number_of(id)}) + ' ' +
+                                      to_word(connection.peer)
+                                : std::string{};
+    auto const [place, is_new] =
+        running_.try_emplace(id, connection.peer, MonotonicTime::now(), std::move(kept), shared_.loop,
+                             static_cast<WorkerObserver&>(*this), number_of(id), std::move(launched).value());
+    auto& running = place->second;
+    running.moves_itself = moves_itself;
+    shared_.unit_of_leader[running.process.leader()] = &unit_;
+    keep(running, std::move(gate));
+    return {};
+}
+
+void Instances::worker_executed(WorkerProcess& worker) {
+    auto const& running = running_.at(InstanceId{worker.id()});
+    if (shared_.remains)
+        shared_.remains->check(worker.pid(), {plan_.spec()->name, worker.id()}, running.moves_itself);
+}
+
+void Instances::worker_not_launched(WorkerProcess& worker, LaunchFailure failure) {
+    shared_.loop.set_owner(number_);
+    auto const* const plan = plan_.last();
+    bury(InstanceId{worker.id()}, plan != nullptr ? to_string(to_error(failure, *plan)) : "was not launched",
+         true);
+}
+
+void Instances::worker_died(WorkerProcess& worker, ExitStatus status) {
+    shared_.loop.set_owner(number_);
+    bury(InstanceId{worker.id()}, to_string(status), !is_clean(status));
+}
+
+std::optional<ExitStatus> Instances::exit_of(pid_t pid) {
+    return shared_.keeping ? shared_.keeping->exit_of(pid) : std::nullopt;
+}
+
+void Instances::bury(InstanceId id, std::string how, bool is_failure) {
+    auto const& running = running_.at(id);
+    auto const known = std::ranges::find(state_.live, id, &Instance::id);
+    // Who was told to go may end in any way.
+    is_failure = is_failure && known != state_.live.end() && known->phase == InstancePhase::Running;
+    if (is_failure)
+        words_.say(Weight::Warning, "instance-failed",
+                   name_of(id, running.peer) + " (pid " + std::to_string(running.process.pid()) +
+                       "): " + how);
+    ended_.push_back({name_of(id, running.peer), running.process.pid(), std::move(how), running.since,
+                      MonotonicTime::now()});
+    if (ended_.size() > most_ended)
+        ended_.pop_front();
+    auto const leader = running.process.leader();
+    forget(id);
+    if (shared_.remains)
+        shared_.remains->worker_ended({plan_.spec()->name, number_of(id)}, leader, true);
+    happen(InstanceEnded{id, is_failure});
+}
+
+void Instances::forget(InstanceId id) {
+    auto const found = running_.find(id);
+    shared_.unit_of_leader.erase(found->second.process.leader());
+    if (!found->second.kept.empty())
+        drop_soon(std::move(found->second.kept));
+    running_.erase(found);
+}
+
+} // namespace holdfast

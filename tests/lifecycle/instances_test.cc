@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// One process per connection: stories, then every run of a small scope and many random ones against a witness
+// that knows the invariants of lifecycle/instances.h and not the code, and the mutants that it must notice.
+#include "catch.h"
+#include "lifecycle/instances.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+using namespace holdfast;
+using namespace holdfast::lifecycle;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Source ada{Source::Kind::IPv4, 1}, bob{Source::Kind::IPv4, 2};
+constexpr MonotonicTime start{1000s};
+
+using Step =
+    std::function<InstanceOrders(InstancesState&, InstanceRules const&, InstanceFact const&, MonotonicTime)>;
+
+template <class T>
+std::vector<T> all_of(InstanceOrders const& orders) {
+    std::vector<T> found;
+    for (auto const& order : orders)
+        if (auto const* const one = std::get_if<T>(&order))
+            found.push_back(*one);
+    return found;
+}
+
+/// What there is, by the orders alone.
+class Witness {
+public:
+    /// The names of the invariants that this step broke.
+    std::set<std::string> see(InstanceRules const& rules, InstanceFact const& fact, MonotonicTime now,
+                              InstanceOrders const& orders) {
+        broken_.clear();
+        bool const was_empty = live.empty();
+        arrives_ = std::get_if<ConnectionArrived>(&fact);
+        answers_ = 0;
+        if (std::holds_alternative<Opened>(fact))
+            is_open = true;
+        if (std::holds_alternative<Closed>(fact))
+            is_open = false;
+        if (auto const* const ended = std::get_if<InstanceEnded>(&fact))
+            live.erase(ended->id);
+        bool is_said_gone = false;
+        for (auto const& order : orders)
+            std::visit([&](auto const& what) { note(what, rules, now, is_said_gone); }, order);
+        expect(answers_ == (arrives_ != nullptr ? 1 : 0), "answered");
+        bool const should = is_open && (live.size() < rules.most || rules.on_full == OnFull::Refuse);
+        expect(accepts == should, "watched");
+        bool is_anybody_ended = false;
+        for (auto const& [id, one] : live)
+            is_anybody_ended |= one.is_told;
+        if (!is_anybody_ended)
+            expect(wake == MonotonicTime::never(), "deadline");
+        else if (rules.patience != forever)
+            expect(wake != MonotonicTime::never(), "deadline");
+        expect(is_said_gone == (!is_open && live.empty() && !was_empty), "last");
+        return broken_;
+    }
+
+    struct One {
+        Source source;
+        bool is_told = false;
+        bool is_killed = false;
+    };
+    std::map<InstanceId, One> live;
+    bool is_open = false;
+    bool accepts = false;
+    MonotonicTime wake = MonotonicTime::never();
+
+private:
+    void expect(bool is_so, char const* invariant) {
+        if (!is_so)
+            broken_.insert(invariant);
+    }
+    [[nodiscard]] long count(Source const& source) const {
+        return std::ranges::count_if(live, [&](auto const& one) { return one.second.source == source; });
+    }
+    [[nodiscard]] bool is_one_too_many(InstanceRules const& rules, Source const& source) const {
+        return rules.most_per_source != 0 && count(source) >= rules.most_per_source;
+    }
+
+    void note(StartInstance const& what, InstanceRules const& rules, MonotonicTime, bool&) {
+        ++answers_;
+        if (arrives_ == nullptr)
+            return;
+        expect(is_open && live.size() < rules.most && !is_one_too_many(rules, arrives_->source), "limits");
+        expect(used_.insert(what.id).second, "once");
+        live[what.id] = {arrives_->source};
+    }
+    void note(RefuseConnection const& what, InstanceRules const& rules, MonotonicTime, bool&) {
+        ++answers_;
+        bool const is_full = live.size() >= rules.most;
+        bool const is_too_many = arrives_ != nullptr && is_one_too_many(rules, arrives_->source);
+        expect(what.why == (!is_open  ? Refusal::Closed
+                            : is_full ? Refusal::Full
+                                      : Refusal::SourceFull) &&
+                   (!is_open || is_full || is_too_many),
+               "reasons");
+    }
+    void note(TellInstance const& what, InstanceRules const&, MonotonicTime, bool&) {
+        auto const found = live.find(what.id);
+        expect(found != live.end() && !found->second.is_told, "once");
+        if (found != live.end())
+            found->second.is_told = true;
+    }
+    void note(KillInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
+        auto const found = live.find(what.id);
+        expect(found != live.end() && !found->second.is_killed, "once");
+        expect(found != live.end() && found->second.is_told && now >= wake, "patience");
+        if (found != live.end())
+            found->second.is_killed = true;
+    }
+    void note(AbandonInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
+        auto const found = live.find(what.id);
+        expect(found != live.end() && found->second.is_killed && now >= wake, "patience");
+        live.erase(what.id);
+    }
+    void note(AcceptConnections const& what, InstanceRules const&, MonotonicTime, bool&) {
+        expect(what.on != accepts, "watched"); // a level: said when it changes
+        accepts = what.on;
+    }
+    void note(AwaitPatience const& what, InstanceRules const&, MonotonicTime, bool&) { wake = what.at; }
+    void note(AllInstancesGone const&, InstanceRules const&, MonotonicTime, bool& is_said) { is_said = true; }
+
+    std::set<std::string> broken_;
+    std::set<InstanceId> used_;
+    ConnectionArrived const* arrives_ = nullptr;
+    int answers_ = 0;
+};
+
+struct World {
+    InstancesState state;
+    Witness witness;
+    MonotonicTime now = start;
+    std::size_t rules = 0;
+};
+
+/// What the unit may say, before and after an apply.
+std::vector<std::array<InstanceRules, 2>> const all_rules{
+    {{{.most = 2, .most_per_source = 1, .patience = 10s}, {.most = 1, .patience = 10s}}},
+    {{{.most = 2, .on_full = OnFull::Refuse, .patience = 10s},
+      {.most = 2, .most_per_source = 2, .patience = 10s}}},
+    {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s},
+      {.most = 2, .patience = 0s}}},
+};
+
+std::vector<InstanceFact> possible_facts(World const& world) {
+    std::vector<InstanceFact> facts{Opened{},       Closed{},        ConnectionArrived{ada},
+                                    RulesChanged{}, PatienceEnded{}, ConnectionArrived{bob}};
+    for (auto const& [id, one] : world.witness.live)
+        facts.emplace_back(InstanceEnded{id, false});
+    facts.emplace_back(InstanceEnded{InstanceId{99}, true}); // a late one of somebody long gone
+    return facts;
+}
+
+std::set<std::string> go(World& world, std::array<InstanceRules, 2> const& rules, InstanceFact const& fact,
+                         Step const& by) {
+    if (std::holds_alternative<RulesChanged>(fact))
+        world.rules = 1 - world.rules;
+    auto const orders = by(world.state, rules[world.rules], fact, world.now);
+    return world.witness.see(rules[world.rules], fact, world.now, orders);
+}
+
+/// Of the first step that breaks any.
+std::set<std::string> explore(World const& world, std::array<InstanceRules, 2> const& rules, int depth,
+                              Step const& by) {
+    if (depth == 0)
+        return {};
+    for (auto const& fact : possible_facts(world))
+        // Each also when the deadline has come.
+        for (bool const is_late : {false, true}) {
+            bool const has_deadline = world.witness.wake != MonotonicTime::never();
+            if (is_late && !has_deadline)
+                continue;
+            auto next = world;
+            next.now = is_late ? std::max(world.now, world.witness.wake) : world.now + 1s;
+            if (auto const broken = go(next, rules, fact, by); !broken.empty())
+                return broken;
+            if (auto const broken = explore(next, rules, depth - 1, by); !broken.empty())
+                return broken;
+        }
+    return {};
+}
+
+std::set<std::string> run_at_random(unsigned seed, std::array<InstanceRules, 2> rules, int length,
+                                    Step const& by) {
+    std::mt19937 random{seed};
+    for (auto& one : rules)
+        one.most = static_cast<std::uint16_t>(one.most + random() % 5);
+    World world;
+    for (int i = 0; i < length; ++i) {
+        auto const facts = possible_facts(world);
+        world.now = random() % 4 == 0 && world.witness.wake != MonotonicTime::never()
+                        ? std::max(world.now, world.witness.wake)
+                        : world.now + Duration{random() % 3000000};
+        if (auto const broken = go(world, rules, facts[random() % facts.size()], by); !broken.empty())
+            return broken;
+    }
+    return {};
+}
+
+std::string words(std::set<std::string> const& broken) {
+    std::string text;
+    for (auto const& one : broken)
+        text += one + " ";
+    return text;
+}
+
+InstanceOrders as_it_is(InstancesState& state, InstanceRules const& rules, InstanceFact const& fact,
+                        MonotonicTime now) {
+    return step(state, rules, fact, now);
+}
+
+template <class T>
+InstanceOrders without(InstanceOrders orders) {
+    std::erase_if(orders, [](InstanceOrder const& order) { return std::holds_alternative<T>(order); });
+    return orders;
+}
+
+struct Mutant {
+    char const* fault;
+    char const* killed_by;
+    Step step;
+};
+
+std::vector<Mutant> const mutants{
+    {"the limit of a source is forgotten", "limits",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.most_per_source = 0;
+         return step(state, rules, fact, now);
+     }},
+    {"one more than may be", "limits",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         ++rules.most;
+         return step(state, rules, fact, now);
+     }},
+    {"who is refused is left open", "answered",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return without<RefuseConnection>(step(state, rules, fact, now));
+     }},
+    {"a full house is said to be the fault of the source", "reasons",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         auto orders = step(state, rules, fact, now);
+         for (auto& order : orders)
+             if (auto* const refused = std::get_if<RefuseConnection>(&order))
+                 refused->why = Refusal::SourceFull;
+         return orders;
+     }},
+    {"the watch is not taken up again", "watched",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         auto orders = step(state, rules, fact, now);
+         return std::holds_alternative<InstanceEnded>(fact) ? without<AcceptConnections>(orders) : orders;
+     }},
+    {"a number is given again", "once",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         auto orders = step(state, rules, fact, now);
+         state.last = state.live.empty() ? InstanceId{} : state.live.back().id;
+         return orders;
+     }},
+    {"a second stop tells everybody again", "once",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         auto orders = step(state, rules, fact, now);
+         if (std::holds_alternative<Closed>(fact))
+             for (auto const& one : state.live)
+                 if (all_of<TellInstance>(orders).empty())
+                     orders.emplace_back(TellInstance{one.id});
+         return orders;
+     }},
+    {"the deadline is not looked at", "patience",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return step(state, rules, fact,
+                     std::holds_alternative<PatienceEnded>(fact) ? std::max(now, state.deadline) : now);
+     }},
+    {"the timer is left armed", "deadline",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         auto orders = step(state, rules, fact, now);
+         return std::holds_alternative<InstanceEnded>(fact) ? without<AwaitPatience>(orders) : orders;
+     }},
+    {"the timer is not armed", "deadline",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         auto orders = step(state, rules, fact, now);
+         return std::holds_alternative<Closed>(fact) ? without<AwaitPatience>(orders) : orders;
+     }},
+    {"nobody hears that the last one is gone", "last",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return without<AllInstancesGone>(step(state, rules, fact, now));
+     }},
+};
+
+} // namespace
+
+TEST_CASE("a full house leaves the listener alone until one has ended", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.most = 2};
+    CHECK(all_of<AcceptConnections>(step(state, rules, Opened{}, start)).at(0).on);
+    CHECK(all_of<AcceptConnections>(step(state, rules, ConnectionArrived{ada}, start)).empty());
+    CHECK_FALSE(all_of<AcceptConnections>(step(state, rules, ConnectionArrived{bob}, start)).at(0).on);
+    CHECK(all_of<AcceptConnections>(step(state, rules, InstanceEnded{InstanceId{1}, false}, start)).at(0).on);
+    CHECK(state.counts == InstanceCounts{.accepted = 2});
+}
+
+TEST_CASE("who is one too many of his source is refused, and the others are not", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.most = 5, .most_per_source = 1};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    CHECK(all_of<RefuseConnection>(step(state, rules, ConnectionArrived{ada}, start)).at(0).why ==
+          Refusal::SourceFull);
+    CHECK(all_of<StartInstance>(step(state, rules, ConnectionArrived{bob}, start)).size() == 1);
+    (void)step(state, rules, InstanceEnded{InstanceId{1}, true}, start);
+    CHECK(all_of<StartInstance>(step(state, rules, ConnectionArrived{ada}, start)).size() == 1);
+    CHECK(state.counts == InstanceCounts{.accepted = 3, .failed = 1, .refused_source = 1});
+}
+
+TEST_CASE("a stop tells everybody once, then kills who is left, then gives him up",
+          "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.patience = 10s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, ConnectionArrived{bob}, start);
+    auto const closed = step(state, rules, Closed{}, start);
+    CHECK(all_of<TellInstance>(closed).size() == 2);
+    CHECK(all_of<AwaitPatience>(closed).at(0).at == start + 10s);
+    CHECK(all_of<TellInstance>(step(state, rules, Closed{}, start + 1s)).empty());
+    (void)step(state, rules, InstanceEnded{InstanceId{1}, false}, start + 2s);
+    auto const killed = step(state, rules, PatienceEnded{}, start + 10s);
+    CHECK(all_of<KillInstance>(killed).size() == 1);
+    auto const given_up = step(state, rules, PatienceEnded{}, start + 15s);
+    CHECK(all_of<AbandonInstance>(given_up).size() == 1);
+    CHECK(all_of<AllInstancesGone>(given_up).size() == 1);
+}
+
+TEST_CASE("with patience without end nobody is killed", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.patience = forever};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, Closed{}, start);
+    CHECK(state.deadline == MonotonicTime::never());
+    CHECK(step(state, rules, PatienceEnded{}, start + 1000h).empty());
+}
+
+TEST_CASE("a smaller limit ends nobody, and a larger one lets the next in at once",
+          "[lifecycle][instances]") {
+    InstancesState state;
+    (void)step(state, {.most = 2}, Opened{}, start);
+    (void)step(state, {.most = 2}, ConnectionArrived{ada}, start);
+    CHECK_FALSE(all_of<AcceptConnections>(step(state, {.most = 1}, RulesChanged{}, start)).at(0).on);
+    CHECK(state.live.size() == 1);
+    CHECK(all_of<AcceptConnections>(step(state, {.most = 2}, RulesChanged{}, start)).at(0).on);
+}
+
+TEST_CASE("all that can happen in a small scope keeps the invariants", "[lifecycle][instances]") {
+    for (auto const& rules : all_rules)
+        CHECK(words(explore({}, rules, 5, as_it_is)).empty());
+}
+
+TEST_CASE("so do many long runs", "[lifecycle][instances]") {
+    for (unsigned seed = 1; seed <= 600; ++seed) {
+        CAPTURE(seed);
+        REQUIRE(words(run_at_random(seed, all_rules[seed % all_rules.size()], 300, as_it_is)).empty());
+    }
+}
+
+TEST_CASE("each invariant kills its mutants", "[lifecycle][instances]") {
+    for (auto const& mutant : mutants) {
+        std::set<std::string> broken;
+        for (unsigned seed = 1; seed <= 200 && !broken.contains(mutant.killed_by); ++seed)
+            broken = run_at_random(seed, all_rules[seed % all_rules.size()], 100, mutant.step);
+        INFO(mutant.fault << ": " << words(broken));
+        CHECK(broken.contains(mutant.killed_by));
+    }
+}
