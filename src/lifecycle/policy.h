@@ -52,6 +52,7 @@ struct Policy {
     CanarySteps steps{5, 25, 50};
     Duration hold = std::chrono::seconds{30}; ///< canary: how long each step lasts
     bool is_sharded = false; ///< each slot has a shard of its own in each bank (`reuse_port`)
+    SteeringMode steering = SteeringMode::Hash; ///< sharded: how new connections choose their shard
     std::uint8_t max_generations =
         3; ///< alive at once; a rollout beyond it waits for the oldest drain to end
 

@@ -83,6 +83,13 @@ void UnitRunner::scale(std::uint16_t workers, WishAnswer answer) {
     shared_.loop.set_owner(number_);
     if (is_broken_ || is_leaving_)
         return answer({false, is_broken_ ? trouble_ : "it is being removed", std::nullopt});
+    auto const& steering = wanted_->steering;
+    if (steering.mode == SteeringMode::PayloadByte && 2 * workers > steering.highest_id())
+        return answer({false,
+                       "the byte of [steering] can name " + std::to_string(steering.highest_id()) +
+                           " workers, and there would be " + std::to_string(2 * workers) +
+                           " in two generations",
+                       std::nullopt});
     scaled_to_ = workers;
     underway().waiting.push_back({WishKind::Scale, std::move(answer)});
     happen(PolicyChanged{});

@@ -46,6 +46,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.start_limit_interval = service.start_limit_interval;
     policy.is_probed = spec.health.has_value();
     policy.is_sharded = is_sharded(spec);
+    policy.steering = spec.steering.mode;
     return policy;
 }
 

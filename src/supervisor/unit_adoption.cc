@@ -3,6 +3,7 @@
 // UnitRunner that goes on where that one was.
 #include "base/text.h"
 #include "lifecycle/resume.h"
+#include "lifecycle/sharing.h"
 #include "supervisor/addresses.h"
 #include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
@@ -119,9 +120,9 @@ private:
                 memory_.note_number(numbers.front());
         auto const held = take_text_of_sockets();
         auto const lines = held ? text_of(held->fd) : std::nullopt;
-        auto adopted =
-            lines ? adopt_sockets(*lines, name_, found_, saved_.state ? saved_.state->shares : Shares{})
-                  : AdoptedSockets{};
+        Steering const steering{saved_.state ? saved_.state->shares : Shares{}, unit_.wanted_->steering,
+                                saved_.state ? named_shards(*saved_.state) : std::vector<Shard>{}};
+        auto adopted = lines ? adopt_sockets(*lines, name_, found_, steering) : AdoptedSockets{};
         auto others = adopt_by_address(unit_.wanted_, found_);
         if (!others.listeners.empty() && lines)
             problem("sockets were found that nothing was saved of");

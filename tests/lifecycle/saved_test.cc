@@ -64,6 +64,7 @@ UnitState full_state() {
                   .bank = Bank::Green,
                   .is_unhealthy = true,
                   .missed_watchdog = true,
+                  .is_stuck = true,
                   .since = t,
                   .ready_at = t + 2s,
                   .deadline = t + 3s};

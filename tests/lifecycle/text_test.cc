@@ -35,6 +35,8 @@ std::vector<Fact> every_fact() {
                             ShardsHeld{8},
                             ShardAtRest{{1023, Bank::Blue}},
                             ShardAtRest{{0, Bank::Green}},
+                            ShardStuck{{2, Bank::Blue}},
+                            ShardMoving{{2, Bank::Green}},
                             TimeExtended{worker, 1500ms},
                             TimeExtended{worker, forever}};
     for (auto const& fact :

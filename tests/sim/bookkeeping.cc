@@ -275,7 +275,8 @@ std::string levels_follow_the_state(Scene const& scene) {
     if (levels.watching != scene.after.watching)
         return "the watch";
     if (levels.shares != scene.after.shares || levels.slots != scene.after.slots ||
-        levels.restless != scene.after.watched)
+        levels.restless != scene.after.watched || levels.named != scene.after.named ||
+        levels.judged != scene.after.judged)
         return "the shards";
     return levels.timers != scene.after.timers ? "the timers" : "";
 }

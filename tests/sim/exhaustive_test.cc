@@ -26,6 +26,7 @@ struct Scope {
     bool is_probed = false;
     bool is_sharded = false;
     bool pauses = false;
+    SteeringMode steering = SteeringMode::Hash;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -49,6 +50,7 @@ Policy policy_of(Scope const& scope) {
             .steps = {40},
             .hold = 1s,
             .is_sharded = scope.is_sharded,
+            .steering = scope.steering,
             .max_generations = 2};
 }
 
@@ -96,6 +98,12 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
               Strategy::Canary},
         Scope{"a canary of two sharded workers", 2, ServiceType::Notify, Activation::Eager,
               RestartWhen::OnFailure, 5, Strategy::Canary, false, 0s, false, true},
+        Scope{"two sharded workers, of which one may be stuck", 2, ServiceType::Simple, Activation::Eager,
+              RestartWhen::OnFailure, 6, Strategy::Overlap, false, 0s, false, true, false,
+              SteeringMode::LeastLoaded},
+        Scope{"one sharded worker that packets name", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 2s, false, true, false,
+              SteeringMode::PayloadByte},
         Scope{"two workers that reload", 2, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 6,
               Strategy::InPlace},
         Scope{"one worker that reloads, on probation and paused", 1, ServiceType::Notify, Activation::Eager,

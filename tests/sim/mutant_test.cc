@@ -43,7 +43,7 @@ TEST_CASE("each mutant is killed by the invariant that guards against it, and by
         REQUIRE(run);
         INFO(describe(run->trace, run->complaints, run->policy));
         CHECK(run->complaints.front().invariant == mutant.killed_by);
-        CHECK(run->trace.size() <= 16);
+        CHECK(run->trace.size() <= 18);
         CHECK(
             complaints_of(run->policy, run->trace, lifecycle::step, {}).empty()); // it is the mutant's fault
     }
