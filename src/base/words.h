@@ -55,6 +55,18 @@ inline constexpr std::size_t most_canary_steps = 8;
 /// behind the last one.
 using CanarySteps = std::array<std::uint8_t, most_canary_steps>;
 
+/// By what a `reuse_port` socket's new connections (or packets) choose their worker, within the weights.
+/// hash: by the client's address and port; cpu: by the CPU that got the packet; random: by nothing;
+/// least_loaded: as hash, and away from who does not accept; payload_byte: by a byte of the packet, which
+/// names the worker.
+enum class SteeringMode : std::uint8_t { Hash, Cpu, Random, LeastLoaded, PayloadByte };
+constexpr auto enum_table(SteeringMode) {
+    return std::array{EnumName{SteeringMode::Hash, "hash"}, EnumName{SteeringMode::Cpu, "cpu"},
+                      EnumName{SteeringMode::Random, "random"},
+                      EnumName{SteeringMode::LeastLoaded, "least_loaded"},
+                      EnumName{SteeringMode::PayloadByte, "payload_byte"}};
+}
+
 /// A convention by which a worker is given its sockets.
 enum class HandoffKind { ListenFds, ScmRights, Inetd };
 constexpr auto enum_table(HandoffKind) {

@@ -158,12 +158,24 @@ std::string shard_text(json const& socket) {
     return bank.empty() ? bank : digits_of(socket, "slot") + " " + bank;
 }
 
+/// "hash 12.5%": how new connections come to a shard, and how many of them.
+std::string steering_text(json const& socket) {
+    auto const weight = number_of(socket, "weight");
+    auto const steering = text_of(socket, "steering");
+    if (!weight || steering.empty())
+        return {};
+    std::array<char, 32> part{};
+    std::snprintf(part.data(), part.size(), " %.3g%%", 100.0 * static_cast<double>(*weight) / 65536);
+    return steering + part.data();
+}
+
 std::string sockets_table(json const& sockets, Screen const& screen, bool with_unit,
                           std::string_view indent) {
     Table table{{{"UNIT", false, true},
                  {"SOCKET", false, true},
                  {"ADDRESS", false, true},
                  {"SHARD", false, true},
+                 {"STEERING", false, true},
                  {"STATE"},
                  {"FD", true},
                  {"QUEUE", true},
@@ -176,6 +188,7 @@ std::string sockets_table(json const& sockets, Screen const& screen, bool with_u
                    text_of(socket, "name"),
                    text_of(socket, "address"),
                    shard_text(socket),
+                   steering_text(socket),
                    state_cell(socket),
                    digits_of(socket, "fd"),
                    digits_of(socket, "queue"),

@@ -91,6 +91,16 @@ struct IdleBegan {
 struct IdleEnded {
     bool operator==(IdleEnded const&) const = default;
 };
+/// least_loaded: clients wait in a shard that is looked at (WatchLoad), and for a while nobody has accepted
+/// any; or somebody does again.
+struct ShardStuck {
+    Shard shard;
+    bool operator==(ShardStuck const&) const = default;
+};
+struct ShardMoving {
+    Shard shard;
+    bool operator==(ShardMoving const&) const = default;
+};
 /// A connection or datagram waits on a watched listener.
 struct TrafficArrived {
     bool operator==(TrafficArrived const&) const = default;
@@ -209,7 +219,7 @@ using Fact =
                  PauseWished, ResumeWished, ReloadWished, PolicyChanged, TrafficArrived, QueueNearlyFull,
                  IdleBegan, IdleEnded, Forked, Executed, SpawnFailed, ReadySaid, StoppingSaid, ProbePassed,
                  ProbeFailed, WatchdogMissed, Reloaded, ReloadRefused, TimeExtended, Exited, TimerExpired,
-                 ShardsHeld, ShardAtRest>;
+                 ShardsHeld, ShardAtRest, ShardStuck, ShardMoving>;
 
 /// "exited worker=3 kind=clean": one line that `holdfast trace` prints and parse_fact reads back.
 [[nodiscard]] std::string to_string(Fact const& fact);

@@ -43,6 +43,8 @@ constexpr std::string_view name_of(Exited const&) { return "exited"; }
 constexpr std::string_view name_of(TimerExpired const&) { return "expired"; }
 constexpr std::string_view name_of(ShardsHeld const&) { return "shards-held"; }
 constexpr std::string_view name_of(ShardAtRest const&) { return "shard-at-rest"; }
+constexpr std::string_view name_of(ShardStuck const&) { return "shard-stuck"; }
+constexpr std::string_view name_of(ShardMoving const&) { return "shard-moving"; }
 constexpr std::string_view name_of(Spawn const&) { return "spawn"; }
 constexpr std::string_view name_of(Drain const&) { return "drain"; }
 constexpr std::string_view name_of(Kill const&) { return "kill"; }
@@ -56,6 +58,7 @@ constexpr std::string_view name_of(UnwatchIdle const&) { return "unwatch-idle"; 
 constexpr std::string_view name_of(Steer const&) { return "steer"; }
 constexpr std::string_view name_of(HoldShards const&) { return "hold-shards"; }
 constexpr std::string_view name_of(WatchRest const&) { return "watch-rest"; }
+constexpr std::string_view name_of(WatchLoad const&) { return "watch-load"; }
 constexpr std::string_view name_of(Arm const&) { return "arm"; }
 constexpr std::string_view name_of(Disarm const&) { return "disarm"; }
 constexpr std::string_view name_of(Report const&) { return "report"; }
@@ -84,6 +87,8 @@ void describe(auto& field, Of<TimerKey> auto& it) { field("timer", it.kind); fie
 void describe(auto& field, Of<TimerExpired> auto& it) { describe(field, it.timer); }
 void describe(auto& field, Of<ShardsHeld> auto& it) { field("slots", it.slots); }
 void describe(auto& field, Of<ShardAtRest> auto& it) { field("slot", it.shard.slot); field("bank", it.shard.bank); }
+void describe(auto& field, Of<ShardStuck> auto& it) { field("slot", it.shard.slot); field("bank", it.shard.bank); }
+void describe(auto& field, Of<ShardMoving> auto& it) { field("slot", it.shard.slot); field("bank", it.shard.bank); }
 void describe(auto& field, Of<Spawn> auto& it) {
     field("worker", it.worker); field("generation", it.generation); field("slot", it.slot); field("spec", it.spec);
     field("lent", it.lent);
@@ -91,9 +96,10 @@ void describe(auto& field, Of<Spawn> auto& it) {
 void describe(auto& field, Of<Drain> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Kill> auto& it) { field("worker", it.worker); }
 void describe(auto& field, Of<Reload> auto& it) { field("worker", it.worker); }
-void describe(auto& field, Of<Steer> auto& it) { field("shares", it.shares); }
+void describe(auto& field, Of<Steer> auto& it) { field("shares", it.shares); field("named", it.named); }
 void describe(auto& field, Of<HoldShards> auto& it) { field("slots", it.slots); }
 void describe(auto& field, Of<WatchRest> auto& it) { field("shards", it.shards); }
+void describe(auto& field, Of<WatchLoad> auto& it) { field("shards", it.shards); }
 void describe(auto& field, Of<Arm> auto& it) { describe(field, it.timer); field("at", it.at); }
 void describe(auto& field, Of<Disarm> auto& it) { describe(field, it.timer); }
 void describe(auto& field, Of<Report> auto& it) {
@@ -112,6 +118,7 @@ void describe(auto& field, Of<Policy> auto& it) {
     field("max-generations", it.max_generations); field("max-surge", it.max_surge); field("max-unavailable", it.max_unavailable);
     field("probation", it.probation); field("is-probed", it.is_probed);
     field("is-sharded", it.is_sharded); field("steps", it.steps); field("hold", it.hold);
+    field("steering", it.steering);
     field("idle-stop", it.idle_stop);
     field("trigger-limit-burst", it.trigger_limit_burst); field("trigger-limit-interval", it.trigger_limit_interval);
 }

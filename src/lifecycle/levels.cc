@@ -57,7 +57,9 @@ Levels wanted(UnitState const& state) {
                   .watching_idle = may_idle(state),
                   .shares = shares_of(state),
                   .slots = sharded_slots(state),
+                  .named = named_shards(state),
                   .restless = {},
+                  .judged = judged_shards(state),
                   .timers = {}};
     for (auto const& worker : state.workers)
         if (auto const kind = timer_kind(worker.phase); kind && worker.deadline != MonotonicTime::never())
@@ -102,14 +104,16 @@ Levels wanted(UnitState const& state) {
 }
 
 void emit_difference(Levels const& before, Levels const& after, Orders& orders) {
-    if (before.shares != after.shares)
-        orders.insert(orders.begin(), Steer{after.shares});
+    if (before.shares != after.shares || before.named != after.named)
+        orders.insert(orders.begin(), Steer{after.shares, after.named});
     if (before.slots < after.slots)
         orders.insert(orders.begin(), HoldShards{after.slots});
     if (before.slots > after.slots)
         orders.emplace_back(HoldShards{after.slots});
     if (before.restless != after.restless)
         orders.emplace_back(WatchRest{after.restless});
+    if (before.judged != after.judged)
+        orders.emplace_back(WatchLoad{after.judged});
     if (!before.watching && after.watching)
         orders.insert(orders.begin(), Watch{});
     if (before.watching_idle && !after.watching_idle) // both look at the listeners

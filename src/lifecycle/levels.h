@@ -23,7 +23,9 @@ struct Levels {
     bool watching_idle = false;
     Shares shares{};                ///< sharded units: how new connections are shared out
     std::uint16_t slots = 0;        ///< sharded units: that have shards
+    std::vector<Shard> named{};     ///< sharded units: that packets may name, see named_shards()
     std::vector<Shard> restless{};  ///< sharded units: that are watched until they are at rest
+    std::vector<Shard> judged{};    ///< sharded units: whose load is watched, see judged_shards()
     std::vector<ArmedTimer> timers; ///< in order of their keys, each key once
     bool operator==(Levels const&) const = default;
 };

@@ -66,9 +66,11 @@ struct UnwatchIdle {
     bool operator==(UnwatchIdle const&) const = default;
 };
 /// Sharded units: from now on new connections are shared out like this. Enacted before the workers that are
-/// told to go in the same step are told.
+/// told to go in the same step are told. payload_byte: what names one of `named` goes to it, whatever its
+/// share.
 struct Steer {
     Shares shares;
+    std::vector<Shard> named{};
     bool operator==(Steer const&) const = default;
 };
 /// Sharded units: shards for so many slots are to be there from now on, in both banks. Those that are missing
@@ -83,6 +85,12 @@ struct HoldShards {
 struct WatchRest {
     std::vector<Shard> shards;
     bool operator==(WatchRest const&) const = default;
+};
+/// least_loaded: these shards and no others are looked at for whether their clients are accepted; ShardStuck
+/// and ShardMoving tell of it.
+struct WatchLoad {
+    std::vector<Shard> shards;
+    bool operator==(WatchLoad const&) const = default;
 };
 struct Arm {
     TimerKey timer;
@@ -107,7 +115,7 @@ struct Report {
 };
 
 using Order = std::variant<Spawn, Drain, Kill, Reload, Watch, Unwatch, WatchQueues, UnwatchQueues, WatchIdle,
-                           UnwatchIdle, HoldShards, Steer, WatchRest, Arm, Disarm, Report>;
+                           UnwatchIdle, HoldShards, Steer, WatchRest, WatchLoad, Arm, Disarm, Report>;
 using Orders = std::vector<Order>;
 
 [[nodiscard]] std::string to_string(Order const& order);

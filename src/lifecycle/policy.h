@@ -51,8 +51,9 @@ struct Policy {
     std::uint16_t max_unavailable = 0;
     CanarySteps steps{5, 25, 50};
     Duration hold = std::chrono::seconds{30}; ///< canary: how long each step lasts
-    bool is_sharded = false;                ///< each slot has a shard of its own in each bank (`reuse_port`)
-    std::uint16_t trigger_limit_burst = 20; ///< lazy: starts by traffic; 0: no limit
+    bool is_sharded = false; ///< each slot has a shard of its own in each bank (`reuse_port`)
+    SteeringMode steering = SteeringMode::Hash; ///< sharded: how new connections choose their shard
+    std::uint16_t trigger_limit_burst = 20;     ///< lazy: starts by traffic; 0: no limit
     Duration trigger_limit_interval = std::chrono::seconds{2};
     /// Lazy: it is ended when nobody was there for so long. 0: never. Not compared with the time that a
     /// client is connected: who looks says so (IdleEnded).

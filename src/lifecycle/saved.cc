@@ -41,6 +41,7 @@ void describe(auto& field, Of<Worker> auto& it) {
     field("phase", it.phase); field("was-ready", it.was_ready); field("forked", it.forked); field("shown", it.shown);
     field("sent", it.sent); field("told", it.told); field("dismissed", it.dismissed); field("lent", it.is_lent);
     field("bank", it.bank); field("unhealthy", it.is_unhealthy); field("missed-watchdog", it.missed_watchdog);
+    field("stuck", it.is_stuck);
     field("since", it.since); field("ready-at", it.ready_at); field("deadline", it.deadline);
 }
 void describe(auto& field, Of<Refill> auto& it) {

@@ -28,10 +28,40 @@ void UnitStep::on(ShardAtRest const& fact) {
     std::erase_if(state_.restless, [&](RestlessShard const& it) { return it.shard == fact.shard; });
 }
 
-void UnitStep::note_shares(Shares shares) {
-    for (auto const& [shard, weight] : state_.shares)
+void UnitStep::on(ShardStuck const& fact) {
+    for (auto& worker : state_.workers)
+        worker.is_stuck = worker.is_stuck || shard_of(worker) == fact.shard;
+}
+
+void UnitStep::on(ShardMoving const& fact) {
+    for (auto& worker : state_.workers)
+        worker.is_stuck = worker.is_stuck && shard_of(worker) != fact.shard;
+}
+
+/// It is known of a shard, as long as that is looked at: two workers may meet in one. Who comes into it later
+/// is judged anew.
+void UnitStep::judge_workers() {
+    if (std::ranges::none_of(state_.workers, &Worker::is_stuck))
+        return;
+    std::vector<Shard> stuck;
+    for (auto const shard : judged_shards(state_))
+        if (is_stuck(state_, shard))
+            stuck.push_back(shard);
+    for (auto& worker : state_.workers)
+        worker.is_stuck = std::ranges::binary_search(stuck, shard_of(worker));
+}
+
+void UnitStep::note_shares(Shares shares, std::vector<Shard> const& named_before) {
+    auto const lose = [&](Shard shard) {
         if (!shares.contains(shard) && !is_restless(state_, shard))
             state_.restless.push_back({.shard = shard});
+    };
+    for (auto const& [shard, weight] : state_.shares)
+        lose(shard);
+    auto const named = named_shards(state_);
+    for (auto const shard : named_before)
+        if (!std::ranges::binary_search(named, shard))
+            lose(shard);
     std::erase_if(state_.restless, [&](RestlessShard const& it) { return shares.contains(it.shard); });
     std::ranges::sort(state_.restless, {}, &RestlessShard::shard);
     state_.shares = std::move(shares);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 
 namespace holdfast::lifecycle {
 
@@ -51,6 +52,54 @@ Shares in_one_bank(Shares const& shares) {
     return others.empty() ? shares : without(shares, others);
 }
 
+void make_unique(std::vector<Shard>& shards) { // two generations may meet in one shard
+    std::ranges::sort(shards);
+    shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
+}
+
+/// Who takes part in the traffic: the canary, if there are others too, and those others.
+struct Sides {
+    std::vector<Shard> canary;
+    std::vector<Shard> others;
+};
+
+Sides sides_of(UnitState const& state) {
+    bool const is_canary = state.rollout && state.rollout->stage == RolloutStage::Canary;
+    Sides sides;
+    std::vector<Shard> able;
+    for (auto const& worker : state.workers) {
+        if (!can_serve(state, worker))
+            continue;
+        able.push_back(shard_of(worker));
+        if (is_canary && worker.generation == state.rollout->id)
+            sides.canary.push_back(shard_of(worker));
+        else if (takes_part(state, *generation_of(state, worker)))
+            sides.others.push_back(shard_of(worker));
+    }
+    // One that was withdrawn may meet the canary in a shard: then it is the canary's.
+    std::erase_if(sides.others,
+                  [&](Shard shard) { return std::ranges::find(sides.canary, shard) != sides.canary.end(); });
+    if (sides.others.empty() || sides.canary.empty())
+        sides = {{}, sides.others.empty() ? std::move(able) : std::move(sides.others)};
+    make_unique(sides.others);
+    return sides;
+}
+
+/// Where none of a side moves, all keep their part.
+void spare_stuck(UnitState const& state, std::vector<Shard>& side) {
+    std::vector<Shard> moving;
+    std::ranges::copy_if(side, std::back_inserter(moving),
+                         [&](Shard shard) { return !is_stuck(state, shard); });
+    if (!moving.empty())
+        side = std::move(moving);
+}
+
+bool steers_by(UnitState const& state, SteeringMode mode) {
+    return std::ranges::any_of(state.generations, [&](Generation const& generation) {
+        return generation.policy.is_sharded && generation.policy.steering == mode;
+    });
+}
+
 } // namespace
 
 Shard shard_of(Slot slot, GenerationId generation) {
@@ -70,32 +119,39 @@ std::uint16_t canary_slots(std::uint8_t percent, std::uint16_t slots, std::uint1
 }
 
 Shares shares_of(UnitState const& state) {
-    bool const is_canary = state.rollout && state.rollout->stage == RolloutStage::Canary;
-    std::vector<Shard> canary;
-    std::vector<Shard> taking;
-    std::vector<Shard> able;
-    for (auto const& worker : state.workers) {
-        if (!can_serve(state, worker))
-            continue;
-        able.push_back(shard_of(worker));
-        if (is_canary && worker.generation == state.rollout->id)
-            canary.push_back(shard_of(worker));
-        else if (takes_part(state, *generation_of(state, worker)))
-            taking.push_back(shard_of(worker));
-    }
-    // One that was withdrawn may meet the canary in a shard: then it is the canary's.
-    std::erase_if(taking, [&](Shard shard) { return std::ranges::find(canary, shard) != canary.end(); });
-    if (!canary.empty() && !taking.empty()) {
-        std::ranges::sort(taking);
-        taking.erase(std::unique(taking.begin(), taking.end()), taking.end());
-        return share_with_canary(taking, canary, state.rollout->share);
-    }
-    auto& served = taking.empty() ? able : taking;
-    if (served.empty())
-        return in_one_bank(state.shares);
-    std::ranges::sort(served); // two generations may meet in one shard
-    served.erase(std::unique(served.begin(), served.end()), served.end());
-    return share_equally(served);
+    auto [canary, served] = sides_of(state);
+    spare_stuck(state, canary);
+    spare_stuck(state, served);
+    if (!canary.empty())
+        return share_with_canary(served, canary, state.rollout->share);
+    return served.empty() ? in_one_bank(state.shares) : share_equally(served);
+}
+
+std::vector<Shard> judged_shards(UnitState const& state) {
+    if (!steers_by(state, SteeringMode::LeastLoaded))
+        return {};
+    auto [canary, served] = sides_of(state);
+    std::ranges::copy(canary, std::back_inserter(served));
+    make_unique(served);
+    return served.size() < 2 ? std::vector<Shard>{} : served;
+}
+
+bool is_stuck(UnitState const& state, Shard shard) {
+    return std::ranges::any_of(
+        state.workers, [&](Worker const& worker) { return worker.is_stuck && shard_of(worker) == shard; });
+}
+
+std::vector<Shard> named_shards(UnitState const& state) {
+    std::vector<Shard> named;
+    if (!steers_by(state, SteeringMode::PayloadByte))
+        return named;
+    for (auto const& worker : state.workers)
+        if (auto const* const generation = generation_of(state, worker);
+            worker.was_ready && worker.phase != WorkerPhase::Killed && !worker.missed_watchdog &&
+            !worker.is_lent && generation != nullptr && generation->policy.is_sharded)
+            named.push_back(shard_of(worker));
+    make_unique(named);
+    return named;
 }
 
 std::uint16_t sharded_slots(UnitState const& state) {

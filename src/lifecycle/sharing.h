@@ -25,6 +25,19 @@ namespace holdfast::lifecycle {
 /// them.
 [[nodiscard]] Shares shares_of(UnitState const& state);
 
+/// least_loaded: the shards that take part, two at least: those that are looked at for whether their clients
+/// are accepted. One that does not move has no share, as long as another of its side (of the canary, or of
+/// those that it comes against) moves.
+[[nodiscard]] std::vector<Shard> judged_shards(UnitState const& state);
+
+/// A worker in it does not accept who waits there, as far as is known.
+[[nodiscard]] bool is_stuck(UnitState const& state, Shard shard);
+
+/// payload_byte: the shards whose workers have served and are there, of every generation: flows that name
+/// them stay with them until they are gone. Who hangs, is killed or is there for a shard that was lent is not
+/// counted.
+[[nodiscard]] std::vector<Shard> named_shards(UnitState const& state);
+
 /// How many slots have shards: all that somebody has, may get, or may wait in.
 [[nodiscard]] std::uint16_t sharded_slots(UnitState const& state);
 

@@ -46,9 +46,10 @@ struct Worker {
     bool is_lent = false;      ///< it was started for what waits in its shard, and goes when that is at rest
     Bank bank = Bank::Blue;    ///< of its shard
     bool is_unhealthy = false; ///< its probes failed, or it was not ready in time: it empties no queue
-    bool missed_watchdog = false;                    ///< it is being ended for it, by whoever told
-    MonotonicTime since{};                           ///< when it entered its phase
-    MonotonicTime ready_at{};                        ///< when it became ready, if was_ready
+    bool missed_watchdog = false; ///< it is being ended for it, by whoever told
+    bool is_stuck = false;        ///< least_loaded: it does not accept who waits in its shard
+    MonotonicTime since{};        ///< when it entered its phase
+    MonotonicTime ready_at{};     ///< when it became ready, if was_ready
     MonotonicTime deadline = MonotonicTime::never(); ///< of its phase
     bool operator==(Worker const&) const = default;
 };

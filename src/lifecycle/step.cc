@@ -20,7 +20,8 @@ Orders step(UnitState& state, Policy const& policy, Fact const& fact, MonotonicT
     UnitStep unit{state, policy, now, orders};
     std::visit([&](auto const& what) { unit.on(what); }, fact);
     unit.settle();
-    unit.note_shares(shares_of(state));
+    unit.judge_workers();
+    unit.note_shares(shares_of(state), before.named);
     unit.tend_shards();
     emit_difference(before, wanted(state), orders);
     return orders;

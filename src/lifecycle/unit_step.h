@@ -56,8 +56,11 @@ public:
     // shard_rest.cc: shards that have lost their share
     void on(ShardsHeld const&);
     void on(ShardAtRest const&);
-    /// The shares are other ones from here on.
-    void note_shares(Shares shares);
+    void on(ShardStuck const&);
+    void on(ShardMoving const&);
+    void judge_workers();
+    /// The shares are other ones from here on, and other shards are named.
+    void note_shares(Shares shares, std::vector<Shard> const& named_before);
     /// What follows from that, and from who is in them.
     void tend_shards();
 

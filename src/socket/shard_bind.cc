@@ -124,6 +124,9 @@ Outcome open_shard(ShardRecipe const& recipe, Listener const& listener) {
 
 Outcome attach_program(FdRef member, SteeringProgram const& program, std::string const& name,
                        ListenAddress const& address) {
+    if (program.size() > longest_program)
+        return system_error(E2BIG, "steer the shards of " + to_string(address), name,
+                            "so many shards cannot be told apart: have fewer workers");
     sock_fprog const code{.len = static_cast<unsigned short>(program.size()),
                           .filter = const_cast<sock_filter*>(program.data())};
     if (::setsockopt(member.raw(), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &code, sizeof code) < 0)

@@ -34,7 +34,8 @@ struct ShardRecipe {
 /// SO_ATTACH_REUSEPORT_CBPF on any one member of a group: from now on the whole group is steered by
 /// `program`, in one step for all of the kernel. No right is needed. A socket that is no member (it does not
 /// listen any more) would be given a group of its own, and nothing would be said. Errors: EOPNOTSUPP (MPTCP),
-/// ENOPROTOOPT (the kernel has no such option), ENOMEM (net.core.optmem_max). Linux 4.5, socket(7).
+/// ENOPROTOOPT (the kernel has no such option), ENOMEM (net.core.optmem_max), E2BIG (longest_program).
+/// Linux 4.5, socket(7).
 [[nodiscard]] Outcome attach_program(FdRef member, SteeringProgram const& program, std::string const& name,
                                      ListenAddress const& address);
 

@@ -112,7 +112,7 @@ Result<ShardGroup> ShardGroup::bind(SocketSpec const& socket, ListenAddress cons
     return group;
 }
 
-Result<ShardGroup> ShardGroup::adopt(std::vector<ShardMember> members, Shares const& shares,
+Result<ShardGroup> ShardGroup::adopt(std::vector<ShardMember> members, Steering const& steering,
                                      std::vector<std::uint16_t> order_ports) {
     if (auto const why = what_is_missing(members); !why.empty())
         return system_error(EINVAL, "adopt the shards of a socket",
@@ -130,7 +130,7 @@ Result<ShardGroup> ShardGroup::adopt(std::vector<ShardMember> members, Shares co
     }
     // To steer by one that does not listen would give it a group of its own, and it could never come back.
     group.is_unsorted_ = group.is_unsorted_ || !group.are_listening();
-    if (auto done = group.steer(shares); !done && !group.is_unsorted_)
+    if (auto done = group.steer(steering); !done && !group.is_unsorted_)
         return std::move(done).error();
     if (group.order_.client_ports().empty())
         group.learn_order();
@@ -169,27 +169,29 @@ Listener const& ShardGroup::any_member() const {
     return anchor();
 }
 
-Outcome ShardGroup::attach(Shares const& shares) {
+Outcome ShardGroup::attach(Steering const& steering) {
+    auto const& shares = steering.shares;
     ensure(is_whole(shares), "the shares add up to the whole");
-    std::vector<std::uint32_t> weights;
-    std::size_t named = 0;
-    for (ShardMember const& member : members_) {
-        auto const share = member.shard ? shares.find(*member.shard) : shares.end();
-        weights.push_back(share == shares.end() ? 0 : share->second);
-        named += share == shares.end() ? 0 : 1;
+    std::vector<SteeredMember> members;
+    std::size_t known = 0;
+    for (auto const& [shard, listener] : members_) {
+        auto const share = shard ? shares.find(*shard) : shares.end();
+        bool const is_named = shard && std::ranges::find(steering.named, *shard) != steering.named.end();
+        members.push_back({shard, share == shares.end() ? 0 : share->second, is_named});
+        known += share == shares.end() ? 0 : 1;
     }
-    ensure(named == shares.size(), "every share is that of a shard of this group");
-    return attach_program(any_member().fd, steering_program(weights), anchor().name, bound());
+    ensure(known == shares.size(), "every share is that of a shard of this group");
+    return attach_program(any_member().fd, steering_program(steering.how, members), anchor().name, bound());
 }
 
-Outcome ShardGroup::steer(Shares const& shares) {
+Outcome ShardGroup::steer(Steering const& steering) {
     if (is_unsorted_) {
-        shares_ = shares;
+        steering_ = steering;
         return steer_unsorted();
     }
-    auto done = attach(shares);
+    auto done = attach(steering);
     if (done)
-        shares_ = shares;
+        steering_ = steering;
     return done;
 }
 
@@ -235,8 +237,9 @@ Outcome ShardGroup::grow(SocketSpec const& socket, std::uint16_t slots) {
 Outcome ShardGroup::shrink(std::uint16_t slots) {
     ensure(slots > 0 && slots <= slots_, "a group keeps a slot");
     auto const leaves = [&](Shard shard) { return shard.slot >= slots; };
-    ensure(std::none_of(shares_.begin(), shares_.end(), [&](auto const& row) { return leaves(row.first); }),
+    ensure(std::ranges::none_of(shares(), [&](auto const& row) { return leaves(row.first); }),
            "what is closed has no share");
+    std::erase_if(steering_.named, leaves); // nor anybody to serve it
     if (auto done = require_order(); !done)
         return done;
     for (;;) {
@@ -258,10 +261,11 @@ Outcome ShardGroup::close_at(std::size_t place) {
     // Who leaves is the last, or has only those behind it that no program names. Not so after a mending: then
     // the last one has to be taken out of the program while it is moved. (If nobody else serves, it is moved
     // with all that it has: in that instant the kernel chooses by hash.)
-    bool const is_moved = last && shares_.contains(*last);
+    bool const is_moved = last && (shares().contains(*last) ||
+                                   std::ranges::find(steering_.named, *last) != steering_.named.end());
     if (is_moved) {
-        auto const meanwhile = without(shares_, std::vector{*last});
-        if (!meanwhile.empty())
+        auto const meanwhile = without(steering_, std::vector{*last});
+        if (!meanwhile.shares.empty())
             if (auto done = attach(meanwhile); !done)
                 return done;
     }
@@ -270,7 +274,7 @@ Outcome ShardGroup::close_at(std::size_t place) {
     if (place + 1 < members_.size())
         members_[place] = std::move(members_.back());
     members_.pop_back();
-    return is_moved ? attach(shares_) : Outcome{};
+    return is_moved ? attach(steering_) : Outcome{};
 }
 
 Outcome ShardGroup::change(SocketSpec const& socket) {

@@ -55,10 +55,10 @@ public:
     /// of somebody else, of our user too.
     [[nodiscard]] static Result<ShardGroup> bind(SocketSpec const& socket, ListenAddress const& address,
                                                  std::uint16_t slots, Bank serving);
-    /// Takes over what an earlier process held: `members` in the order that members() had, the shares that
-    /// were in force, which are put in force again, and order_ports() where it was saved: with it the order
+    /// Takes over what an earlier process held: `members` in the order that members() had, the steering that
+    /// was in force, which is put in force again, and order_ports() where it was saved: with it the order
     /// is read from the kernel instead. Errors: EINVAL where this is no whole group.
-    [[nodiscard]] static Result<ShardGroup> adopt(std::vector<ShardMember> members, Shares const& shares,
+    [[nodiscard]] static Result<ShardGroup> adopt(std::vector<ShardMember> members, Steering const& steering,
                                                   std::vector<std::uint16_t> order_ports = {});
 
     [[nodiscard]] std::uint16_t slots() const { return slots_; }
@@ -72,15 +72,16 @@ public:
     }
     /// The listener of a shard, to be handed to its worker.
     [[nodiscard]] Listener const& listener(Shard shard) const;
-    [[nodiscard]] Shares const& shares() const { return shares_; }
+    [[nodiscard]] Shares const& shares() const { return steering_.shares; }
+    [[nodiscard]] Steering const& steering() const { return steering_; }
     /// To be saved for adopt(); it changes with the number of members.
     [[nodiscard]] std::vector<std::uint16_t> const& order_ports() const { return order_.client_ports(); }
 
     /// From now on new connections are shared out like this. One step for the kernel: each SYN sees the old
     /// program or the new one. Handshakes under way stay with their shard. On an error the old one is in
-    /// force. `shares` are whole and name shards of ours. While the order is not known they go to those only
-    /// whose place is certain, and are put in force by mend(), also after an EAGAIN: there is none such.
-    [[nodiscard]] Outcome steer(Shares const& shares);
+    /// force. Its shares are whole and name shards of ours. While the order is not known they go to those
+    /// only whose place is certain, and are put in force by mend(), also after an EAGAIN: there is none such.
+    [[nodiscard]] Outcome steer(Steering const& steering);
 
     /// Adds the slots up to `slots` in both banks, without a share: steer() gives them theirs. All or
     /// nothing. `socket` is what it was bound with. EAGAIN, also of shrink(): mend() it first.
@@ -128,7 +129,7 @@ public:
 
 private:
     ShardGroup() = default;
-    [[nodiscard]] Outcome attach(Shares const& shares);
+    [[nodiscard]] Outcome attach(Steering const& steering);
     [[nodiscard]] Listener const& anchor() const;
     [[nodiscard]] Listener const& any_member() const;
     [[nodiscard]] std::vector<ShardMember>::iterator find_anchor();
@@ -148,7 +149,7 @@ private:
     std::vector<std::optional<Shard>>
         uncertain_;            ///< members (the anchor: none) that were moved, who knows where
     bool is_unsorted_ = false; ///< one was shut down, and the kernel has not confirmed the order since
-    Shares shares_;
+    Steering steering_;
     OrderProbe order_;
     std::uint16_t slots_ = 0;
 };

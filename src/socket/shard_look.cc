@@ -158,8 +158,8 @@ Result<bool> ShardGroup::attach_to_certain(std::size_t dead) {
     for (std::size_t place = 0; place < members_.size(); ++place)
         if (members_[place].shard && (place >= members_.size() - dead || is_uncertain(members_[place])))
             excluded.push_back(*members_[place].shard);
-    auto const certain = without(shares_, excluded);
-    if (certain.empty())
+    auto const certain = without(steering_, excluded);
+    if (certain.shares.empty())
         return false;
     if (auto done = attach(certain); !done)
         return std::move(done).error();
@@ -236,7 +236,7 @@ Result<bool> ShardGroup::mend(int backlog) {
         (void)attach_to_certain(0).has_value();
         return std::move(done).error();
     }
-    if (auto done = attach(shares_); !done)
+    if (auto done = attach(steering_); !done)
         return std::move(done).error();
     is_unsorted_ = false;
     if (order_.client_ports().empty())

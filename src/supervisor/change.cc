@@ -106,6 +106,13 @@ void UnitRunner::scale(std::uint16_t workers, WishAnswer answer) {
                        "each connection has a process of its own (accept = true): max_connections says "
                        "how many there may be",
                        std::nullopt});
+    auto const& steering = wanted_->steering;
+    if (steering.mode == SteeringMode::PayloadByte && 2 * workers > steering.highest_id())
+        return answer({false,
+                       "the byte of [steering] can name " + std::to_string(steering.highest_id()) +
+                           " workers, and there would be " + std::to_string(2 * workers) +
+                           " in two generations",
+                       std::nullopt});
     scaled_to_ = workers;
     underway().waiting.push_back({WishKind::Scale, std::move(answer)});
     happen(PolicyChanged{});

@@ -28,6 +28,10 @@ bool asks_by_messages(UnitSpec const& spec) {
     return std::find(kinds.begin(), kinds.end(), HandoffKind::ScmRights) != kinds.end();
 }
 
+void steer(ShardCustody& shards, Hosting const& hosting, Steer const& order) {
+    shards.steer(hosting.hosted(order.shares), hosting.hosted(order.named));
+}
+
 WorkerPlace place_of(Slot slot, GenerationId generation) {
     return {static_cast<std::uint16_t>(slot), static_cast<std::uint32_t>(generation)};
 }
@@ -71,9 +75,24 @@ void UnitRunner::enact(Order const& order) {
             },
             [&](Steer const& what) {
                 if (auto* const shards = sockets_.shards())
-                    shards->steer(Hosting{workers_, state_, *shards}.hosted(what.shares));
+                    steer(*shards, Hosting{workers_, state_, *shards}, what);
             },
             [&](WatchRest const& what) { watch_rest(what.shards); },
+            [&](WatchLoad const& what) {
+                auto* const shards = sockets_.shards();
+                if (shards == nullptr)
+                    return;
+                Hosting const hosting{workers_, state_, *shards};
+                std::vector<ShardCustody::Hosted> judged;
+                for (auto const shard : what.shards)
+                    judged.push_back({shard, hosting.host_of(shard)});
+                shards->watch_load(judged, [this](Shard shard, bool is_stuck) {
+                    if (lifecycle::is_stuck(state_, shard) == is_stuck)
+                        return; // as nearly always
+                    shared_.loop.set_owner(number_);
+                    is_stuck ? happen(ShardStuck{shard}) : happen(ShardMoving{shard});
+                });
+            },
             [&](Arm const& what) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
                 timers_.push_back({what.timer, what.at});
@@ -132,8 +151,10 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     if (store_)
         for (auto& stored : store_->look())
             handed.push_back({std::move(stored), 0, true});
-    auto plan =
-        make_launch_plan(*spec, place_of(order.slot, order.generation), handed, theirs, shared_.around);
+    auto at = place_of(order.slot, order.generation);
+    if (sockets_.shards() != nullptr)
+        at.steering_id = steering_id(place);
+    auto plan = make_launch_plan(*spec, at, handed, theirs, shared_.around);
     if (!plan)
         return plan.error();
     // Only where it is needed: a process that is executed by its descriptor has a number for its name.
@@ -167,9 +188,11 @@ void UnitRunner::follow_workers() {
     };
     if (shards->shares() == state_.shares && std::ranges::none_of(workers_, is_guest))
         return; // as nearly always
-    if (auto const shares = Hosting{workers_, state_, *shards}.hosted(state_.shares);
-        shares != shards->shares())
-        shards->steer(shares);
+    Hosting const hosting{workers_, state_, *shards};
+    auto const shares = hosting.hosted(state_.shares);
+    auto const named = hosting.hosted(named_shards(state_));
+    if (shares != shards->shares() || named != shards->named())
+        shards->steer(shares, named);
 }
 
 void UnitRunner::watch_rest(std::vector<Shard> const& restless) {

@@ -32,6 +32,13 @@ Shard Hosting::host_of(Shard shard) const {
     return found == hosts_.end() ? shards_.place_of(shard) : found->second;
 }
 
+std::vector<Shard> Hosting::hosted(std::vector<Shard> const& shards) const {
+    std::vector<Shard> hosted;
+    for (auto const shard : shards)
+        hosted.push_back(host_of(shard));
+    return hosted;
+}
+
 Shares Hosting::hosted(Shares const& shares) const {
     Shares hosted;
     for (auto const& [shard, weight] : shares)

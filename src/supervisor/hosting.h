@@ -22,6 +22,7 @@ public:
     [[nodiscard]] Shard host_of(Shard shard) const;
     /// Two may meet in one.
     [[nodiscard]] Shares hosted(Shares const& shares) const;
+    [[nodiscard]] std::vector<Shard> hosted(std::vector<Shard> const& shards) const;
 
 private:
     ShardCustody const& shards_;

@@ -19,6 +19,12 @@ void OnDemand::pause(Duration time, WishAnswer answer) {
     unit_.shared_.loop.set_owner(unit_.number_);
     if (unit_.is_broken_ || unit_.is_leaving_)
         return answer({false, unit_.is_broken_ ? unit_.trouble_ : "it is being removed", std::nullopt});
+    if (unit_.wanted_->service.accept)
+        return answer(
+            {false,
+             "to pause a unit with accept = true is not supported yet; a stop ends who is served, and "
+             "others wait in the queue until it is started",
+             std::nullopt});
     unit_.underway().waiting.push_back({WishKind::PauseUnit, std::move(answer)});
     unit_.happen(PauseWished{time});
 }

@@ -70,6 +70,7 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.idle_stop = service.activation == Activation::Lazy ? service.idle_stop : Duration{0};
     policy.is_probed = spec.health.has_value();
     policy.is_sharded = is_sharded(spec);
+    policy.steering = spec.steering.mode;
     return policy;
 }
 

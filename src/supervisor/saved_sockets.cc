@@ -120,18 +120,23 @@ std::string to_text(std::vector<std::uint16_t> const& ports) {
     return text;
 }
 
-/// Shards that a group of so many slots has.
-Shares fitted(Shares const& shares, std::size_t slots) {
-    Shares fitted;
-    for (auto const& [shard, weight] : shares)
-        fitted[{static_cast<std::uint16_t>(shard.slot % slots), shard.bank}] += weight;
+/// For a group of so many slots.
+Steering fitted(Steering const& steering, std::size_t slots) {
+    auto const place_of = [&](Shard shard) {
+        return Shard{static_cast<std::uint16_t>(shard.slot % slots), shard.bank};
+    };
+    Steering fitted{{}, steering.how};
+    for (auto const& [shard, weight] : steering.shares)
+        fitted.shares[place_of(shard)] += weight;
+    for (auto const shard : steering.named)
+        fitted.named.push_back(place_of(shard));
     return fitted;
 }
 
 class Reading {
 public:
-    Reading(std::string_view unit, FoundThings& found, Shares const& shares)
-        : unit_{unit}, found_{found}, shares_{shares} {}
+    Reading(std::string_view unit, FoundThings& found, Steering const& steering)
+        : unit_{unit}, found_{found}, steering_{steering} {}
 
     void take_line(std::string_view line) {
         auto const word = line.substr(0, line.find(' '));
@@ -167,8 +172,11 @@ private:
     void end_group() {
         if (!group_ || members_.empty())
             return;
-        auto const wanted =
-            fitted(shares_.empty() ? group_->shares : shares_, std::max<std::size_t>(1, members_.size() / 2));
+        auto wanted = steering_;
+        if (wanted.shares.empty())
+            wanted.shares = group_->shares;
+        wanted = fitted(wanted, std::max<std::size_t>(1, members_.size() / 2));
+        wanted.how = steering_for(wanted.how, members_.front().listener.wanted.transport);
         auto group = ShardGroup::adopt(std::exchange(members_, {}), wanted, ports_in(group_->order_ports));
         if (!group)
             return problem(group.error());
@@ -177,7 +185,7 @@ private:
 
     std::string_view unit_;
     FoundThings& found_;
-    Shares const& shares_;
+    Steering const& steering_;
     std::optional<SavedGroup> group_;
     std::vector<ShardMember> members_;
     AdoptedSockets adopted_;
@@ -210,8 +218,8 @@ std::string to_lines(SocketCustody const& sockets) {
 }
 
 AdoptedSockets adopt_sockets(std::string_view lines, std::string_view unit, FoundThings& found,
-                             Shares const& shares) {
-    Reading reading{unit, found, shares};
+                             Steering const& steering) {
+    Reading reading{unit, found, steering};
     for (auto const line : split(lines, '\n'))
         if (!line.empty())
             reading.take_line(line);

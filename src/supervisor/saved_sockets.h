@@ -22,10 +22,11 @@ struct AdoptedSockets {
     std::vector<LeavingListener> leaving;
     std::vector<std::string> problems; ///< one line each
 };
-/// What `lines` tell of, with its descriptors out of `found`. `shares`: how the groups are to be steered;
-/// empty: as they were when the lines were saved. A socket that cannot be adopted is told and left.
+/// What `lines` tell of, with its descriptors out of `found`. `steering`: how the groups are to be steered;
+/// without shares: by those that they had when the lines were saved. A socket that cannot be adopted is told
+/// and left.
 [[nodiscard]] AdoptedSockets adopt_sockets(std::string_view lines, std::string_view unit, FoundThings& found,
-                                           Shares const& shares);
+                                           Steering const& steering);
 /// Without lines: what `spec` lists is found by what the kernel says of the descriptors: type and address.
 [[nodiscard]] AdoptedSockets adopt_by_address(UnitSpecPtr const& spec, FoundThings& found);
 /// One that `as` gives to `spec`, with all that the kernel knows of it.

@@ -15,11 +15,6 @@ constexpr Duration first_look = 5ms; // at a queue that is being emptied; then l
 constexpr Duration longest_look = 200ms;
 constexpr int pauses_per_look = 5; // where it takes long, it takes a sixth of one processor's time at most
 
-/// Where its slot could not be made, it is another of the same bank.
-Shard place_in(ShardGroup const& group, Shard shard) {
-    return {static_cast<std::uint16_t>(shard.slot % group.slots()), shard.bank};
-}
-
 ListenerIdentity identity_of(ShardGroup const& group) {
     return identity_of(group.members().front().listener);
 }
@@ -42,14 +37,16 @@ ShardCustody::~ShardCustody() {
         unguard(group);
 }
 
-Outcome ShardCustody::bind(SocketSpec const& socket, ListenAddress const& address, std::uint16_t slots) {
+Outcome ShardCustody::bind(SocketSpec const& socket, ListenAddress const& address, SteeringSpec how,
+                           std::uint16_t slots) {
     // Green is the bank of the first generation.
     auto group = ShardGroup::bind(socket, address, slots_ == 0 ? slots : slots_,
                                   shares_.empty() ? Bank::Green : shares_.begin()->first.bank);
     if (!group)
         return std::move(group).error();
-    if (!shares_.empty())
-        if (auto done = group->steer(fitted(shares_, *group)); !done)
+    how = steering_for(how, address.transport);
+    if (!shares_.empty() || how != SteeringSpec{})
+        if (auto done = group->steer(steering_of(*group, how)); !done)
             return done;
     guard(*group);
     groups_.push_back(std::move(group).value());
@@ -61,6 +58,7 @@ Outcome ShardCustody::bind(SocketSpec const& socket, ListenAddress const& addres
 
 void ShardCustody::adopt(ShardGroup group) {
     shares_ = group.shares();
+    named_ = group.steering().named;
     slots_ = std::max(slots_, group.slots());
     guard(group);
     groups_.push_back(std::move(group));
@@ -115,6 +113,8 @@ ShardCustody::release_unless(std::function<bool(ListenerIdentity const&)> const&
             released.push_back(std::move(listener));
     }
     groups_ = std::move(staying);
+    if (load_)
+        load_->look_soon();
     if (growing_ && have_all_slots()) {
         growing_.reset();
         if (!groups_.empty())
@@ -126,11 +126,15 @@ ShardCustody::release_unless(std::function<bool(ListenerIdentity const&)> const&
     return released;
 }
 
-Shares ShardCustody::fitted(Shares const& shares, ShardGroup const& group) {
-    Shares fitted;
-    for (auto const& [shard, weight] : shares)
-        fitted[place_in(group, shard)] += weight;
-    return fitted;
+Steering ShardCustody::steering_of(ShardGroup const& group, SteeringSpec how) const {
+    if (shares_.empty())
+        return {group.shares(), how};
+    Steering steering{{}, how};
+    for (auto const& [shard, weight] : shares_)
+        steering.shares[place_in(group, shard)] += weight;
+    for (auto const shard : named_)
+        steering.named.push_back(place_in(group, shard));
+    return steering;
 }
 
 bool ShardCustody::have_all_slots() const {
@@ -220,13 +224,14 @@ void ShardCustody::shrink(ShardGroup& group, std::uint16_t slots) {
                                " connections still waiting in them, which are reset");
 }
 
-void ShardCustody::steer(Shares const& shares) {
+void ShardCustody::steer(Shares const& shares, std::vector<Shard> const& named) {
     if (shares.empty())
         return;
-    for (auto& group : groups_)
-        if (auto const done = group.steer(fitted(shares, group)); !done)
-            shared_.events.say(Weight::Failure, "not-steered", unit_, to_string(done.error()));
     shares_ = shares;
+    named_ = named;
+    for (auto& group : groups_)
+        if (auto const done = group.steer(steering_of(group, group.steering().how)); !done)
+            shared_.events.say(Weight::Failure, "not-steered", unit_, to_string(done.error()));
 }
 
 void ShardCustody::change(UnitSpecPtr const& spec) {
@@ -235,6 +240,13 @@ void ShardCustody::change(UnitSpecPtr const& spec) {
         if (auto const socket = sockets.find(identity_of(group)); socket != sockets.end())
             if (auto const changed = group.change(*socket->second); !changed)
                 shared_.events.say(Weight::Warning, "socket-unchanged", unit_, to_string(changed.error()));
+    for (auto& group : groups_) {
+        auto const how = steering_for(spec->steering, group.members().front().listener.wanted.transport);
+        if (how == group.steering().how)
+            continue;
+        if (auto const done = group.steer(steering_of(group, how)); !done)
+            shared_.events.say(Weight::Failure, "not-steered", unit_, to_string(done.error()));
+    }
     if (mending_.spec)
         mending_.spec = spec;
     if (!growing_)
@@ -244,6 +256,8 @@ void ShardCustody::change(UnitSpecPtr const& spec) {
 }
 
 void ShardCustody::guard(ShardGroup const& group) {
+    if (load_)
+        load_->look_soon();
     if (shared_.sockets_changed)
         shared_.sockets_changed(number_);
     for (auto const& member : group.members())
@@ -341,6 +355,14 @@ void ShardCustody::watch_rest(std::vector<Hosted> const& shards, AtRest at_rest)
         for (auto const& watch : one.watches)
             first = std::min(first, watch.settled_at());
     timer_ = shared_.loop.at(std::max(first, now + pause_), [this] { look(); });
+}
+
+void ShardCustody::watch_load(std::vector<Hosted> const& shards, ShardLoad::Judged judged) {
+    if (shards.empty())
+        return load_.reset();
+    if (!load_)
+        load_ = std::make_unique<ShardLoad>(shared_, number_, groups_);
+    load_->watch(shards, std::move(judged));
 }
 
 std::uint32_t ShardCustody::queued_in(Shard shard) const {

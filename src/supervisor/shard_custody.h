@@ -7,6 +7,7 @@
 #include "event/aside.h"
 #include "socket/shard_group.h"
 #include "supervisor/mending.h"
+#include "supervisor/shard_load.h"
 #include "supervisor/shared.h"
 
 #include <functional>
@@ -31,8 +32,9 @@ public:
     ShardCustody& operator=(ShardCustody const&) = delete;
     ~ShardCustody();
 
-    /// Binds an address with at least `slots` slots, steered as the others are.
-    [[nodiscard]] Outcome bind(SocketSpec const& socket, ListenAddress const& address, std::uint16_t slots);
+    /// Binds an address with at least `slots` slots, with the shares of the others, in the mode of `how`.
+    [[nodiscard]] Outcome bind(SocketSpec const& socket, ListenAddress const& address, SteeringSpec how,
+                               std::uint16_t slots);
     /// One that another supervisor of ours has held.
     void adopt(ShardGroup group);
     /// Of the group that has most; 0: there is none.
@@ -57,11 +59,13 @@ public:
     /// their workers share the shards that there are. Those beyond are closed; what still waits in them is
     /// reset, and said.
     void hold(UnitSpecPtr spec, std::uint16_t slots);
-    /// From now on new connections are shared out like this, in every group.
-    void steer(Shares const& shares);
+    /// From now on new connections are shared out like this, in every group, each in its mode; and packets
+    /// that name one of `named` go to it.
+    void steer(Shares const& shares, std::vector<Shard> const& named = {});
     /// What steer() was told last.
     [[nodiscard]] Shares const& shares() const { return shares_; }
-    /// Takes over what can be changed in place, and what is tried again.
+    [[nodiscard]] std::vector<Shard> const& named() const { return named_; }
+    /// Takes over what can be changed in place (the mode of [steering] too), and what is tried again.
     void change(UnitSpecPtr const& spec);
     /// As for listeners: makes those listen again that a worker has shut down; later, where that happens
     /// again and again or does not succeed.
@@ -70,13 +74,12 @@ public:
     /// Told of a shard when nothing is queued where its worker accepts and nothing will end there any more;
     /// again, until it is not watched.
     using AtRest = std::function<void(Shard)>;
-    struct Hosted {
-        Shard shard;
-        Shard host; ///< from which its worker accepts, or did
-    };
+    using Hosted = HostedShard;
     /// Looks at these and no others. Those that were not watched before have lost their share just now; the
     /// others keep the host that they had then.
     void watch_rest(std::vector<Hosted> const& shards, AtRest at_rest);
+    /// Looks at these and no others for whether their clients are accepted; empty: at none.
+    void watch_load(std::vector<Hosted> const& shards, ShardLoad::Judged judged);
     /// How many connections wait in the shard (in its host while it is watched), of all addresses; udp:
     /// bytes.
     [[nodiscard]] std::uint32_t queued_in(Shard shard) const;
@@ -102,7 +105,8 @@ private:
         MendingPace pace;
         EventSource timer;
     };
-    [[nodiscard]] static Shares fitted(Shares const& shares, ShardGroup const& group);
+    /// As steer() was told; with the group's own shares as long as it was told nothing.
+    [[nodiscard]] Steering steering_of(ShardGroup const& group, SteeringSpec how) const;
     [[nodiscard]] bool have_all_slots() const;
     void guard(ShardGroup const& group);
     void unguard(ShardGroup const& group);
@@ -132,6 +136,7 @@ private:
     std::vector<ShardGroup> groups_;
     std::vector<ListenerIdentity> fresh_;
     Shares shares_;
+    std::vector<Shard> named_;
     std::uint16_t slots_ = 0;          ///< that hold() was told; 0: not yet
     std::unique_ptr<Retried> growing_; ///< since some could not be made, while there are fewer
     Retried mending_;
@@ -139,7 +144,8 @@ private:
     AtRest at_rest_;
     Duration pause_{};
     EventSource timer_;
-    Aside listing_; ///< of what waits
+    Aside listing_;                   ///< of what waits
+    std::unique_ptr<ShardLoad> load_; ///< null: nothing is to be known of it
 };
 
 } // namespace holdfast

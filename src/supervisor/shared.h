@@ -40,7 +40,8 @@ struct Shared {
     std::unordered_set<pid_t> other_mains{};                 ///< main processes (MAINPID=) that are no leader
     std::unique_ptr<CoreDumpWatch> core_dumps{};             ///< only as root, and where the kernel tells
     Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
-    unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way
+    unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way, it is
+                                ///< paused, or its load counts (least_loaded)
 };
 
 } // namespace holdfast

@@ -88,9 +88,9 @@ Outcome SocketCustody::hold_one(SocketSpec const& socket, ListenAddress const& a
 Outcome SocketCustody::bind_shards(UnitSpec const& spec, SocketSpec const& socket,
                                    ListenAddress const& address) {
     make_shards();
-    auto bound = shards_->bind(socket, address, pool_size(spec.service));
+    auto bound = shards_->bind(socket, address, spec.steering, pool_size(spec.service));
     if (!bound && may_be_free_now(bound.error()))
-        bound = shards_->bind(socket, address, pool_size(spec.service));
+        bound = shards_->bind(socket, address, spec.steering, pool_size(spec.service));
     return bound;
 }
 

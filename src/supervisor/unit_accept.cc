@@ -49,12 +49,6 @@ void UnitRunner::open_instances() {
         });
 }
 
-/// Those that were adopted of a unit that is down, or has no `accept` any more.
-void UnitRunner::close_stray_instances() {
-    if (has_instances() && (state_.goal == Goal::Down || !wanted_->service.accept))
-        instances_->close();
-}
-
 void UnitRunner::hear_instances_gone() {
     shared_.loop.set_owner(number_);
     if (state_.goal == Goal::Down)

@@ -3,6 +3,7 @@
 // UnitRunner that goes on where that one was.
 #include "base/text.h"
 #include "lifecycle/resume.h"
+#include "lifecycle/sharing.h"
 #include "supervisor/addresses.h"
 #include "supervisor/instances.h"
 #include "supervisor/saved_history.h"
@@ -122,9 +123,9 @@ private:
                 memory_.note_number(numbers.front());
         auto const held = take_text_of_sockets();
         auto const lines = held ? text_of(held->fd) : std::nullopt;
-        auto adopted =
-            lines ? adopt_sockets(*lines, name_, found_, saved_.state ? saved_.state->shares : Shares{})
-                  : AdoptedSockets{};
+        Steering const steering{saved_.state ? saved_.state->shares : Shares{}, unit_.wanted_->steering,
+                                saved_.state ? named_shards(*saved_.state) : std::vector<Shard>{}};
+        auto adopted = lines ? adopt_sockets(*lines, name_, found_, steering) : AdoptedSockets{};
         auto others = adopt_by_address(unit_.wanted_, found_);
         if (!others.listeners.empty() && lines)
             problem("sockets were found that nothing was saved of");
@@ -453,11 +454,18 @@ private:
             unit_.enact(*order);
         for (auto const& fact : resumed.facts)
             unit_.happen(fact);
-        unit_.close_stray_instances();
+        close_stray_instances();
         for (auto const& [worker, is_told] : reloads_)
             unit_.go_on_reloading(worker, is_told);
         unit_.arm_timer();
         memory_.save();
+    }
+
+    /// Of a unit that is down, or has no `accept` any more.
+    void close_stray_instances() {
+        bool const are_wanted = unit_.state_.goal == Goal::Up && unit_.wanted_->service.accept;
+        if (unit_.has_instances() && !are_wanted)
+            unit_.instances_->close();
     }
 
     UnitRunner& unit_;

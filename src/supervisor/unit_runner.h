@@ -177,7 +177,6 @@ private:
     [[nodiscard]] bool has_instances() const;
     void follow_accept(FoundInstances found);
     void open_instances();
-    void close_stray_instances();
     void hear_instances_gone();
 
     // watchdog.cc

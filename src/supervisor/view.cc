@@ -54,6 +54,8 @@ json socket_shape(UnitRunner const& unit, std::string const& name, ListenAddress
             {"port", address.port != 0 ? json(address.port) : json(nullptr)},
             {"slot", nullptr},
             {"bank", nullptr},
+            {"steering", nullptr},
+            {"weight", nullptr},
             {"state", "held"},
             {"fd", nullptr},
             {"queue", nullptr},
@@ -176,7 +178,7 @@ Look::Look(Supervisor const& looked_at) : supervisor{looked_at} {
 json sockets(UnitRunner const& unit, Look& look) {
     json list = json::array();
     auto const wanted = sockets_of(unit.spec());
-    auto const add = [&](Listener const& held, std::optional<Shard> shard) {
+    auto const add = [&](Listener const& held, std::optional<Shard> shard, Steering const* steering) {
         auto shape = socket_shape(unit, held.name, held.bound());
         if (auto const socket = wanted.find(identity_of(held)); socket != wanted.end())
             if (auto const deferred =
@@ -196,16 +198,19 @@ json sockets(UnitRunner const& unit, Look& look) {
         if (shard) {
             shape["slot"] = shard->slot;
             shape["bank"] = std::string{to_name(shard->bank)};
+            auto const share = steering->shares.find(*shard);
+            shape["steering"] = std::string{to_name(steering->how.mode)};
+            shape["weight"] = share == steering->shares.end() ? 0 : share->second;
         }
         list.push_back(std::move(shape));
     };
     for (auto const& held : unit.sockets().held())
-        add(held, {});
+        add(held, {}, nullptr);
     if (auto const* const shards = unit.sockets().shards())
-        shards->each_member([&](ShardMember const& member) {
-            if (member.shard)
-                add(member.listener, member.shard);
-        });
+        for (auto const& group : shards->groups())
+            for (auto const& member : group.members())
+                if (member.shard)
+                    add(member.listener, member.shard, &group.steering());
     for (auto const& failed : unit.sockets().failed()) {
         auto shape = socket_shape(unit, failed.name, failed.address);
         shape["state"] = "failed";

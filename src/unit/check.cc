@@ -4,6 +4,7 @@
 #include "base/placeholder.h"
 #include "base/text.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -25,6 +26,7 @@ public:
         check_contradictions();
         check_health();
         check_reload();
+        check_steering();
     }
 
 private:
@@ -209,7 +211,8 @@ private:
             report_.error(activation->place,
                           "lazy activation needs a [[socket]]: nothing could start the service");
         auto const* const idle = value_of(root_, "service", "idle_stop");
-        if (idle && spec_.service.idle_stop > Duration{0} && spec_.service.activation != Activation::Lazy)
+        if (idle && spec_.service.idle_stop > Duration{0} && !spec_.service.accept &&
+            spec_.service.activation != Activation::Lazy)
             report_.error(
                 idle->place,
                 "`idle_stop` needs activation = \"lazy\": nothing else would start the service again");
@@ -263,6 +266,45 @@ private:
         if (strategy && spec_.rollout.strategy == Strategy::InPlace && !spec_.service.can_reload())
             report_.error(strategy->place, "nothing says how the program reloads in place",
                           "give [service] an `exec_reload`, a `reload_signal`, or type = \"notify-reload\"");
+    }
+
+    [[nodiscard]] bool has_shards(bool of_udp) const {
+        for (auto const& socket : spec_.sockets)
+            for (auto const& address : socket.listen)
+                if (socket.reuse_port && (!of_udp || address.transport == Transport::Udp))
+                    return true;
+        return false;
+    }
+
+    void check_steering() {
+        auto const* const section = root_.find("steering");
+        if (!section || !section->value.is(NodeKind::Table) || spec_.service.accept) // check_accept()
+            return;
+        auto const& steering = spec_.steering;
+        auto const* const mode = value_of(root_, "steering", "mode");
+        auto const& place = mode ? mode->place : section->place;
+        bool const is_by_byte = steering.mode == SteeringMode::PayloadByte;
+        if (!has_shards(false))
+            return report_.error(section->place,
+                                 "[steering] needs a [[socket]] with `reuse_port`: nothing else is steered",
+                                 "write reuse_port = true in its [[socket]]");
+        if (is_by_byte && !has_shards(true))
+            return report_.error(place, "payload_byte needs a UDP socket with `reuse_port`",
+                                 "a TCP connection stays with its worker in every mode");
+        SteeringSpec plain;
+        plain.mode = steering.mode;
+        for (auto const* const key : {"offset", "mask", "shift"})
+            if (auto const* const value = value_of(root_, "steering", key);
+                value && !is_by_byte && steering != plain)
+                return report_.error(value->place, quoted(key) + " is for mode = \"payload_byte\"");
+        // Each worker of two generations has a number of its own, from 1 on.
+        unsigned const wanted = std::max<unsigned>(1, spec_.service.workers) * 2;
+        if (auto const* const mask = value_of(root_, "steering", "mask");
+            is_by_byte && wanted > steering.highest_id())
+            report_.error(mask ? mask->place : place,
+                          "the byte can name " + std::to_string(steering.highest_id()) +
+                              " workers, and there are " + std::to_string(wanted) + " in two generations",
+                          "have more bits in `mask`, a smaller `shift`, or fewer workers");
     }
 
     void check_command_word(Node const& word, std::string const& why, std::string const& advice) {

@@ -73,7 +73,24 @@ private:
             if (socket.reuse_port)
                 report_.error(place("reuse_port"),
                               "a unit with `accept` and `reuse_port`: there are no workers to share out to");
+            check_limits(socket, place);
         }
+    }
+
+    void check_limits(SocketSpec const& socket, auto const& place) {
+        SocketSpec const standard;
+        auto const refuse_limit = [&](std::string_view key, bool is_standard) {
+            if (!is_standard)
+                report_.error(place(key),
+                              "a unit with `accept` and " + quoted(key) +
+                                  ": it counts what starts a lazy unit, not connections",
+                              "say how many there may be by `max_connections`");
+        };
+        refuse_limit("trigger_limit_burst", socket.trigger_limit_burst == standard.trigger_limit_burst);
+        refuse_limit("trigger_limit_interval",
+                     socket.trigger_limit_interval == standard.trigger_limit_interval);
+        refuse_limit("poll_limit_burst", socket.poll_limit_burst == standard.poll_limit_burst);
+        refuse_limit("poll_limit_interval", socket.poll_limit_interval == standard.poll_limit_interval);
     }
 
     void check_service() {
@@ -89,6 +106,9 @@ private:
                    "write exec or simple");
         if (service.activation != standard.activation)
             refuse("activation", "a unit with `accept` and `activation`: each connection starts its process");
+        if (service.idle_stop > Duration::zero())
+            refuse("idle_stop",
+                   "a unit with `accept` and `idle_stop`: nothing runs but what serves a connection");
         if (service.restart != standard.restart && service.restart != RestartWhen::No)
             refuse("restart",
                    "a unit with `accept` and `restart`: whose connection is gone is not started again");
@@ -107,13 +127,15 @@ private:
 
     void check_others() {
         auto const refuse_section = [&](char const* section, std::string why) {
-            if (auto const* const found = root_.find(section))
+            if (auto const* const found = root_.find(section); found && found->value.is(NodeKind::Table))
                 report_.error(found->place, std::move(why));
         };
         if (spec_.health)
             refuse_section("health", "a unit with `accept` and [health]: no instance serves twice");
         if (spec_.share)
             refuse_section("share", "a unit with `accept` and [share]: holdfast alone accepts");
+        refuse_section("steering",
+                       "a unit with `accept` and [steering]: there are no workers to share out to");
         RolloutSpec standard;
         standard.drain_timeout = spec_.rollout.drain_timeout;
         if (spec_.rollout != standard)

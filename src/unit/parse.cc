@@ -56,11 +56,12 @@ void* target_of(Section section, UnitSpec& spec) {
         return spec.health ? &*spec.health : &spec.health.emplace();
     case Section::Share:
         return spec.share ? &*spec.share : &spec.share.emplace();
+    case Section::Steering:
+        return &spec.steering;
     case Section::Socket:
     case Section::SocketOption:
     case Section::Sandbox:
     case Section::Resources:
-    case Section::Steering:
         return nullptr;
     }
     return nullptr;

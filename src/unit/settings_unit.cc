@@ -8,6 +8,7 @@ namespace holdfast {
 namespace {
 
 constexpr std::array<std::string_view, 0> none{};
+constexpr int longest_datagram = 65507; // of UDP over IPv4
 
 constexpr auto strategy = setting<&RolloutSpec::strategy, Word<Strategy, none>>;
 
@@ -71,9 +72,17 @@ constexpr std::array share_rows{
                                              "Groups that may fetch the unit's listeners from handoff.sock."),
 };
 
+constexpr auto steering_mode = setting<&SteeringSpec::mode, Word<SteeringMode, none>>;
+
 constexpr std::array steering_rows{
-    later(Section::Steering, "mode", "word",
-          "How new connections are shared: hash, cpu, random, least_loaded or payload_byte."),
+    steering_mode(Section::Steering, "mode", "hash",
+                  "By what new connections and packets choose their worker, within the weights."),
+    setting<&SteeringSpec::offset, Whole<0, longest_datagram - 1>>(
+        Section::Steering, "offset", "0", "payload_byte: which byte of a packet's data names its worker."),
+    setting<&SteeringSpec::mask, Whole<1, 255>>(Section::Steering, "mask", "255",
+                                                "payload_byte: the bits of it that do."),
+    setting<&SteeringSpec::shift, Whole<0, 7>>(Section::Steering, "shift", "0",
+                                               "payload_byte: how far they are shifted to the right."),
 };
 
 } // namespace

@@ -152,6 +152,17 @@ struct SpecSource {
     bool operator==(SpecSource const&) const { return true; }
 };
 
+/// How the traffic of its `reuse_port` sockets is steered.
+struct SteeringSpec {
+    SteeringMode mode = SteeringMode::Hash;
+    // payload_byte: the worker that a packet names is (byte at `offset` of its data & mask) >> shift
+    std::uint8_t mask = 0xff;
+    std::uint8_t shift = 0; ///< 0 to 7
+    std::uint16_t offset = 0;
+    [[nodiscard]] std::uint8_t highest_id() const { return static_cast<std::uint8_t>(mask >> shift); }
+    bool operator==(SteeringSpec const&) const = default;
+};
+
 struct UnitSpec {
     std::string name;
     std::string path; ///< the file it came from; empty for a unit made by a command
@@ -164,6 +175,7 @@ struct UnitSpec {
     RolloutSpec rollout;
     Rare<HealthSpec> health;
     Rare<ShareSpec> share;
+    SteeringSpec steering;
 
     [[nodiscard]] Duration drain_timeout() const {
         return rollout.drain_timeout.value_or(service.timeout_stop);

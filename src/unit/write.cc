@@ -35,6 +35,8 @@ std::string to_toml(UnitSpec const& spec) {
         write_section(out, Section::Health, &*spec.health);
     if (spec.share)
         write_section(out, Section::Share, &*spec.share);
+    if (spec.steering != SteeringSpec{})
+        write_section(out, Section::Steering, &spec.steering);
     return out;
 }
 

@@ -58,8 +58,10 @@ private:
 
 constexpr std::array<std::string_view, 4> listen_variables{"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID",
                                                            "LISTEN_FDNAMES"};
-constexpr std::array<std::string_view, 6> other_variables_of_ours{
-    "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", handoff_variable, unit_variable, generation_variable};
+constexpr std::string_view steering_variable = "HOLDFAST_STEERING_ID";
+constexpr std::array<std::string_view, 7> other_variables_of_ours{
+    "NOTIFY_SOCKET", "WATCHDOG_PID",      "WATCHDOG_USEC",  handoff_variable,
+    unit_variable,   generation_variable, steering_variable};
 /// What systemd.exec(5) tells a service of itself, which a service of that service is not.
 constexpr std::array<std::string_view, 10> variables_of_our_unit{
     "INVOCATION_ID",   "JOURNAL_STREAM",  "MANAGERPID",     "SYSTEMD_EXEC_PID",        "RUNTIME_DIRECTORY",
@@ -212,6 +214,8 @@ Result<LaunchPlan> make_launch_plan(UnitSpec const& spec, WorkerPlace place,
             environment.drop(name);
     environment.set(unit_variable, spec.name);
     environment.set(generation_variable, std::to_string(place.generation));
+    if (place.steering_id != 0)
+        environment.set(steering_variable, std::to_string(place.steering_id));
     if (!around.notify_path.empty())
         environment.set("NOTIFY_SOCKET", around.notify_path);
     if (!around.notify_path.empty() && service.watchdog > Duration::zero()) {

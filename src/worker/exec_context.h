@@ -47,6 +47,7 @@ struct HeldListener {
 struct WorkerPlace {
     std::uint16_t slot = 0;
     std::uint32_t generation = 0;
+    std::uint16_t steering_id = 0; ///< that packets name it by: HOLDFAST_STEERING_ID; 0: it has none
 };
 
 /// `handoff` is the worker's end of its hand-off socket; not open where the unit does not use scm_rights.

@@ -27,6 +27,7 @@ UnitState full_state() {
     state.stop_covers = GenerationId{4};
     state.last_generation = GenerationId{9};
     state.last_worker = WorkerId{77};
+    state.idle_since = t + 5s;
     state.next = NextGeneration{GenerationId{10}, Strategy::Canary, true, true, true, true};
     Rollout rollout;
     rollout.id = GenerationId{9};
@@ -42,13 +43,20 @@ UnitState full_state() {
     rollout.left = 2s;
     state.rollout = rollout;
     state.reload = ReloadRound{GenerationId{1}, true, true, true, WorkerId{1}, WorkerId{2}, WorkerId{3}, t};
-    state.generations.push_back(
-        {GenerationId{9},
-         Role::Incoming,
-         true,
-         true,
-         GenerationId{8},
-         {.spec = SpecId{6}, .workers = 4, .type = ServiceType::Notify, .steps = {7, 70}}});
+    state.pause = Pause{true, t + 4s};
+    state.generations.push_back({GenerationId{9},
+                                 Role::Incoming,
+                                 true,
+                                 true,
+                                 GenerationId{8},
+                                 {.spec = SpecId{6},
+                                  .workers = 4,
+                                  .type = ServiceType::Notify,
+                                  .steps = {7, 70},
+                                  .steering = SteeringMode::Cpu,
+                                  .trigger_limit_burst = 3,
+                                  .trigger_limit_interval = 4s,
+                                  .idle_stop = 5s}});
     Worker worker{.id = WorkerId{77},
                   .generation = GenerationId{9},
                   .slot = Slot{3},
@@ -64,6 +72,7 @@ UnitState full_state() {
                   .bank = Bank::Green,
                   .is_unhealthy = true,
                   .missed_watchdog = true,
+                  .is_stuck = true,
                   .since = t,
                   .ready_at = t + 2s,
                   .deadline = t + 3s};

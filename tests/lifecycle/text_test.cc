@@ -35,6 +35,8 @@ std::vector<Fact> every_fact() {
                             ShardsHeld{8},
                             ShardAtRest{{1023, Bank::Blue}},
                             ShardAtRest{{0, Bank::Green}},
+                            ShardStuck{{2, Bank::Blue}},
+                            ShardMoving{{2, Bank::Green}},
                             TimeExtended{worker, 1500ms},
                             TimeExtended{worker, forever}};
     for (auto const& fact : std::initializer_list<Fact>{
@@ -123,6 +125,10 @@ TEST_CASE("a trace line carries its time, and a policy every member of it", "[li
                         .restart_steps = 6,
                         .start_limit_burst = 7,
                         .start_limit_interval = 8s,
+                        .steering = SteeringMode::LeastLoaded,
+                        .trigger_limit_burst = 10,
+                        .trigger_limit_interval = 11s,
+                        .idle_stop = 12s,
                         .max_generations = 9};
     for (auto const& line :
          {TraceLine{MonotonicTime{1500ms}, policy}, TraceLine{MonotonicTime{}, Fact{StopWished{}}}}) {

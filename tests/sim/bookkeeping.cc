@@ -281,7 +281,8 @@ std::string levels_follow_the_state(Scene const& scene) {
     if (levels.watching_queues != scene.after.watching_queues)
         return "the watch on the queues";
     if (levels.shares != scene.after.shares || levels.slots != scene.after.slots ||
-        levels.restless != scene.after.watched)
+        levels.restless != scene.after.watched || levels.named != scene.after.named ||
+        levels.judged != scene.after.judged)
         return "the shards";
     return levels.timers != scene.after.timers ? "the timers" : "";
 }

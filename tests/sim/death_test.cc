@@ -83,7 +83,8 @@ Resumed kills_nobody(UnitState const& state, std::vector<FoundWorker> const& fou
 Resumed watches_nothing(UnitState const& state, std::vector<FoundWorker> const& found) {
     auto resumed = resume(state, found);
     std::erase_if(resumed.orders, [](Order const& it) {
-        return std::holds_alternative<Watch>(it) || std::holds_alternative<WatchRest>(it);
+        return std::holds_alternative<Watch>(it) || std::holds_alternative<WatchRest>(it) ||
+               std::holds_alternative<WatchLoad>(it);
     });
     return resumed;
 }

@@ -56,6 +56,7 @@ void forget_what_died(Kernel& kernel) {
     kernel.watching_queues = false;
     kernel.watching_idle = false;
     kernel.watched.clear();
+    kernel.judged.clear();
 }
 
 std::vector<FoundWorker> found_in(Kernel const& kernel) {
@@ -74,6 +75,8 @@ void check_deaths(Scene const& scene, Resume resume, Enact const& enact, Complai
         enact(kernel, resumed.orders);
         enact(kernel, reports_of(scene.orders));
         std::ranges::sort(kernel.processes, {}, &Process::id);
+        if (kernel.judged.empty()) // and whoever knew of any is dead
+            kernel.stuck.clear();
         auto expected = scene.after;
         leave_out(expected, resumed.facts);
         if (kernel != expected)

@@ -28,6 +28,7 @@ struct Scope {
     bool pauses = false;
     bool pauses_unit = false;
     Duration idle_stop{0};
+    SteeringMode steering = SteeringMode::Hash;
 };
 
 Policy policy_of(Scope const& scope) {
@@ -51,6 +52,7 @@ Policy policy_of(Scope const& scope) {
             .steps = {40},
             .hold = 1s,
             .is_sharded = scope.is_sharded,
+            .steering = scope.steering,
             .idle_stop = scope.idle_stop,
             .max_generations = 2};
 }
@@ -99,6 +101,12 @@ TEST_CASE("in small scope every order of events keeps every invariant", "[sim]")
               Strategy::Canary},
         Scope{"a canary of two sharded workers", 2, ServiceType::Notify, Activation::Eager,
               RestartWhen::OnFailure, 5, Strategy::Canary, false, 0s, false, true},
+        Scope{"two sharded workers, of which one may be stuck", 2, ServiceType::Simple, Activation::Eager,
+              RestartWhen::OnFailure, 6, Strategy::Overlap, false, 0s, false, true, false, false, 0s,
+              SteeringMode::LeastLoaded},
+        Scope{"one sharded worker that packets name", 1, ServiceType::Notify, Activation::Eager,
+              RestartWhen::OnFailure, 7, Strategy::Overlap, false, 2s, false, true, false, false, 0s,
+              SteeringMode::PayloadByte},
         Scope{"two workers that reload", 2, ServiceType::Notify, Activation::Eager, RestartWhen::OnFailure, 6,
               Strategy::InPlace},
         Scope{"one worker that reloads, on probation and paused", 1, ServiceType::Notify, Activation::Eager,

@@ -37,6 +37,10 @@ std::vector<TraceLine> possible_lines(World const& world) {
         add(ShardsHeld{2});
     for (auto const shard : world.kernel.watched)
         add(ShardAtRest{shard});
+    for (auto const shard : world.kernel.judged)
+        add(ShardStuck{shard});
+    for (auto const shard : world.kernel.stuck)
+        add(ShardMoving{shard});
     if (world.pauses_unit) {
         add(PauseWished{std::chrono::seconds{4}});
         add(ResumeWished{});
@@ -129,8 +133,9 @@ void add_state(Fingerprint& print, UnitState const& state, Duration long_ago) {
         print.add(worker.id);
         print.add(worker.generation);
         print.add(static_cast<std::uint64_t>(worker.slot) << 32 | std::uint64_t{worker.tries} << 8 |
-                  std::uint64_t{worker.missed_watchdog} << 24 | std::uint64_t{worker.sent} << 25 |
-                  std::uint64_t{worker.is_lent} << 26 | static_cast<std::uint64_t>(worker.bank) << 27 |
+                  std::uint64_t{worker.missed_watchdog} << 24 | std::uint64_t{worker.is_stuck} << 48 |
+                  std::uint64_t{worker.sent} << 25 | std::uint64_t{worker.is_lent} << 26 |
+                  static_cast<std::uint64_t>(worker.bank) << 27 |
                   static_cast<std::uint64_t>(worker.phase) << 5 | std::uint64_t{worker.dismissed} << 4 |
                   std::uint64_t{worker.shown} << 3 | std::uint64_t{worker.was_ready} << 2 |
                   std::uint64_t{worker.forked} << 1 | std::uint64_t{worker.told});

@@ -106,7 +106,11 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                   for (auto const& [shard, weight] : shares)
                       if (!it.shares.contains(shard))
                           dirty.emplace(shard, now);
+                  for (auto const shard : named)
+                      if (!it.shares.contains(shard) && std::ranges::find(it.named, shard) == it.named.end())
+                          dirty.emplace(shard, now);
                   shares = it.shares;
+                  named = it.named;
                   std::erase_if(dirty, [&](auto const& row) { return shares.contains(row.first); });
               },
               [&](HoldShards const& it) {
@@ -114,6 +118,11 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                   std::erase_if(dirty, [&](auto const& row) { return row.first.slot >= slots; });
               },
               [&](WatchRest const& it) { watched = it.shards; },
+              [&](WatchLoad const& it) {
+                  judged = it.shards;
+                  std::erase_if(stuck,
+                                [&](Shard shard) { return !std::ranges::binary_search(judged, shard); });
+              },
               [&](Arm const& it) {
                   if (auto* const excused = process(WorkerId{it.timer.of});
                       it.timer.kind == TimerKind::RestDeadline && excused != nullptr && !excused->excused) {
@@ -133,7 +142,7 @@ void Kernel::enact(Order const& order, Policy const& policy, MonotonicTime now) 
                   if (it.happening == Happening::ShardGivenUp)
                       dirty.erase(*it.shard);
                   if (it.happening == Happening::WorkerStuck)
-                      std::erase_if(processes, [&](Process const& stuck) { return stuck.id == it.worker; });
+                      std::erase_if(processes, [&](Process const& hung) { return hung.id == it.worker; });
               }},
         order);
 }
@@ -160,6 +169,10 @@ bool Kernel::may_happen(Fact const& fact, MonotonicTime now) const {
         return watching_queues;
     if (auto const* const rest = std::get_if<ShardAtRest>(&fact))
         return std::ranges::find(watched, rest->shard) != watched.end();
+    if (auto const* const one = std::get_if<ShardStuck>(&fact))
+        return std::ranges::binary_search(judged, one->shard);
+    if (auto const* const one = std::get_if<ShardMoving>(&fact))
+        return std::ranges::find(stuck, one->shard) != stuck.end();
     if (std::holds_alternative<ShardsHeld>(fact))
         return shares.empty();
     if (auto const* const expired = std::get_if<TimerExpired>(&fact))
@@ -184,6 +197,11 @@ void Kernel::happen(Fact const& fact, MonotonicTime now, bool settles) {
     }
     if (auto const* const rest = std::get_if<ShardAtRest>(&fact))
         dirty.erase(rest->shard);
+    if (auto const* const moving = std::get_if<ShardMoving>(&fact))
+        std::erase(stuck, moving->shard);
+    if (auto const* const one = std::get_if<ShardStuck>(&fact);
+        one != nullptr && std::ranges::find(stuck, one->shard) == stuck.end())
+        stuck.insert(std::ranges::lower_bound(stuck, one->shard), one->shard);
     auto const id = worker_of(fact);
     auto* const process = id ? const_cast<Process*>(find(*id)) : nullptr;
     if (process == nullptr)

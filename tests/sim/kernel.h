@@ -62,7 +62,10 @@ struct Kernel {
     bool watching_idle = false;
     Shares shares;                        ///< by which new clients land in shards
     std::uint16_t slots = 0;              ///< that have shards
+    std::vector<Shard> named;             ///< that packets may name
     std::vector<Shard> watched;           ///< until they are at rest
+    std::vector<Shard> judged;            ///< for whether their clients are accepted
+    std::vector<Shard> stuck;             ///< whose are not, as was told
     std::map<Shard, MonotonicTime> dirty; ///< somebody waits in them since they were steered away from
     bool operator==(Kernel const&) const = default;
 

@@ -207,13 +207,24 @@ Orders everything_is_at_rest(UnitState& state, Policy const& policy, Fact const&
         }
     return orders;
 }
-Orders nothing_is_lent(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+template <TimerKind kind>
+Orders a_timer_is_lost(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto const* const expired = std::get_if<TimerExpired>(&fact);
-    if (expired != nullptr && expired->timer.kind == TimerKind::ShardDeadline)
-        return {};
-    return step(state, policy, fact, now);
+    return expired != nullptr && expired->timer.kind == kind ? Orders{} : step(state, policy, fact, now);
 }
 
+template <class T>
+Orders is_not_heard(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    return std::holds_alternative<T>(fact) ? Orders{} : step(state, policy, fact, now);
+}
+Orders who_leaves_loses_its_flows(UnitState& state, Policy const& policy, Fact const& fact,
+                                  MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto& order : orders)
+        if (auto* const steer = std::get_if<Steer>(&order))
+            std::erase_if(steer->named, [&](Shard shard) { return !steer->shares.contains(shard); });
+    return orders;
+}
 Orders a_canary_has_no_steps(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto lax = policy;
     lax.steps = {};
@@ -401,12 +412,6 @@ Orders nobody_steps_down(UnitState& state, Policy const& policy, Fact const& fac
             generation.role = Role::Serving;
     return orders;
 }
-Orders a_back_off_is_lost(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
-    auto const* const expired = std::get_if<TimerExpired>(&fact);
-    if (expired != nullptr && expired->timer.kind == TimerKind::RestartDelay)
-        return {};
-    return step(state, policy, fact, now);
-}
 
 constexpr std::array all_mutants{
     Mutant{"the old one goes when the rollout begins", "last-ready-stays",
@@ -426,7 +431,7 @@ constexpr std::array all_mutants{
     Mutant{"take-over is said last", "take-over-is-said-first", take_over_is_said_last},
     Mutant{"a fork is believed", "reports-are-true", a_fork_is_believed},
     Mutant{"promised slots are forgotten", "never-stuck", promised_slots_are_forgotten},
-    Mutant{"a back-off is lost", "rest-is-what-was-wished", a_back_off_is_lost},
+    Mutant{"a back-off is lost", "rest-is-what-was-wished", a_timer_is_lost<TimerKind::RestartDelay>},
     Mutant{"rolling spares nobody", "pool-keeps-its-size", rolling_spares_nobody},
     Mutant{"rolling has room for all", "pool-keeps-its-size", rolling_has_room_for_all},
     Mutant{"a roll-back is done at once", "rollback-ends-well", a_roll_back_is_done_at_once},
@@ -435,7 +440,10 @@ constexpr std::array all_mutants{
     Mutant{"nobody is steered away", "shares-are-served", nobody_is_steered_away},
     Mutant{"shards are closed at once", "closed-at-rest", shards_are_closed_at_once},
     Mutant{"everything is at rest", "last-of-a-shard-stays", everything_is_at_rest},
-    Mutant{"nothing is lent", "stranded-are-served", nothing_is_lent},
+    Mutant{"who is stuck is not spared", "stuck-are-spared", is_not_heard<ShardStuck>},
+    Mutant{"who moves again is not noticed", "stuck-are-spared", is_not_heard<ShardMoving>},
+    Mutant{"who leaves loses its flows", "flows-stay", who_leaves_loses_its_flows},
+    Mutant{"nothing is lent", "stranded-are-served", a_timer_is_lost<TimerKind::ShardDeadline>},
     Mutant{"a resize says nothing", "wishes-are-answered-once", a_resize_says_nothing},
     Mutant{"generations are not counted", "generations-are-capped", generations_are_not_counted},
     Mutant{"replace overlaps", "replace-is-alone", replace_overlaps},

@@ -39,6 +39,10 @@ class Life {
 public:
     Life(std::uint64_t seed, Step step, std::string_view only)
         : random_{seed}, world_{.wanted = some_policy(), .step = step, .only = only} {
+        // By the seed alone, so that the first lives are what they were before there were modes.
+        world_.wanted.steering =
+            std::array{SteeringMode::Hash, SteeringMode::LeastLoaded, SteeringMode::PayloadByte,
+                       SteeringMode::LeastLoaded}[seed / 64 % 4];
         run_.policy = world_.wanted;
         for (auto& share : shares_)
             share = upto(4) == 0 ? 4 : upto(2);
@@ -160,6 +164,12 @@ private:
         for (auto const shard : world_.kernel.watched) // few come to rest where nobody is
             if (one_in(is_attended(shard) ? 2 : 20))
                 may.emplace_back(ShardAtRest{shard});
+        for (auto const shard : world_.kernel.judged)
+            if (one_in(6))
+                may.emplace_back(ShardStuck{shard});
+        for (auto const shard : world_.kernel.stuck)
+            if (one_in(4))
+                may.emplace_back(ShardMoving{shard});
         if (world_.wanted.is_sharded && world_.state.last_generation == no_generation && one_in(2))
             may.emplace_back(ShardsHeld{static_cast<std::uint16_t>(1 + upto(4))});
         auto const* const timer = world_.kernel.earliest_timer();

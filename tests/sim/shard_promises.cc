@@ -40,6 +40,10 @@ std::string shards_are_closed_at_rest(Scene const& scene) {
     for (auto const& [shard, weight] : scene.between.shares)
         if (!scene.after.shares.contains(shard))
             dirty.emplace(shard, scene.now);
+    for (auto const shard : scene.between.named)
+        if (!scene.after.shares.contains(shard) &&
+            std::ranges::find(scene.after.named, shard) == scene.after.named.end())
+            dirty.emplace(shard, scene.now);
     scene.for_each<Report>([&](Report const& report) {
         if (report.happening != Happening::ShardGivenUp)
             return;
@@ -98,6 +102,44 @@ std::string stranded_are_served(Scene const& scene) {
     return wrong;
 }
 
+/// But for a canary and those that it comes against: each of these sides keeps its part to itself.
+std::string stuck_are_spared(Scene const& scene) {
+    auto const& kernel = scene.after;
+    if (scene.state.rollout && scene.state.rollout->stage == RolloutStage::Canary)
+        return {};
+    auto const is_stuck = [&](Shard shard) {
+        return std::ranges::find(kernel.stuck, shard) != kernel.stuck.end();
+    };
+    bool const is_any_moving = !std::ranges::all_of(kernel.judged, is_stuck);
+    for (auto const shard : kernel.judged) {
+        if (is_any_moving && is_stuck(shard) && kernel.shares.contains(shard))
+            return shard_name(shard) + " does not move, and is given more";
+        if ((!is_any_moving || !is_stuck(shard)) && !kernel.shares.contains(shard))
+            return shard_name(shard) + (is_any_moving ? " moves" : " is no worse than the others") +
+                   ", and is given nothing";
+    }
+    return {};
+}
+
+std::string flows_stay_with_their_worker(Scene const& scene) {
+    if (scene.wanted.steering != SteeringMode::PayloadByte || !scene.wanted.is_sharded)
+        return {};
+    auto const& kernel = scene.after;
+    std::vector<Shard> served;
+    for (auto const& process : kernel.processes)
+        if (process.ready && process.shard && !process.killed && !process.hangs && !process.lent) {
+            served.push_back(*process.shard);
+            bool const was_late =
+                process.late || (process.is_leaving() && process.ready_at >= process.leaving_since);
+            if (!was_late && std::ranges::find(kernel.named, *process.shard) == kernel.named.end())
+                return name(process.id) + " has flows, and what names it goes to others";
+        }
+    for (auto const shard : kernel.named)
+        if (std::ranges::find(served, shard) == served.end())
+            return shard_name(shard) + " gets what names it, and nobody serves it";
+    return {};
+}
+
 constexpr std::array all_shard_promises{
     Invariant{"shares-are-served",
               "Weights sum to the whole and give nothing to a shard nobody serves, while somebody could.",
@@ -111,6 +153,12 @@ constexpr std::array all_shard_promises{
     Invariant{"stranded-are-served",
               "Whoever waits in a shard that nobody is in gets a worker, or is given up at a deadline.",
               stranded_are_served},
+    Invariant{"stuck-are-spared",
+              "A shard that does not move has no share while another moves, and has it back when it moves.",
+              stuck_are_spared},
+    Invariant{"flows-stay",
+              "What names a worker that has served goes to it, of whatever generation, until it is gone.",
+              flows_stay_with_their_worker},
 };
 
 } // namespace

@@ -361,3 +361,28 @@ TEST_CASE("shards that are too many are closed when a group whose order is not k
     auto const more = unit.clients(2);
     CHECK(unit.shards().queued_in(blue(0)) == 2);
 }
+
+TEST_CASE("another mode is taken over in place, with the shares as they are", "[supervisor]") {
+    Sharded unit{"[[socket]]\nname = \"u\"\nlisten = \"udp://127.0.0.1:0\"\nreuse_port = true\n"};
+    auto const modes = [&] {
+        std::vector<SteeringMode> found;
+        for (auto const& group : unit.shards().groups())
+            found.push_back(group.steering().how.mode);
+        return found;
+    };
+    CHECK(modes() == std::vector{SteeringMode::Hash, SteeringMode::Hash});
+    unit.shards().steer(all_to(blue(1)), {blue(1), green(0)});
+    auto changed = *unit.spec;
+    changed.steering = {.mode = SteeringMode::PayloadByte, .offset = 1};
+    unit.shards().change(std::make_shared<UnitSpec const>(changed));
+    // A TCP connection needs no byte to stay with its worker.
+    CHECK(modes() == std::vector{SteeringMode::Hash, SteeringMode::PayloadByte});
+    for (auto const& group : unit.shards().groups()) {
+        CHECK(group.shares() == all_to(blue(1)));
+        CHECK(group.steering().named == std::vector{blue(1), green(0)});
+    }
+    auto const clients = unit.clients(3);
+    CHECK(unit.shards().queued_in(blue(1)) == 3);
+    unit.shards().steer(all_to(green(1)));
+    CHECK(modes() == std::vector{SteeringMode::Hash, SteeringMode::PayloadByte});
+}

@@ -342,6 +342,15 @@ class Accept(Story):
         with connect(daemon.port("web")) as client:
             self.assertTrue(echoes(client))
 
+    def test_it_cannot_be_paused_yet_and_serves_on(self):
+        daemon = self.accepting({"web": unit(ECHO)})
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            self.assert_says(daemon.run("pause", "web"), 1, "not supported yet")
+            self.assertTrue(echoes(client))
+            with connect(daemon.port("web")) as other:
+                self.assertTrue(echoes(other))
+
     # ---- kill -9 of holdfastd ----
 
     def kill(self, daemon):

@@ -63,21 +63,23 @@ def tcp(name="http", listen="127.0.0.1:0", **more):
     return {"name": name, "listen": listen, "non_blocking": True, **more}
 
 
-def web(listen="127.0.0.1:0", arguments=(), release="1", type="notify", socket_more=None, rollout=None, **service):
+def web(listen="127.0.0.1:0", arguments=(), release="1", type="notify", socket_more=None, rollout=None, steering=None, **service):
     """A unit of the example web server."""
     listens = listen if isinstance(listen, list) else [listen]
     names = ["http"] + ["http%d" % i for i in range(1, len(listens))]
     return unit_text([tcp(n, l, **(socket_more or {})) for n, l in zip(names, listens)],
                      {"type": type, "exec_start": [program("holdfast-webserver"), "--release", release, *arguments],
                       "timeout_start": "%ds" % (10 * FACTOR), **service},
-                     rollout=rollout or {"drain_timeout": "%ds" % (10 * FACTOR)})
+                     rollout=rollout or {"drain_timeout": "%ds" % (10 * FACTOR)}, **({"steering": steering} if steering else {}))
 
 
-def worker(*arguments, sockets=None, type="notify", rollout=None, share=None, **service):
+def worker(*arguments, sockets=None, type="notify", rollout=None, share=None, steering=None, **service):
     """A unit of worker.py, the worker that does what it is told."""
     tables = {"rollout": rollout} if rollout else {}
     if share:
         tables["share"] = share
+    if steering:
+        tables["steering"] = steering
     return unit_text([tcp()] if sockets is None else sockets,
                      {"type": type, "exec_start": [PYTHON, "-I", "-S", WORKER, *arguments],
                       "timeout_start": "%ds" % (10 * FACTOR), **service}, **tables)

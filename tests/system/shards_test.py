@@ -221,7 +221,7 @@ class Shards(Story):
 
     def test_datagrams_are_shared_out_and_none_is_lost_by_restarts(self):
         daemon = self.daemon({"dns": worker("udp", "say=READY=1", workers=2, sockets=[
-            {"name": "dns", "listen": "udp://127.0.0.1:0", "reuse_port": True}])})
+            {"name": "dns", "listen": "udp://127.0.0.1:0", "reuse_port": True}], steering={"mode": "random"})})
         wait_for("both to be ready", lambda: [w["state"] for w in daemon.workers("dns")] == ["ready", "ready"])
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(client.close)

@@ -181,6 +181,14 @@ TEST_CASE("a unit's own LISTEN_FDS is not in the way of ours", "[worker]") {
     CHECK(variable(plan_of(spec), "LISTEN_FDS") == "9"); // ours are not given, so it is the unit's affair
 }
 
+TEST_CASE("a worker that packets can name knows by what number", "[worker]") {
+    CHECK(variable(plan_of(unit()), "HOLDFAST_STEERING_ID") == "none");
+    auto const plan = make_launch_plan(unit(), {.slot = 2, .generation = 7, .steering_id = 6}, listeners, {},
+                                       system_mode());
+    REQUIRE(plan);
+    CHECK(variable(*plan, "HOLDFAST_STEERING_ID") == "6");
+}
+
 TEST_CASE("workers of the machine start clean and in /, those of a user as their supervisor", "[worker]") {
     auto plan = plan_of(unit());
     CHECK(variable(plan, "PATH") == default_search_path);

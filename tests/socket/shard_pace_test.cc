@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.h"
+#include "socket/shard_pace.h"
+
+#include <initializer_list>
+#include <random>
+
+using namespace holdfast;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto pause = 15ms;
+
+/// Looks one after the other; the pace after the last.
+struct Looks {
+    QueuePace pace;
+    MonotonicTime now{1h};
+    void see(std::initializer_list<std::uint32_t> waiting) {
+        for (auto const count : waiting)
+            pace.see(count, now = now + pause);
+    }
+};
+
+} // namespace
+
+TEST_CASE("a queue in which somebody waits and that does not shrink is stuck after a while, not before",
+          "[socket]") {
+    Looks looks;
+    looks.see({0, 1, 2, 2, 2, 3});
+    CHECK(looks.pace.is_stuck() == false);
+    looks.see({3});
+    CHECK(looks.pace.is_stuck() == true);
+    looks.see({3, 3, 9});
+    CHECK(looks.pace.is_stuck() == true);
+}
+
+TEST_CASE("a queue that shrinks, be it by one, or is empty, moves", "[socket]") {
+    Looks looks;
+    looks.see({5, 5, 5, 5, 5, 5, 5, 5, 5});
+    CHECK(looks.pace.is_stuck() == true);
+    looks.see({4});
+    CHECK(looks.pace.is_stuck() == false);
+    looks.see({9, 9, 9, 9, 9, 9, 9});
+    CHECK(looks.pace.is_stuck() == true);
+    looks.see({0});
+    CHECK(looks.pace.is_stuck() == false);
+}
+
+TEST_CASE("nothing is known of a queue as long as it was not seen to move or to stand still", "[socket]") {
+    Looks looks;
+    CHECK_FALSE(looks.pace.is_stuck());
+    looks.see({3, 3, 3, 3, 3, 3});
+    CHECK_FALSE(looks.pace.is_stuck());
+    looks.see({3});
+    CHECK(looks.pace.is_stuck() == true);
+}
+
+TEST_CASE("few looks far apart, and many close together, are no proof", "[socket]") {
+    QueuePace rare;
+    rare.see(0, MonotonicTime{1h});
+    for (int look = 1; look < 6; ++look)
+        rare.see(1, MonotonicTime{1h} + look * 1s);
+    CHECK(rare.is_stuck() == false);
+    QueuePace quick;
+    quick.see(0, MonotonicTime{1h});
+    for (int look = 1; look < 80; ++look)
+        quick.see(1, MonotonicTime{1h} + look * 1ms);
+    CHECK(quick.is_stuck() == false);
+}
+
+TEST_CASE("a busy queue that goes up and down by chance is seldom taken for stuck", "[socket]") {
+    std::mt19937 random{5};
+    Looks looks;
+    int stuck = 0;
+    for (int i = 0; i < 10000; ++i) {
+        looks.see({1 + static_cast<std::uint32_t>(random() % 6)});
+        stuck += looks.pace.is_stuck() == true ? 1 : 0;
+    }
+    CHECK(stuck < 100);
+}
