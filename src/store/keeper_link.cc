@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace holdfast {
 
@@ -68,7 +69,7 @@ Result<std::optional<KeeperLink>> KeeperLink::inherited() {
 
 pid_t KeeperLink::keeper() const {
     auto const peer = read_peer(socket_);
-    return peer ? peer->pid : 0;
+    return peer && peer->pid == ::getppid() ? peer->pid : 0; // a parent keeps its number
 }
 
 void KeeperLink::queue(std::string text, std::vector<FdRef> const& fds, std::function<void()> sent) {

@@ -68,7 +68,7 @@ public:
     KeeperLink& operator=(KeeperLink&&) noexcept;
     ~KeeperLink();
 
-    /// The process that made the socket; 0 where it cannot be seen from here.
+    /// The process that made the socket, if it is our parent, else 0.
     [[nodiscard]] pid_t keeper() const;
 
     /// At start, before anything else is said; waits up to `patience` for all of it. The keeper goes on

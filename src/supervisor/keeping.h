@@ -45,7 +45,7 @@ public:
     Keeping& operator=(Keeping const&) = delete;
 
     [[nodiscard]] StartInfo const& start() const { return start_; }
-    /// Its process; 0 where it cannot be seen from here.
+    /// Its process, if it is our parent, else 0.
     [[nodiscard]] pid_t keeper() const { return link_.keeper(); }
     /// What was found and nobody has taken yet, by unit; what is no unit's is under "".
     [[nodiscard]] std::map<std::string, FoundThings>& found() { return found_; }

@@ -19,8 +19,6 @@ namespace holdfast {
 namespace {
 
 #if defined(__x86_64__) && !defined(__ILP32__) || defined(__aarch64__)
-constexpr bool can_share_memory = has_raw_calls;
-
 /// clone3(2) with a stack for the child, which goes to run_child() and never comes back here. In assembly,
 /// since after it two processes are in the same frame. -errno if there is no child.
 long clone_onto_stack(clone_args const& arguments, ChildPlan& child) noexcept {
@@ -62,8 +60,6 @@ long clone_onto_stack(clone_args const& arguments, ChildPlan& child) noexcept {
 #endif
 }
 #else
-constexpr bool can_share_memory = false;
-
 long clone_onto_stack(clone_args const&, ChildPlan&) noexcept {
     return -ENOSYS;
 }
@@ -73,7 +69,7 @@ long clone_onto_stack(clone_args const&, ChildPlan&) noexcept {
 /// 5.5), which saves 60 system calls of a worker's start, and in its cgroup (CLONE_INTO_CGROUP, Linux 5.7).
 /// -errno if there is none.
 long clone_child(clone_args arguments, LaunchRoom& room) {
-    if (!can_share_memory || !room.stack) {
+    if (!has_raw_calls || !room.stack) {
         // The raw call, so that no at-fork handler of a library runs; the child calls nothing that would miss
         // them.
         auto const pid = raw_call(SYS_clone3, &arguments, sizeof arguments);

@@ -18,7 +18,6 @@ namespace holdfast {
 
 namespace {
 
-constexpr int last_signal = _NSIG - 1;
 constexpr std::size_t signal_set_size = last_signal / 8;
 
 struct ChildFailure {

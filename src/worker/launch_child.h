@@ -6,6 +6,7 @@
 
 #include "worker/launch.h"
 
+#include <csignal>
 #include <span>
 #include <string_view>
 
@@ -14,6 +15,8 @@
 namespace holdfast {
 
 class ListenFds;
+
+inline constexpr int last_signal = _NSIG - 1;
 
 /// A LaunchPlan in the only shapes that the child may touch: plain arrays, made before it is. They live until
 /// it has executed.

@@ -22,7 +22,6 @@ namespace {
 
 constexpr std::size_t guard_size = 64 * 1024; // a whole page, whatever its size is
 constexpr std::size_t stack_size = 64 * 1024;
-constexpr int last_signal = _NSIG - 1;
 
 /// The signals that we were started with as ignored; exec(2) would hand them on. Asked once (it takes 60
 /// system calls): we ourselves never ignore one.

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -33,6 +32,16 @@ struct Process {
     pid_t pid;
     UniqueFd pidfd;
 };
+
+struct Child {
+    pid_t pid;
+    pid_t parent;
+};
+
+void add_children(std::vector<Child>& children, pid_t parent) {
+    for (pid_t const pid : children_of(parent))
+        children.push_back({pid, parent});
+}
 
 bool is_alive(FdRef pidfd) {
     pollfd seen{pidfd.raw(), POLLIN, 0};
@@ -86,12 +95,10 @@ std::optional<GenerationOf> generation_in(std::string_view environment, std::str
         else if (name == "NOTIFY_SOCKET")
             notify = value;
     }
-    GenerationOf found{std::string{unit}, 0};
-    auto const [end, error] = std::from_chars(number.data(), number.data() + number.size(), found.number);
-    if (!is_unit_name(unit) || number.empty() || error != std::errc{} ||
-        end != number.data() + number.size() || (!notify.empty() && notify != notify_path))
+    auto const generation = parse_decimal<std::uint32_t>(number);
+    if (!is_unit_name(unit) || !generation || (!notify.empty() && notify != notify_path))
         return std::nullopt;
-    return found;
+    return GenerationOf{std::string{unit}, *generation};
 }
 
 std::optional<GenerationOf> generation_of(pid_t pid, std::string_view notify_path) {
@@ -114,9 +121,8 @@ std::vector<pid_t> children_of(pid_t pid) {
             continue;
         auto const text = read_proc_file((tasks + "/" + entry->d_name + "/children").c_str()).value_or("");
         for (auto const word : split(text, ' '))
-            if (pid_t child = 0;
-                std::from_chars(word.data(), word.data() + word.size(), child).ec == std::errc{})
-                children.push_back(child);
+            if (auto const child = parse_decimal<pid_t>(word))
+                children.push_back(*child);
     }
     return children;
 }
@@ -130,9 +136,9 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
         killed.may_be_more = found.size() >= most_at_once || MonotonicTime::now() >= until;
         return killed.may_be_more;
     };
-    auto const stop_those_of = [&](pid_t parent, std::vector<pid_t> const& children,
-                                   auto const& is_parent_there, auto const& is_wanted) {
-        for (pid_t const pid : children) {
+    auto const stop = [&](std::vector<Child> const& children, auto const& is_parent_there,
+                          auto const& is_wanted) {
+        for (auto const& [pid, parent] : children) {
             if (is_enough())
                 return;
             killed.last = pid;
@@ -157,19 +163,21 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
     // And who is told to stop may be just about to have a child: all are asked again until none has another.
     for (;;) {
         auto const before = found.size();
-        for (pid_t const parent : parents) {
-            auto children = children_of(parent);
-            std::ranges::sort(children);
-            std::ranges::rotate(children, std::ranges::upper_bound(children, last));
-            stop_those_of(
-                parent, children, [] { return true; }, is_one);
-        }
+        std::vector<Child> children;
+        for (pid_t const parent : parents)
+            add_children(children, parent);
+        // One list of all: a parent with many does not keep the others from being looked at.
+        std::ranges::sort(children, {}, &Child::pid);
+        std::ranges::rotate(children, std::ranges::upper_bound(children, last, {}, &Child::pid));
+        stop(
+            children, [] { return true; }, is_one);
         auto const looked_at = killed.last;
         for (std::size_t i = 0; i < found.size(); ++i) {
             FdRef const pidfd = found[i].pidfd; // it moves when there are more
-            stop_those_of(
-                found[i].pid, children_of(found[i].pid), [pidfd] { return is_alive(pidfd); },
-                [](pid_t) { return true; });
+            children.clear();
+            add_children(children, found[i].pid);
+            stop(
+                children, [pidfd] { return is_alive(pidfd); }, [](pid_t) { return true; });
         }
         killed.last = looked_at;
         if (found.size() == before || killed.may_be_more)

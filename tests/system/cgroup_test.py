@@ -49,17 +49,6 @@ class Leftovers(Story):
     def wait_left(self, count):
         return wait_for("%d left behind" % count, lambda: len(now := self.left()) == count and now or count == 0 and not now)
 
-    def supervisor(self, daemon):
-        def find():
-            found = [pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid) and state_of(pid) != "Z"]
-            return found[0] if found else None
-        return wait_for("a holdfastd", find)
-
-    def kill(self, daemon):
-        victim = self.supervisor(daemon)
-        os.kill(victim, signal.SIGKILL)
-        wait_for("its end", lambda: has_ended(victim) or not os.path.exists("/proc/%d" % victim))
-
 
 class Everywhere:
     """The same stories, with cgroups and without."""

@@ -147,6 +147,18 @@ class Story(unittest.TestCase):
     """A test with a folder of its own; at its end nothing of it may be left."""
     longMessage = True
 
+    def supervisor(self, daemon):
+        """The holdfastd that the keeper `daemon` has now."""
+        def find():
+            return [pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid) and state_of(pid) not in (None, "Z")]
+        return wait_for("a holdfastd", find)[0]
+
+    def kill(self, daemon):
+        """SIGKILL to the holdfastd that the keeper `daemon` has now."""
+        victim = self.supervisor(daemon)
+        os.kill(victim, signal.SIGKILL)
+        wait_for("its end", lambda: has_ended(victim))
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="hf-")
         os.chmod(self.folder, 0o755)

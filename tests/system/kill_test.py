@@ -25,18 +25,6 @@ class Kill(Story):
     def kept(self, units, **more):
         return self.daemon(units, wrapper=(program("holdfast-keeper"), "--"), **more)
 
-    def supervisor(self, daemon):
-        """The holdfastd that its keeper has now."""
-        def find():
-            found = [pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid) and state_of(pid) not in "Z"]
-            return found[0] if found else None
-        return wait_for("a holdfastd", find)
-
-    def kill(self, daemon):
-        victim = self.supervisor(daemon)
-        os.kill(victim, signal.SIGKILL)
-        wait_for("its end", lambda: has_ended(victim) or not os.path.exists("/proc/%d" % victim))
-
     def workers_of(self, daemon):
         """Every process of the web server under this keeper, whoever is its parent."""
         return {pid for parent in (daemon.pid, *children_of(daemon.pid)) for pid in children_of(parent)

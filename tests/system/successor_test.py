@@ -18,11 +18,6 @@ class Successor(Story):
         """`before`: what runs the keeper."""
         return self.daemon(units, wrapper=(*before, program("holdfast-keeper"), "--"), **more)
 
-    def supervisor(self, daemon):
-        def find():
-            return [pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid) and state_of(pid) not in "Z"]
-        return wait_for("a holdfastd", find)[0]
-
     def freeze(self, daemon):
         """holdfastd is killed, and nobody starts the next one until `thaw`."""
         os.kill(daemon.pid, signal.SIGSTOP)
@@ -30,11 +25,6 @@ class Successor(Story):
 
     def thaw(self, daemon):
         os.kill(daemon.pid, signal.SIGCONT)
-
-    def kill(self, daemon):
-        victim = self.supervisor(daemon)
-        os.kill(victim, signal.SIGKILL)
-        wait_for("its end", lambda: has_ended(victim) or not os.path.exists("/proc/%d" % victim))
 
     def pids(self, daemon, unit="web"):
         return [w["pid"] for w in daemon.workers(unit) if w["state"] == "ready"]

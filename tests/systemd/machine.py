@@ -85,12 +85,20 @@ def install(build, layer, root):
     os.makedirs(programs)
     shutil.copy(os.path.join(build, "bin", "holdfast-webserver"), programs)
     shutil.copy(os.path.join(HERE, "client.py"), programs)
-    for line in subprocess.run(["ldd", *(os.path.join(build, "bin", name) for name in ("holdfastd", "holdfast-webserver"))],
-                               stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
-        library = next((word for word in line.split() if word.startswith("/") and not word.endswith(":")), None)
-        if library and not os.path.exists(root + library) and not os.path.exists(root + "/usr" + library):
-            os.makedirs(layer + "/usr/lib", exist_ok=True)
-            shutil.copy(library, layer + "/usr/lib")  # of a sanitizer, say
+    for program in ("holdfastd", "holdfast-webserver"):
+        for library in libraries(os.path.join(build, "bin", program)):
+            if not os.path.exists(root + library) and not os.path.exists(root + "/usr" + library):
+                os.makedirs(layer + "/usr/lib", exist_ok=True)
+                shutil.copy(library, layer + "/usr/lib")  # of a sanitizer, say
+
+
+def libraries(program):
+    """The paths of the shared libraries that it is started with: none where it is linked statically."""
+    listed = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if listed.returncode != 0 and "not a dynamic executable" not in listed.stderr:
+        raise RuntimeError("ldd %s: %s" % (program, listed.stderr.strip()))
+    paths = (next((word for word in line.split() if word.startswith("/")), None) for line in listed.stdout.splitlines())
+    return [path for path in paths if path] if listed.returncode == 0 else []
 
 
 class Answer:
