@@ -2,6 +2,7 @@
 // The watch for the first client on the listeners of a unit that nobody serves.
 #include "supervisor/socket_watch.h"
 
+#include "socket/connection.h"
 #include "supervisor/socket_custody.h"
 
 #include <algorithm>

@@ -71,6 +71,10 @@ class Accept(Story):
     def wait_count(self, daemon, what, count, name="web"):
         return wait_for("%s %d" % (what, count), lambda: self.connections(daemon, name)[what] >= count)
 
+    def wait_ended(self, daemon, count, name="web"):
+        """That their ends are known: a client sees the last byte before holdfastd has seen the process go."""
+        return wait_for("%d ends" % count, lambda: (lambda ended: ended if len(ended) == count else None)(self.connections(daemon, name)["ended"]))
+
     # ---- what a program is given ----
 
     def test_the_connection_is_standard_input_and_output(self):
@@ -89,7 +93,7 @@ class Accept(Story):
         self.wait_live(daemon, 0)
         self.assertEqual(daemon.unit("web")["state"], "listening")
         self.assertEqual(self.connections(daemon)["failed"], 0)
-        self.assertEqual([e["how"] for e in self.connections(daemon)["ended"]], ["exit code 0"] * 2)
+        self.assertEqual([e["how"] for e in self.wait_ended(daemon, 2)], ["exit code 0"] * 2)
 
     def test_it_has_its_connection_and_no_other_descriptor(self):
         script = 'for fd in /proc/self/fd/*; do echo "${fd##*/} $(readlink $fd)"; done'
@@ -125,7 +129,8 @@ class Accept(Story):
         with socket.create_connection(("::1", port), timeout=DEADLINE) as client:
             self.assertEqual(said(client), "::1\n")
         self.assertEqual(said(connect(port)), "127.0.0.1\n")
-        self.assertEqual([e["name"].split("-", 1)[1].rpartition(":")[0] for e in self.connections(daemon)["ended"]], ["[::1]", "127.0.0.1"])
+        peers = [e["name"].split("-", 1)[1].rpartition(":")[0] for e in self.wait_ended(daemon, 2)]
+        self.assertEqual(sorted(peers), ["127.0.0.1", "[::1]"])
 
     def test_a_unix_peer_is_told_by_user_group_and_process(self):
         path = os.path.join(self.folder, "in.sock")
@@ -136,7 +141,7 @@ class Accept(Story):
         named.bind("\0hf-accept-%d" % os.getpid())
         named.connect(path)
         self.assertIn("[@hf-accept-%d]" % os.getpid(), said(named))
-        self.assertEqual(self.connections(daemon)["ended"][0]["name"], "web@1-uid%d.pid%d" % (os.getuid(), os.getpid()))
+        self.assertEqual(self.wait_ended(daemon, 1)[0]["name"], "web@1-uid%d.pid%d" % (os.getuid(), os.getpid()))
 
     # ---- limits ----
 
