@@ -241,8 +241,8 @@ def flood(bench, options):
             what = "%s, %d source%s" % (kind, sources, "" if sources == 1 else "s")
             print("%d connections (%s) in %.1f s: %d accepted, %d refused by source, so far; web p99 %.2f -> %.2f ms, other p99 %.2f -> %.2f ms"
                   % (got["made"], what, got["seconds"], counts["accepted"], counts["refused_source"],
-                     before["latency_ms"]["p99"], during["latency_ms"]["p99"], p99(calm), p99(stormy)))
-            bench.judge("flood (%s): web p99 / without" % what, during["latency_ms"]["p99"] / before["latency_ms"]["p99"], 1.5)
+                     before["latency_us"]["p99"] / 1e3, during["latency_us"]["p99"] / 1e3, p99(calm), p99(stormy)))
+            bench.judge("flood (%s): web p99 / without" % what, during["latency_us"]["p99"] / before["latency_us"]["p99"], 1.5)
             bench.judge("flood (%s): p99 of another unit with accept / without" % what, p99(stormy) / p99(calm), 1.5)
             bench.judge("flood (%s): holdfastd grows by" % what, private_kib(pid) - memory, 1024, " KiB")
             bench.judge("flood (%s): the unit is back after" % what, back, 1.0, " s")
