@@ -7,7 +7,7 @@ namespace holdfast {
 
 namespace {
 
-std::string text(ConnectionCount const& count) {
+std::string open_text(ConnectionCount const& count) {
     if (!count.is_known())
         return "; how many connections it has open is not known";
     auto const number = count.found == 0 ? std::string{"no"} : std::to_string(count.found);
@@ -52,7 +52,7 @@ std::string UnitRunner::note_cut(lifecycle::WorkerId id) {
                            : open->held_by(worker->process.pid(), worker->process.leader(), deadline);
     shared_.counting.spend(MonotonicTime::now() - began);
     underway().rollouts.killed_at_deadline(count);
-    return open->is_idle() ? std::string{} : text(count);
+    return open->is_idle() ? std::string{} : open_text(count);
 }
 
 } // namespace holdfast

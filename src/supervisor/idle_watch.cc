@@ -2,6 +2,7 @@
 #include "supervisor/idle_watch.h"
 
 #include "socket/queue_snapshot.h"
+#include "supervisor/pace.h"
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
@@ -16,14 +17,13 @@ namespace {
 constexpr int looks_per_stop = 10; // it ends a tenth of idle_stop late at most
 constexpr Duration shortest = 20ms;
 constexpr Duration longest = 1min;
-constexpr int pauses_per_look = 20; // a look takes a twentieth of the time at most
-constexpr Duration longest_look = 50ms;
+constexpr Duration longest_listing = 50ms;
 
 } // namespace
 
 Duration pause_between_looks(Duration idle_stop, Duration taken) {
     return std::max(std::clamp<Duration>(idle_stop / looks_per_stop, shortest, longest),
-                    taken * pauses_per_look);
+                    taken * pace::per_look);
 }
 
 IdleWatch::IdleWatch(UnitRunner& unit) : unit_{unit} {
@@ -77,7 +77,7 @@ bool IdleWatch::is_nobody_there(UnitRunner& unit) {
                 see(member.listener);
         });
     return !is_anybody &&
-           !OpenConnections{unit.served_addresses()}.is_any_open(MonotonicTime::now() + longest_look);
+           !OpenConnections{unit.served_addresses()}.is_any_open(MonotonicTime::now() + longest_listing);
 }
 
 } // namespace holdfast

@@ -19,7 +19,7 @@ class OnDemand {
 public:
     explicit OnDemand(UnitRunner& unit) : unit_{unit} {}
 
-    /// `time`: shortest_pause to longest_pause. Not where we accept ourselves: the core, which would say that
+    /// `time`: shortest_pause_for to longest_pause_for. Not where we accept ourselves: the core, which would say that
     /// it is paused, does not know of the instances that still serve.
     void pause(Duration time, WishAnswer answer);
     void resume(WishAnswer answer);
@@ -43,7 +43,7 @@ private:
     UnitRunner& unit_;
 };
 
-inline constexpr Duration shortest_pause = std::chrono::milliseconds{1};
-inline constexpr Duration longest_pause = std::chrono::hours{24};
+inline constexpr Duration shortest_pause_for = std::chrono::milliseconds{1};
+inline constexpr Duration longest_pause_for = std::chrono::hours{24};
 
 } // namespace holdfast

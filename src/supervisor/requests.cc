@@ -197,7 +197,7 @@ void Requests::pause(ControlRequest request) {
         return;
     auto const usec = request.number("for_usec");
     auto const time = usec ? Duration{*usec} : lifecycle::PauseWished{}.time;
-    if (time < shortest_pause || time > longest_pause)
+    if (time < shortest_pause_for || time > longest_pause_for)
         return request.reply.fail("org.varlink.service.InvalidParameter", {{"parameter", "for_usec"}});
     wish(std::move(request),
          [time](UnitRunner& unit, WishAnswer answer) { OnDemand{unit}.pause(time, std::move(answer)); });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/sampler.h"
 
+#include "supervisor/pace.h"
+
 #include <algorithm>
 
 namespace holdfast {
@@ -9,9 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration shortest_pause = 25ms;
-constexpr Duration pause_per_unit = 5ms; // so 200 looks a second at most, however many units there are
-constexpr int pauses_per_look = 20;      // a look takes a twentieth of the time at most
+constexpr Duration between_samples = 25ms;
 
 } // namespace
 
@@ -28,7 +28,7 @@ void Sampler::ring() {
 }
 
 Duration Sampler::pause_after(Duration taken) const {
-    return std::max({shortest_pause, pause_per_unit * shared_.sampled_units, taken * pauses_per_look});
+    return std::max({between_samples, pace::per_unit * shared_.sampled_units, taken * pace::per_look});
 }
 
 } // namespace holdfast

@@ -2,18 +2,15 @@
 #include "supervisor/shard_custody.h"
 
 #include "supervisor/addresses.h"
+#include "supervisor/pace.h"
 
 #include <algorithm>
 
 namespace holdfast {
 
-using namespace std::chrono_literals;
-
 namespace {
 
-constexpr Duration first_look = 5ms; // at a queue that is being emptied; then less and less often
-constexpr Duration longest_look = 200ms;
-constexpr int pauses_per_look = 5; // where it takes long, it takes a sixth of one processor's time at most
+constexpr int pauses_per_listing = 5; // where it takes long, it takes a sixth of one processor's time at most
 
 ListenerIdentity identity_of(ShardGroup const& group) {
     return identity_of(group.members().front().listener);
@@ -349,7 +346,7 @@ void ShardCustody::watch_rest(std::vector<Hosted> const& shards, AtRest at_rest)
         timer_ = {};
         return;
     }
-    pause_ = first_look;
+    pause_ = pace::first_at_rest;
     auto first = MonotonicTime::never(); // no look before tells that anything is at rest
     for (auto const& one : watched_)
         for (auto const& watch : one.watches)
@@ -444,8 +441,8 @@ void ShardCustody::judge(std::vector<Listed> const& lists, MonotonicTime looked_
 void ShardCustody::look_again(Duration taken) {
     if (!timer_)
         return;
-    timer_.rearm(MonotonicTime::now() + std::max(pause_, taken * pauses_per_look));
-    pause_ = std::min(pause_ * 2, longest_look);
+    timer_.rearm(MonotonicTime::now() + std::max(pause_, taken * pauses_per_listing));
+    pause_ = std::min(pause_ * 2, pace::longest_at_rest);
 }
 
 } // namespace holdfast

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/shard_load.h"
 
+#include "supervisor/pace.h"
+
 #include <algorithm>
 #include <cerrno>
 
@@ -12,10 +14,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration shortest_pause = 15ms;
-constexpr Duration longest_pause = 250ms; // when all stays as it is: somebody is stuck, and nobody comes
-constexpr Duration pause_per_unit = 5ms;  // so 200 looks a second at most, however many units there are
-constexpr int pauses_per_look = 20;       // a look takes a twentieth of the time at most
+constexpr Duration shortest_load_pause = 15ms;
+constexpr Duration longest_load_pause = 250ms; // when all stays as it is: somebody is stuck, and nobody comes
 constexpr Duration until_slower = 1s;
 constexpr unsigned quiet_looks = 20;
 
@@ -47,7 +47,7 @@ void ShardLoad::look_soon() {
     traffic_ = {};
     epoll_ = {};
     quiet_looks_ = 0;
-    pause_ = shortest_pause;
+    pause_ = shortest_load_pause;
     changed_ = MonotonicTime::now();
     timer_ = shared_.loop.at(changed_ + pause_, [this] { look(); });
 }
@@ -80,7 +80,7 @@ void ShardLoad::sleep() {
             return;
         }
     epoll_ = {}; // no descriptors are left, say: it goes on looking
-    timer_.rearm(MonotonicTime::now() + longest_pause);
+    timer_.rearm(MonotonicTime::now() + longest_load_pause);
 }
 
 void ShardLoad::look() {
@@ -129,8 +129,8 @@ void ShardLoad::tell() {
 }
 
 Duration ShardLoad::next_pause(MonotonicTime now, Duration taken) {
-    pause_ = now - changed_ < until_slower ? shortest_pause : std::min(2 * pause_, longest_pause);
-    return std::max({pause_, pause_per_unit * shared_.sampled_units, taken * pauses_per_look});
+    pause_ = now - changed_ < until_slower ? shortest_load_pause : std::min(2 * pause_, longest_load_pause);
+    return std::max({pause_, pace::per_unit * shared_.sampled_units, taken * pace::per_look});
 }
 
 } // namespace holdfast

@@ -6,6 +6,7 @@
 #include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
 #include "supervisor/keeping.h"
+#include "supervisor/pace.h"
 #include "supervisor/policy.h"
 #include "supervisor/socket_watch.h"
 
@@ -21,8 +22,6 @@ namespace {
 
 constexpr Duration first_retry = 1s;
 constexpr Duration longest_retry = 30s;
-constexpr Duration first_look = 5ms; // at a queue that is being emptied; then less and less often
-constexpr Duration longest_look = 200ms;
 
 } // namespace
 
@@ -164,7 +163,7 @@ void SocketCustody::retire(std::vector<Listener> leaving, bool is_served, Durati
 }
 
 void SocketCustody::look_at_leaving_soon() {
-    leaving_->pause = first_look;
+    leaving_->pause = pace::first_at_rest;
     leaving_->timer = shared_.loop.at(MonotonicTime::now(), [this] { look_at_leaving(); });
 }
 
@@ -251,7 +250,7 @@ void SocketCustody::look_at_leaving() {
     watch_held();
     if (!listeners.empty()) {
         leaving_->timer.rearm(now + leaving_->pause);
-        leaving_->pause = std::min(leaving_->pause * 2, longest_look);
+        leaving_->pause = std::min(leaving_->pause * 2, pace::longest_at_rest);
         return;
     }
     auto const leaving = std::move(leaving_);

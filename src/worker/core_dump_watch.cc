@@ -19,7 +19,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr char const* what = "hear of core dumps";
+constexpr char const* to_hear = "hear of core dumps";
 constexpr std::uint32_t core_dump = 0x40000000; // PROC_EVENT_COREDUMP
 constexpr std::size_t at_event = NLMSG_LENGTH(sizeof(cn_msg));
 
@@ -40,7 +40,7 @@ Outcome let_only_dumps_through(FdRef socket) {
     }};
     sock_fprog const filter{program.size(), const_cast<sock_filter*>(program.data())};
     if (::setsockopt(socket.raw(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0)
-        return system_error(errno, what);
+        return system_error(errno, to_hear);
     return {};
 }
 
@@ -57,7 +57,7 @@ Outcome subscribe(FdRef socket) {
     std::memcpy(request.data() + NLMSG_HDRLEN, &message, sizeof message);
     std::memcpy(request.data() + at_event, &operation, sizeof operation);
     if (::send(socket.raw(), request.data(), request.size(), 0) < 0)
-        return system_error(errno, what);
+        return system_error(errno, to_hear);
     return {};
 }
 
@@ -66,17 +66,17 @@ Outcome subscribe(FdRef socket) {
 Result<std::unique_ptr<CoreDumpWatch>> CoreDumpWatch::open(EventLoop& loop,
                                                            std::function<void(pid_t)> began) {
     if (!is_first_pid_namespace())
-        return system_error(ENOTSUP, what);
+        return system_error(ENOTSUP, to_hear);
     UniqueFd socket{::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR)};
     if (!socket.is_open())
-        return system_error(errno, what);
+        return system_error(errno, to_hear);
     if (auto done = let_only_dumps_through(socket); !done)
         return std::move(done).error();
     sockaddr_nl group{};
     group.nl_family = AF_NETLINK;
     group.nl_groups = CN_IDX_PROC;
     if (::bind(socket.raw(), reinterpret_cast<sockaddr*>(&group), sizeof group) < 0)
-        return system_error(errno, what);
+        return system_error(errno, to_hear);
     if (auto done = subscribe(socket); !done)
         return std::move(done).error();
     std::unique_ptr<CoreDumpWatch> watch{new CoreDumpWatch{std::move(socket), std::move(began)}};
