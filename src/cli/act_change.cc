@@ -58,6 +58,8 @@ ExitStatus change_unit(Session& session, std::string const& unit) {
         parameters["workers"] = *line.workers;
     if (line.pause_time)
         parameters["for_usec"] = line.pause_time->count();
+    if (line.or_restart)
+        parameters["or_restart"] = true;
     auto const result = session.ask_more(method_of(line), parameters, shower(session));
     if (!result)
         return session.status();

@@ -39,6 +39,7 @@ struct CommandLine {
     std::optional<std::string> strategy;   ///< restart
     std::optional<unsigned> workers;       ///< scale
     std::optional<Duration> pause_time;    ///< pause
+    bool or_restart = false;               ///< resume: restart what is not paused any more
     std::vector<std::string> command;      ///< pause --exec; empty: none
     RolloutAction action{};                ///< rollout
     std::optional<unsigned> generation;    ///< report, timeline

@@ -110,13 +110,15 @@ ExitStatus pause_around_command(CommandLine const& line) {
     bool const is_refused = status != 0 && status < ended_by_a_signal;
     if (is_refused && heard == 0 && line.operands.size() == 1)
         return static_cast<ExitStatus>(status); // it is not paused, or has been resumed already
-    if (status == 0 && heard == 0)
+    bool const is_run = status == 0 && heard == 0;
+    if (is_run)
         status = do_in_child([&] { return execute(line.command); });
     else if (status == 0)
         status = ended_by_a_signal + heard;
     auto resume = line;
     resume.verb = Verb::Resume;
     resume.pause_time.reset();
+    resume.or_restart = is_run; // it may be serving again, by what was half replaced
     resume.no_wait = heard != 0; // who is in a hurry waits only until it is begun
     int resumed = do_in_child([&] { return ask(resume); });
     if (resumed >= ended_by_a_signal) { // it may have been ended before it could ask

@@ -19,6 +19,9 @@ constexpr ControlParameter scale[] = {{"unit", ParameterType::Text, true},
 constexpr ControlParameter pause[] = {{"unit", ParameterType::Text, true},
                                       {"for_usec", ParameterType::Number, false},
                                       {"asked_usec", ParameterType::Number, false}};
+constexpr ControlParameter resume[] = {{"unit", ParameterType::Text, true},
+                                       {"or_restart", ParameterType::Flag, false},
+                                       {"asked_usec", ParameterType::Number, false}};
 constexpr ControlParameter report[] = {{"unit", ParameterType::Text, true},
                                        {"generation", ParameterType::Number, false}};
 constexpr ControlParameter events[] = {{"unit", ParameterType::Text, false},
@@ -32,7 +35,7 @@ constexpr ControlMethod table[] = {
     {"Reload", Access::Change, change},
     {"Scale", Access::Change, scale},
     {"Pause", Access::Change, pause},
-    {"Resume", Access::Change, change},
+    {"Resume", Access::Change, resume},
     {"UndoRollout", Access::Change, change},
     {"PauseRollout", Access::Change, change},
     {"ResumeRollout", Access::Change, change},

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <unistd.h>
+
 namespace holdfast {
 
 namespace {
@@ -129,13 +131,18 @@ std::vector<SocketHolder> find_holders(ListenAddress const& address) {
     if (sockets.empty())
         return holders;
     auto const deadline = MonotonicTime::now() + longest_walk;
-    (void)see_processes([&](pid_t pid) {
-        if (holders.size() >= most_holders || MonotonicTime::now() >= deadline)
-            return false;
+    auto const look_at = [&](pid_t pid) {
         if (HeldSocket* const held = find_in_process(pid, sockets)) {
             held->is_found = true;
             holders.push_back({pid, held->uid, command_of(pid)});
         }
+    };
+    look_at(::getpid()); // however many there are
+    (void)see_processes([&](pid_t pid) {
+        if (holders.size() >= most_holders || MonotonicTime::now() >= deadline)
+            return false;
+        if (pid != ::getpid())
+            look_at(pid);
         return true;
     });
     // One line for what belongs to processes that we may not look into.

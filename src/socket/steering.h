@@ -60,8 +60,7 @@ struct SteeredMember {
 ///   client with one address meets the weights as exactly as by random, or better: its ports are spread
 ///   evenly (a multiplication by the golden ratio), and ports that follow each other fall apart. With the
 ///   same weights the same flow has the same index.
-/// - cpu: each bank gets its part by random; in it the shard of slot CPU mod slots, or where that has no
-/// weight
+/// - cpu: each bank gets its part by random; in it the shard of slot CPU mod slots, or where that has no weight
 ///   another. How its weights differ does not count.
 /// - payload_byte: a packet whose byte names a shard (steering_id()) that `is_named` goes there; every other
 ///   one, and one that is too short to have the byte, as with hash.

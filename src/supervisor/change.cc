@@ -27,8 +27,13 @@ Result<std::vector<Listener>> UnitRunner::prepare(UnitSpec const& spec, Arrivals
     shared_.loop.set_owner(number_);
     if (is_broken_ || is_leaving_)
         return plain_error(is_broken_ ? trouble_ : "it is being removed; apply again when it is gone");
-    if (spec.service.accept != wanted_->service.accept && (is_running() || has_instances()))
-        return plain_error("`accept` cannot be changed while something runs", {},
+    auto const is_coming = [](Fact const& fact) { return std::holds_alternative<TrafficArrived>(fact); };
+    bool const is_at_rest =
+        !is_running() && !has_instances() && state_.generations.empty() && state_.refills.empty() &&
+        !state_.next &&
+        (!underway_ || std::none_of(underway_->facts.begin(), underway_->facts.end(), is_coming));
+    if (spec.service.accept != wanted_->service.accept && !is_at_rest)
+        return plain_error("`accept` cannot be changed while something runs or is to be started again", {},
                            "stop the unit first, then apply, and start it");
     return sockets_.bind_new(spec, arrivals, is_served());
 }
@@ -51,6 +56,7 @@ void UnitRunner::change(UnitSpecPtr spec, bool restart, std::vector<Listener> ar
     sockets_.take_over(spec, std::move(arrived));
     auto const before = want(std::move(spec));
     note_shards();
+    OnDemand{*this}.hear_arrival(); // listeners that came are not watched for whom they bring
     push_fresh(known);
     if (!restart) // what runs is what it would be: it goes on by the new text
         for (auto& older : older_specs_)

@@ -125,6 +125,7 @@ void UnitRunner::spawn(Spawn const& order) {
 }
 
 Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
+    ensure(!spec->service.accept);
     // A message of a dead process must not be taken for one of the process that is about to get its number.
     if (shared_.notify)
         shared_.notify->drain();

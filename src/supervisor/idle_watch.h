@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Says when nobody is there any more, of a unit that ends when it is idle: no connection that came in by its
-// listeners is open, nobody waits in their queues, and nobody has come since that was seen. Looks a few times
-// in each idle_stop while somebody is there; while nobody is, it waits for the next one without looking.
-// Lives in what is under way of its unit.
+// listeners is open, nobody waits in their queues, and nobody has come since that was seen (arrival_watch.h).
+// Looks a few times in each idle_stop while somebody is there; while nobody is, it waits for the next one
+// without looking. Lives in what is under way of its unit.
 #pragma once
 
+#include "event/aside.h"
 #include "event/loop.h"
 
 namespace holdfast {
@@ -19,18 +20,25 @@ public:
     IdleWatch& operator=(IdleWatch const&) = delete;
     ~IdleWatch();
 
-    /// Nobody is there now, as far as the kernel tells at once; in doubt somebody is.
-    [[nodiscard]] static bool is_nobody_there(UnitRunner& unit);
+    /// Nobody has come until this moment; in doubt somebody has.
+    [[nodiscard]] bool is_nobody_there_still();
+    /// Somebody has come, or may have.
+    void hear();
     /// It was thought that nobody is there, and that is not so.
     void look_later();
 
 private:
     void look();
-    void hear();
+    void judge(bool is_anybody, Duration taken);
+    [[nodiscard]] bool is_anybody_waiting() const;
+    template <class Visit>
+    void each_listener(Visit visit) const;
 
     UnitRunner& unit_;
-    bool is_told_ = false; ///< that nobody is there; from here on the listeners are watched
+    bool is_told_ = false; ///< that nobody is there
+    bool is_sure_ = false; ///< that was seen, and arrivals have been heard since
     Duration taken_{};     ///< by the last look
+    Aside listing_;        ///< of open connections: there may be many
     EventSource timer_;
 };
 

@@ -29,7 +29,13 @@ void OnDemand::pause(Duration time, WishAnswer answer) {
     unit_.happen(PauseWished{time});
 }
 
-void OnDemand::resume(WishAnswer answer) {
+void OnDemand::resume(bool or_restart, WishAnswer answer) {
+    if (or_restart && !unit_.is_broken_ && !unit_.is_leaving_ && !is_paused()) {
+        unit_.shared_.events.say(
+            Weight::Warning, "resumed-early", unit_.wanted_->name,
+            "it was resumed before it was wished; what is installed now is started by a restart");
+        return unit_.restart(std::nullopt, std::move(answer));
+    }
     if (!unit_.is_broken_ && !unit_.is_leaving_)
         unit_.hold_sockets();
     if (auto reason = unit_.reason_to_refuse(); !reason.empty())
@@ -64,10 +70,11 @@ bool OnDemand::answer_again(WishAnswer const& answer) {
 }
 
 void OnDemand::take(Fact& fact) {
-    if (fact == Fact{TimerExpired{{TimerKind::IdleStop, 0}}} && !IdleWatch::is_nobody_there(unit_)) {
+    auto* const idle = unit_.underway_ ? unit_.underway_->idle_watch.get() : nullptr;
+    if (fact == Fact{TimerExpired{{TimerKind::IdleStop, 0}}} && idle != nullptr &&
+        !idle->is_nobody_there_still()) {
         fact = IdleEnded{};
-        if (unit_.underway_ && unit_.underway_->idle_watch)
-            unit_.underway_->idle_watch->look_later();
+        idle->look_later();
     }
     auto const& state = unit_.state_;
     bool const is_down = state.goal == Goal::Down;
@@ -99,6 +106,12 @@ void OnDemand::tell(Report const& report, std::string const& told) {
     default:
         return;
     }
+}
+
+void OnDemand::hear_arrival() {
+    unit_.shared_.loop.set_owner(unit_.number_);
+    if (unit_.underway_ && unit_.underway_->idle_watch)
+        unit_.underway_->idle_watch->hear();
 }
 
 /// After this turn, and after the event itself was told to those who follow.

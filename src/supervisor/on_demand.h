@@ -19,10 +19,12 @@ class OnDemand {
 public:
     explicit OnDemand(UnitRunner& unit) : unit_{unit} {}
 
-    /// `time`: shortest_pause_for to longest_pause_for. Not where we accept ourselves: the core, which would say that
-    /// it is paused, does not know of the instances that still serve.
+    /// `time`: shortest_pause_for to longest_pause_for. Not where we accept ourselves: the core, which would
+    /// say that it is paused, does not know of the instances that still serve.
     void pause(Duration time, WishAnswer answer);
-    void resume(WishAnswer answer);
+    /// `or_restart`: a unit that is not paused any more is restarted, for what is installed was not whole
+    /// when it resumed by itself.
+    void resume(bool or_restart, WishAnswer answer);
     /// It is paused, also by the wishes that are not taken yet.
     [[nodiscard]] bool is_paused() const;
     /// Who asked for a pause of a supervisor that died since: false where the unit is not paused.
@@ -32,6 +34,8 @@ public:
     /// being idle who is not so at this very moment.
     void take(lifecycle::Fact& fact);
     void tell(lifecycle::Report const& report, std::string const& told);
+    /// Somebody has come to a listener, or may have: it is not idle, if it was.
+    void hear_arrival();
 
     void watch_queues();
     void unwatch_queues();

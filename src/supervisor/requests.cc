@@ -204,9 +204,12 @@ void Requests::pause(ControlRequest request) {
 }
 
 void Requests::resume(ControlRequest request) {
-    if (is_up(request))
-        wish(std::move(request),
-             [](UnitRunner& unit, WishAnswer answer) { OnDemand{unit}.resume(std::move(answer)); });
+    if (!is_up(request))
+        return;
+    bool const or_restart = request.flag("or_restart").value_or(false);
+    wish(std::move(request), [or_restart](UnitRunner& unit, WishAnswer answer) {
+        OnDemand{unit}.resume(or_restart, std::move(answer));
+    });
 }
 
 void Requests::scale(ControlRequest request) {

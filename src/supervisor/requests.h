@@ -41,9 +41,9 @@ private:
     void upgrade(ControlRequest request);
 
     /// The unit that the request names; answers with an error itself when there is none.
-    /// The same of one that is down.
-    [[nodiscard]] bool is_up(ControlRequest& request);
     [[nodiscard]] UnitRunner* named_unit(ControlRequest& request);
+    /// There is such a unit, and it is wanted up; answers with an error itself when not so.
+    [[nodiscard]] bool is_up(ControlRequest& request);
     void give_back_memory(std::size_t shown);
     void no_such_unit(ControlRequest& request, std::string const& name);
 

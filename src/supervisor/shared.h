@@ -6,6 +6,7 @@
 #include "event/loop.h"
 #include "socket/passed.h"
 #include "supervisor/alarms.h"
+#include "supervisor/arrival_watch.h"
 #include "supervisor/event_log.h"
 #include "supervisor/hangup_watch.h"
 #include "supervisor/remains.h"
@@ -34,6 +35,7 @@ struct Shared {
     Passed passed{}; ///< sockets that units may use and that are not ours
     std::unique_ptr<NotifySocket> notify{};
     std::unique_ptr<HangupWatch> hangups{};                  ///< always there once the supervisor is made
+    std::unique_ptr<ArrivalWatch> arrivals{};                ///< the same
     std::unique_ptr<Remains> remains{};                      ///< the same; null again when we end
     std::unordered_map<std::uint32_t, UnitRunner*> units{};  ///< by number; a number is never used again
     std::unordered_map<pid_t, UnitRunner*> unit_of_leader{}; ///< every living worker's session leader
@@ -42,6 +44,7 @@ struct Shared {
     Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
     unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way, it is
                                 ///< paused, or its load counts (least_loaded)
+    unsigned idle_watches = 0;  ///< units that are to end when nobody is there
 };
 
 } // namespace holdfast

@@ -2,6 +2,7 @@
 // A worker has ended a listener for all who share it, by shutdown(2). It is made to listen again at once; a
 // worker that does it again and again, or a mending that fails, is met at a pace that costs nothing.
 #include "socket/retire.h"
+#include "supervisor/arrival_watch.h"
 #include "supervisor/hangup_watch.h"
 #include "supervisor/mending.h"
 #include "supervisor/socket_custody.h"
@@ -38,6 +39,7 @@ void SocketCustody::guard(Listener const& listener) {
 
 void SocketCustody::unguard(Listener const& listener) {
     tell_changed();
+    shared_.arrivals->forget(listener.fd);
     if (polls_)
         polls_->forget(listener.fd.raw());
     if (listener.wanted.transport != Transport::Udp && !listener.inherited)

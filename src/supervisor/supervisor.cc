@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "supervisor/addresses.h"
 #include "supervisor/instances.h"
+#include "supervisor/on_demand.h"
 
 #include <cerrno>
 #include <csignal>
@@ -38,6 +39,13 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
     if (!hangups)
         return std::move(hangups).error();
     raw->shared_.hangups = std::move(hangups).value();
+    auto arrivals = ArrivalWatch::create(loop, [raw](std::uint32_t unit) {
+        if (auto const found = raw->shared_.units.find(unit); found != raw->shared_.units.end())
+            OnDemand{*found->second}.hear_arrival();
+    });
+    if (!arrivals)
+        return std::move(arrivals).error();
+    raw->shared_.arrivals = std::move(arrivals).value();
     // Without it a replacement comes when the dump is written: later, and no less right.
     if (auto dumps = CoreDumpWatch::open(loop, [raw](pid_t pid) { raw->hear_core_dump(pid); }))
         raw->shared_.core_dumps = std::move(dumps).value();

@@ -82,6 +82,9 @@ OneUnit::OneUnit() {
     });
     REQUIRE(made);
     shared.hangups = std::move(made).value();
+    auto arrivals = ArrivalWatch::create(*loop, [](std::uint32_t) {});
+    REQUIRE(arrivals);
+    shared.arrivals = std::move(arrivals).value();
 }
 
 Home::Home() {

@@ -141,7 +141,7 @@ class Accept(Story):
         named.bind("\0hf-accept-%d" % os.getpid())
         named.connect(path)
         self.assertIn("[@hf-accept-%d]" % os.getpid(), said(named))
-        self.assertEqual(self.wait_ended(daemon, 1)[0]["name"], "web@1-uid%d.pid%d" % (os.getuid(), os.getpid()))
+        self.assertEqual(self.wait_ended(daemon, 2)[0]["name"], "web@1-uid%d.pid%d" % (os.getuid(), os.getpid()))
 
     # ---- limits ----
 
@@ -342,6 +342,19 @@ class Accept(Story):
         self.assertEqual(len(daemon.workers("web")), 1)
         self.assert_says(daemon.run("stop", "web"), 0)
         daemon.write("web", unit(ECHO))
+        self.assert_says(daemon.run("apply"), 0)
+        self.assert_says(daemon.run("start", "web"), 0)
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+
+    def test_accept_is_not_switched_on_while_a_crashed_worker_is_to_be_started_again(self):
+        """The next start was an ordinary one, by the new text: it got the listener, and no connection was ever accepted."""
+        pool = "[[socket]]\nname = \"in\"\nlisten = \"127.0.0.1:0\"\n[service]\nexec_start = [\"/bin/sleep\", \"%s\"]\nrestart = \"always\"\n"
+        daemon = self.daemon({"web": pool % "0.1" + "restart_delay = \"1000s\"\n"}, active=False)
+        wait_for("the pause before the next start", lambda: not daemon.workers("web") and daemon.unit("web")["state"] != "inactive")
+        daemon.write("web", unit(ECHO))
+        self.assert_says(daemon.run("apply"), 1, "to be started again")
+        self.assert_says(daemon.run("stop", "web"), 0)
         self.assert_says(daemon.run("apply"), 0)
         self.assert_says(daemon.run("start", "web"), 0)
         with connect(daemon.port("web")) as client:

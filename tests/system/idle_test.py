@@ -71,6 +71,21 @@ class IdleStop(Story):
                     self.assertEqual(daemon.pid_of("web"), pid)
                 daemon.wait_event("idle-stopped", "web")
 
+    def test_clients_that_are_served_and_gone_in_a_moment_count(self):
+        """A poll beside the worker saw most of them only where it was faster than the worker."""
+        for listen in ("127.0.0.1:0", "unix:" + self.path("moment")):
+            with self.subTest(listen):
+                span = 0.4 * FACTOR
+                daemon = self.daemon({"web": self.idle("%dms" % (span * 1000), listen=listen)}, active=False, folder="m%d" % len(self.daemons))
+                to = listen[5:] if listen.startswith("unix:") else daemon.port("web")
+                self.assertEqual(http_get(to)[0], 200)
+                pid = daemon.pid_of("web")
+                for _ in range(12):
+                    time.sleep(span * 0.6)
+                    self.assertEqual(http_get(to)[0], 200)
+                    self.assertEqual(daemon.pid_of("web"), pid)
+                daemon.wait_event("idle-stopped", "web")
+
     def test_of_a_udp_service_datagrams_count(self):
         unit = worker("say=READY=1", "udp", sockets=[{"name": "dns", "listen": "udp://127.0.0.1:0"}], activation="lazy",
                       idle_stop="%dms" % (400 * FACTOR))

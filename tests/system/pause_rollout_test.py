@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from harness import Story, main, wait_for, web
+from harness import FACTOR, Story, main, wait_for, web
 
 
 class PauseRollout(Story):
@@ -59,7 +59,7 @@ class PauseRollout(Story):
         rollout = {"strategy": "rolling", "probation": "0s"}
         daemon = self.daemon({"web": web(workers=3, rollout=rollout)})
         wait_for("all", lambda: len(self.ready(daemon, 1)) == 3)
-        daemon.write("web", web(workers=3, release="2", arguments=["--boot-delay", "300ms"], rollout=rollout))
+        daemon.write("web", web(workers=3, release="2", arguments=["--boot-delay", "%dms" % (300 * FACTOR)], rollout=rollout))
         apply = daemon.popen("apply")
         daemon.wait_event("rollout-began")
         self.assert_says(daemon.run("rollout", "pause", "web"), 0)

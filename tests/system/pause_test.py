@@ -182,6 +182,15 @@ class Pause(Story):
         self.assert_says(daemon.run("pause", "web", "--exec", "touch", self.path("ran")), 3)
         self.assertFalse(os.path.exists(self.path("ran")))
 
+    def test_what_has_resumed_before_its_command_is_done_is_restarted(self):
+        """It served on by what had been half replaced, and the exit status was 0."""
+        daemon = self.daemon({"web": self.installed()})
+        script = "until %s --runtime-dir %s status web | grep -q 'state *active'; do sleep 0.01; done; sed -i 's/release 1/release 2/' %s" % (
+            program("holdfast"), daemon.runtime, self.path("server"))
+        self.assert_says(daemon.run("pause", "web", "--for", "10ms", "--exec", "sh", "-c", script), 0,
+                         "it was resumed before it was wished")
+        self.assertEqual(self.release_in(self.asks(daemon)), "2")
+
     def test_a_signal_ends_the_command_and_it_is_resumed_all_the_same(self):
         daemon = self.daemon({"web": self.installed()})
         for number in (signal.SIGTERM, signal.SIGINT):
