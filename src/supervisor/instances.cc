@@ -44,6 +44,7 @@ Instances::Instances(Shared& shared, UnitRunner& unit, std::uint32_t number, Soc
 /// What runs is found again by the next supervisor.
 Instances::~Instances() {
     sockets_.unwatch();
+    shared_.instances -= running_.size();
     for (auto const& [id, running] : running_)
         shared_.unit_of_leader.erase(running.process.leader());
 }
@@ -196,6 +197,12 @@ void Instances::accept_from(Listener const& listener) {
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;
     while (state_.is_accepting && !pause_) {
+        if (shared_.instances >= shared_.most_instances) {
+            words_.say(Weight::Failure, "accept-failed",
+                       "units with accept = true serve " + std::to_string(shared_.instances) +
+                           " connections together, the most that there may be; others wait in the queue");
+            return pause(pause_when_short);
+        }
         auto connection = accept_connection(from, non_blocking);
         if (!connection)
             return hear_accept_failure(listener, connection.error());
@@ -236,6 +243,7 @@ Outcome Instances::start(InstanceId id, Connection const& connection) {
     auto const [place, is_new] =
         running_.try_emplace(id, connection.peer, MonotonicTime::now(), std::move(kept), shared_.loop,
                              static_cast<WorkerObserver&>(*this), number_of(id), std::move(launched).value());
+    ++shared_.instances;
     auto& running = place->second;
     running.moves_itself = moves_itself;
     shared_.unit_of_leader[running.process.leader()] = &unit_;
@@ -291,6 +299,7 @@ void Instances::forget(InstanceId id) {
     if (!found->second.kept.empty())
         drop_soon(std::move(found->second.kept));
     running_.erase(found);
+    --shared_.instances;
 }
 
 } // namespace holdfast
