@@ -2,6 +2,8 @@
 #include "supervisor/instances.h"
 
 #include "base/scope_exit.h"
+#include "lifecycle/happening.h"
+#include "supervisor/policy.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -34,12 +36,11 @@ struct Match : Cases... {
 Instances::Instances(Shared& shared, UnitRunner& unit, std::uint32_t number, SocketCustody& sockets,
                      UnitSpecPtr spec, std::function<void()> all_gone)
     : shared_{shared}, unit_{unit}, number_{number}, sockets_{sockets}, plan_{std::move(spec), shared.around},
-      all_gone_{std::move(all_gone)}, words_{shared.loop,
-                                             [this](Weight weight, std::string_view kind, std::string text) {
-                                                 shared_.loop.set_owner(number_);
-                                                 shared_.events.say(weight, kind, plan_.spec()->name,
-                                                                    std::move(text));
-                                             }} {}
+      all_gone_{std::move(all_gone)}, rules_{rules_of(*plan_.spec())},
+      words_{shared.loop, [this](Weight weight, std::string_view kind, std::string text) {
+                 shared_.loop.set_owner(number_);
+                 shared_.events.say(weight, kind, plan_.spec()->name, std::move(text));
+             }} {}
 
 /// What runs is found again by the next supervisor.
 Instances::~Instances() {
@@ -49,12 +50,21 @@ Instances::~Instances() {
         shared_.unit_of_leader.erase(running.process.leader());
 }
 
-InstanceRules Instances::rules() const {
-    auto const& service = plan_.spec()->service;
-    return {.most = service.max_connections,
-            .most_per_source = service.max_connections_per_source,
-            .on_full = service.on_full,
-            .patience = service.timeout_stop};
+InstanceRules Instances::rules_of(UnitSpec const& spec) {
+    auto const limit = trigger_limit_of(spec);
+    return {.most = spec.service.max_connections,
+            .most_per_source = spec.service.max_connections_per_source,
+            .on_full = spec.service.on_full,
+            .patience = spec.service.timeout_stop,
+            .limit_burst = limit.burst,
+            .limit_interval = limit.interval};
+}
+
+std::string Instances::start_limit_text(UnitSpec const& spec, Duration pause) {
+    auto const limit = trigger_limit_of(spec);
+    return std::to_string(limit.burst) + " processes were started in " + to_string(limit.interval) +
+           " (trigger_limit_burst): others wait in the queue, and are accepted in " + to_short_string(pause) +
+           ", so many at a time as long as this lasts";
 }
 
 std::string Instances::name_of(InstanceId id, RemotePeer const& peer) const {
@@ -65,6 +75,7 @@ std::string Instances::name_of(InstanceId id, RemotePeer const& peer) const {
 
 void Instances::follow(UnitSpecPtr spec) {
     plan_.renew(std::move(spec));
+    rules_ = rules_of(*plan_.spec());
     happen(RulesChanged{});
 }
 
@@ -92,73 +103,83 @@ void Instances::happen(InstanceFact fact) {
     while (!facts_.empty()) {
         auto const next = facts_.front();
         facts_.erase(facts_.begin());
-        for (auto const& order : step(state_, rules(), next, MonotonicTime::now()))
+        for (auto const& order : step(state_, rules_, next, MonotonicTime::now()))
             enact(order);
     }
     save_soon();
 }
 
 void Instances::enact(InstanceOrder const& order) {
-    std::visit(Match{
-                   [&](StartInstance const& what) {
-                       auto const started = start(what.id, *arrived_);
-                       if (started)
-                           return;
-                       words_.say(Weight::Failure, "instance-failed",
-                                  name_of(what.id, arrived_->peer) + ": " + to_string(started.error()));
-                       reset_connection(std::move(*arrived_));
-                       if (shared_.remains)
-                           shared_.remains->worker_ended({plan_.spec()->name, number_of(what.id)}, 0, true);
-                       happen(InstanceEnded{what.id, true});
-                       pause(pause_when_short);
-                   },
-                   [&](RefuseConnection const& what) {
-                       auto const& service = plan_.spec()->service;
-                       if (what.why == Refusal::Full)
-                           words_.say(Weight::Warning, "connection-refused",
-                                      to_string(arrived_->peer) + " is refused: max_connections (" +
-                                          std::to_string(service.max_connections) + ") are served");
-                       else if (what.why == Refusal::SourceFull)
-                           words_.say(Weight::Warning, "connection-refused",
-                                      to_string(arrived_->peer) + " is refused: its source has " +
-                                          std::to_string(service.max_connections_per_source) +
-                                          " connections (max_connections_per_source)");
-                       reset_connection(std::move(*arrived_));
-                   },
-                   [&](TellInstance const& what) { tell_to_go(what.id); },
-                   [&](KillInstance const& what) {
-                       auto& running = running_.at(what.id);
-                       words_.say(Weight::Warning, "drain-deadline-passed",
-                                  name_of(what.id, running.peer) + " has not ended in time and is killed");
-                       running.process.kill_group();
-                   },
-                   [&](AbandonInstance const& what) {
-                       auto const& running = running_.at(what.id);
-                       words_.say(Weight::Failure, "worker-stuck",
-                                  name_of(what.id, running.peer) + " (pid " +
-                                      std::to_string(running.process.pid()) +
-                                      ") is not ended by SIGKILL, and is no longer waited for");
-                       forget(what.id);
-                   },
-                   [&](AcceptConnections const& what) {
-                       if (what.on)
-                           return watch();
-                       sockets_.unwatch();
-                       if (state_.is_open)
-                           words_.say(Weight::Normal, "full",
-                                      "max_connections (" + std::to_string(state_.live.size()) +
-                                          ") are served: others wait in the queue until one ends");
-                   },
-                   [&](AwaitPatience const& what) {
-                       patience_ = what.at == MonotonicTime::never() ? EventSource{}
-                                                                     : shared_.loop.at(what.at, [this] {
-                                                                           shared_.loop.set_owner(number_);
-                                                                           happen(PatienceEnded{});
-                                                                       });
-                   },
-                   [&](AllInstancesGone const&) { shared_.loop.post(all_gone_); },
-               },
-               order);
+    std::visit(
+        Match{
+            [&](StartInstance const& what) {
+                auto const started = start(what.id, *arrived_);
+                if (started)
+                    return;
+                words_.say(Weight::Failure, "instance-failed",
+                           name_of(what.id, arrived_->peer) + ": " + to_string(started.error()));
+                reset_connection(std::move(*arrived_));
+                if (shared_.remains)
+                    shared_.remains->worker_ended({plan_.spec()->name, number_of(what.id)}, 0, true);
+                happen(InstanceEnded{what.id, true});
+                pause(pause_when_short);
+            },
+            [&](RefuseConnection const& what) {
+                auto const& service = plan_.spec()->service;
+                if (what.why == Refusal::Full)
+                    words_.say(Weight::Warning, "connection-refused",
+                               to_string(arrived_->peer) + " is refused: max_connections (" +
+                                   std::to_string(service.max_connections) + ") are served");
+                else if (what.why == Refusal::SourceFull)
+                    words_.say(Weight::Warning, "connection-refused",
+                               to_string(arrived_->peer) + " is refused: its source has " +
+                                   std::to_string(service.max_connections_per_source) +
+                                   " connections (max_connections_per_source)");
+                reset_connection(std::move(*arrived_));
+            },
+            [&](TellInstance const& what) { tell_to_go(what.id); },
+            [&](KillInstance const& what) {
+                auto& running = running_.at(what.id);
+                words_.say(Weight::Warning, "drain-deadline-passed",
+                           name_of(what.id, running.peer) + " has not ended in time and is killed");
+                running.process.kill_group();
+            },
+            [&](AbandonInstance const& what) {
+                auto const& running = running_.at(what.id);
+                words_.say(Weight::Failure, "worker-stuck",
+                           name_of(what.id, running.peer) + " (pid " + std::to_string(running.process.pid()) +
+                               ") is not ended by SIGKILL, and is no longer waited for");
+                forget(what.id);
+            },
+            [&](AcceptConnections const& what) {
+                if (what.on)
+                    return watch();
+                sockets_.unwatch();
+                if (state_.is_open && state_.live.size() >= rules_.most)
+                    words_.say(Weight::Normal, "full",
+                               "max_connections (" + std::to_string(state_.live.size()) +
+                                   ") are served: others wait in the queue until one ends");
+            },
+            [&](AwaitPatience const& what) {
+                patience_ =
+                    what.at == MonotonicTime::never() ? EventSource{} : shared_.loop.at(what.at, [this] {
+                        shared_.loop.set_owner(number_);
+                        happen(PatienceEnded{});
+                    });
+            },
+            [&](AwaitHold const& what) {
+                hold_ = what.at == MonotonicTime::never() ? EventSource{} : shared_.loop.at(what.at, [this] {
+                    shared_.loop.set_owner(number_);
+                    happen(HoldEnded{});
+                });
+            },
+            [&](StartLimitMet const& what) {
+                shared_.events.say(Weight::Failure, to_name(Happening::TriggerLimitHit), plan_.spec()->name,
+                                   start_limit_text(*plan_.spec(), what.until - MonotonicTime::now()));
+            },
+            [&](AllInstancesGone const&) { shared_.loop.post(all_gone_); },
+        },
+        order);
 }
 
 void Instances::tell_to_go(InstanceId id) {
@@ -196,7 +217,10 @@ void Instances::accept_from(Listener const& listener) {
     auto const turn_ends = MonotonicTime::now() + longest_turn;
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;
+    happen(ClientWaits{});
     while (state_.is_accepting && !pause_) {
+        if (is_at_limit(state_, rules_, MonotonicTime::now()))
+            return; // whether anybody else waits is told by the next turn
         if (shared_.instances >= shared_.most_instances) {
             words_.say(Weight::Failure, "accept-failed",
                        "units with accept = true serve " + std::to_string(shared_.instances) +

@@ -98,7 +98,8 @@ private:
     void tell_to_go(Id id);
     void bury(Id id, std::string how, bool is_failure);
     void forget(Id id);
-    [[nodiscard]] lifecycle::InstanceRules rules() const;
+    [[nodiscard]] static lifecycle::InstanceRules rules_of(UnitSpec const& spec);
+    [[nodiscard]] static std::string start_limit_text(UnitSpec const& spec, Duration pause);
     [[nodiscard]] std::string name_of(Id id, RemotePeer const& peer) const;
     void keep(Running const& running, UniqueFd gate);
     void drop_soon(std::string name);
@@ -111,6 +112,7 @@ private:
     SocketCustody& sockets_;
     InstancePlan plan_;
     std::function<void()> all_gone_;
+    lifecycle::InstanceRules rules_;
     lifecycle::InstancesState state_;
     std::map<Id, Running> running_;
     std::deque<Ended> ended_;
@@ -120,6 +122,7 @@ private:
     bool is_frozen_ = false;
     FewWords words_;
     EventSource patience_;
+    EventSource hold_;  ///< until some of what was started is long ago (trigger_limit_burst)
     EventSource pause_; ///< nobody is accepted until it rings
     EventSource saving_;
     std::shared_ptr<std::vector<std::string>> to_drop_ = std::make_shared<std::vector<std::string>>();

@@ -99,7 +99,7 @@ void Instances::adopt(FoundInstances found) {
             {kept.id, source_of(kept.peer), is_told ? InstancePhase::Draining : InstancePhase::Running});
         if (is_told) // as if it had been told now
             state_.deadline = std::min(saved.deadline.value_or(MonotonicTime::never()),
-                                       MonotonicTime::now() + rules().patience);
+                                       MonotonicTime::now() + rules_.patience);
         running_.try_emplace(kept.id, kept.peer, started_at(pid), name, shared_.loop,
                              static_cast<WorkerObserver&>(*this), static_cast<std::uint32_t>(kept.id),
                              AdoptedProcess{.leader = pid, .main = pid, .pidfd = std::move(held.fd)});

@@ -50,6 +50,7 @@ json connections(UnitRunner const& unit, bool full) {
             {"most_per_source", service.max_connections_per_source},
             {"on_full", std::string{to_name(service.on_full)}},
             {"is_full", state.is_open && state.live.size() >= service.max_connections},
+            {"is_limited", state.held_until != MonotonicTime::never()},
             {"accepted", state.counts.accepted},
             {"failed", state.counts.failed},
             {"refused_full", state.counts.refused_full},

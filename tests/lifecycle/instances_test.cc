@@ -42,6 +42,11 @@ public:
         bool const was_empty = live.empty();
         arrives_ = std::get_if<ConnectionArrived>(&fact);
         answers_ = 0;
+        auto const held = hold;
+        if (std::holds_alternative<Opened>(fact) && !is_open) { // counted anew
+            starts_.clear();
+            flood_.reset();
+        }
         if (std::holds_alternative<Opened>(fact))
             is_open = true;
         if (std::holds_alternative<Closed>(fact))
@@ -52,7 +57,9 @@ public:
         for (auto const& order : orders)
             std::visit([&](auto const& what) { note(what, rules, now, is_said_gone); }, order);
         expect(answers_ == (arrives_ != nullptr ? 1 : 0), "answered");
-        bool const should = is_open && (live.size() < rules.most || rules.on_full == OnFull::Refuse);
+        expect_rate(rules, fact, now, held);
+        bool const should = is_open && hold == MonotonicTime::never() &&
+                            (live.size() < rules.most || rules.on_full == OnFull::Refuse);
         expect(accepts == should, "watched");
         bool is_anybody_ended = false;
         for (auto const& [id, one] : live)
@@ -74,6 +81,13 @@ public:
     bool is_open = false;
     bool accepts = false;
     MonotonicTime wake = MonotonicTime::never();
+    MonotonicTime hold = MonotonicTime::never();
+
+    [[nodiscard]] bool is_at_limit(InstanceRules const& rules, MonotonicTime now) const {
+        return rules.limit_burst != 0 && std::ranges::count_if(starts_, [&](MonotonicTime at) {
+                                             return at + rules.limit_interval > now;
+                                         }) >= rules.limit_burst;
+    }
 
 private:
     void expect(bool is_so, char const* invariant) {
@@ -87,8 +101,25 @@ private:
         return rules.most_per_source != 0 && count(source) >= rules.most_per_source;
     }
 
-    void note(StartInstance const& what, InstanceRules const& rules, MonotonicTime, bool&) {
+    void expect_rate(InstanceRules const& rules, InstanceFact const& fact, MonotonicTime now,
+                     MonotonicTime held) {
+        bool const waits = std::holds_alternative<ClientWaits>(fact) && is_open;
+        if (hold != held && hold != MonotonicTime::never())
+            expect(waits || std::holds_alternative<RulesChanged>(fact), "rate");
+        if (waits && is_at_limit(rules, now))
+            expect(hold != MonotonicTime::never() && !is_at_limit(rules, hold), "rate");
+        if (std::holds_alternative<HoldEnded>(fact) && now >= held)
+            expect(hold == MonotonicTime::never(), "rate");
+        expect(std::exchange(is_limit_said_, false) ==
+                   (waits && is_at_limit(rules, now) && (!flood_ || now >= *flood_ + rules.limit_interval)),
+               "rate");
+        if (hold != MonotonicTime::never())
+            flood_ = hold;
+    }
+
+    void note(StartInstance const& what, InstanceRules const& rules, MonotonicTime now, bool&) {
         ++answers_;
+        starts_.push_back(now);
         if (arrives_ == nullptr)
             return;
         expect(is_open && live.size() < rules.most && !is_one_too_many(rules, arrives_->source), "limits");
@@ -128,12 +159,17 @@ private:
         accepts = what.on;
     }
     void note(AwaitPatience const& what, InstanceRules const&, MonotonicTime, bool&) { wake = what.at; }
+    void note(AwaitHold const& what, InstanceRules const&, MonotonicTime, bool&) { hold = what.at; }
+    void note(StartLimitMet const&, InstanceRules const&, MonotonicTime, bool&) { is_limit_said_ = true; }
     void note(AllInstancesGone const&, InstanceRules const&, MonotonicTime, bool& is_said) { is_said = true; }
 
     std::set<std::string> broken_;
     std::set<InstanceId> used_;
+    std::vector<MonotonicTime> starts_;
+    std::optional<MonotonicTime> flood_;
     ConnectionArrived const* arrives_ = nullptr;
     int answers_ = 0;
+    bool is_limit_said_ = false;
 };
 
 struct World {
@@ -145,7 +181,8 @@ struct World {
 
 /// What the unit may say, before and after an apply.
 std::vector<std::array<InstanceRules, 2>> const all_rules{
-    {{{.most = 2, .most_per_source = 1, .patience = 10s}, {.most = 1, .patience = 10s}}},
+    {{{.most = 2, .most_per_source = 1, .patience = 10s, .limit_burst = 2, .limit_interval = 3s},
+      {.most = 1, .patience = 10s, .limit_burst = 1, .limit_interval = 3s}}},
     {{{.most = 2, .on_full = OnFull::Refuse, .patience = 10s},
       {.most = 2, .most_per_source = 2, .patience = 10s}}},
     {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s},
@@ -154,17 +191,22 @@ std::vector<std::array<InstanceRules, 2>> const all_rules{
 
 std::vector<InstanceFact> possible_facts(World const& world) {
     std::vector<InstanceFact> facts{Opened{},       Closed{},        ConnectionArrived{ada},
-                                    RulesChanged{}, PatienceEnded{}, ConnectionArrived{bob}};
+                                    RulesChanged{}, PatienceEnded{}, ConnectionArrived{bob},
+                                    ClientWaits{},  HoldEnded{}};
     for (auto const& [id, one] : world.witness.live)
         facts.emplace_back(InstanceEnded{id, false});
     facts.emplace_back(InstanceEnded{InstanceId{99}, true}); // a late one of somebody long gone
     return facts;
 }
 
-std::set<std::string> go(World& world, std::array<InstanceRules, 2> const& rules, InstanceFact const& fact,
+std::set<std::string> go(World& world, std::array<InstanceRules, 2> const& rules, InstanceFact fact,
                          Step const& by) {
     if (std::holds_alternative<RulesChanged>(fact))
         world.rules = 1 - world.rules;
+    // Who accepts sees that the limit is met, and accepts nobody.
+    if (std::holds_alternative<ConnectionArrived>(fact) &&
+        world.witness.is_at_limit(rules[world.rules], world.now))
+        fact = ClientWaits{};
     auto const orders = by(world.state, rules[world.rules], fact, world.now);
     return world.witness.see(rules[world.rules], fact, world.now, orders);
 }
@@ -175,13 +217,12 @@ std::set<std::string> explore(World const& world, std::array<InstanceRules, 2> c
     if (depth == 0)
         return {};
     for (auto const& fact : possible_facts(world))
-        // Each also when the deadline has come.
-        for (bool const is_late : {false, true}) {
-            bool const has_deadline = world.witness.wake != MonotonicTime::never();
-            if (is_late && !has_deadline)
+        // Each also when a deadline has come.
+        for (auto const at : {world.now + 1s, world.witness.wake, world.witness.hold}) {
+            if (at == MonotonicTime::never())
                 continue;
             auto next = world;
-            next.now = is_late ? std::max(world.now, world.witness.wake) : world.now + 1s;
+            next.now = std::max(world.now, at);
             if (auto const broken = go(next, rules, fact, by); !broken.empty())
                 return broken;
             if (auto const broken = explore(next, rules, depth - 1, by); !broken.empty())
@@ -198,8 +239,9 @@ std::set<std::string> run_at_random(unsigned seed, std::array<InstanceRules, 2> 
     World world;
     for (int i = 0; i < length; ++i) {
         auto const facts = possible_facts(world);
-        world.now = random() % 4 == 0 && world.witness.wake != MonotonicTime::never()
-                        ? std::max(world.now, world.witness.wake)
+        auto const due = std::min(world.witness.wake, world.witness.hold);
+        world.now = random() % 4 == 0 && due != MonotonicTime::never()
+                        ? std::max(world.now, due)
                         : world.now + Duration{random() % 3000000};
         if (auto const broken = go(world, rules, facts[random() % facts.size()], by); !broken.empty())
             return broken;
@@ -289,6 +331,25 @@ std::vector<Mutant> const mutants{
          auto orders = step(state, rules, fact, now);
          return std::holds_alternative<Closed>(fact) ? without<AwaitPatience>(orders) : orders;
      }},
+    {"too many starts are not noticed", "rate",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.limit_burst = 0;
+         return step(state, rules, fact, now);
+     }},
+    {"one start more than may be", "rate",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.limit_burst = static_cast<std::uint16_t>(rules.limit_burst + (rules.limit_burst != 0));
+         return step(state, rules, fact, now);
+     }},
+    {"it is not accepted again by itself", "rate",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return std::holds_alternative<HoldEnded>(fact) ? InstanceOrders{} : step(state, rules, fact, now);
+     }},
+    {"a flood is said again and again", "rate",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         state.flood_until.reset();
+         return step(state, rules, fact, now);
+     }},
     {"nobody hears that the last one is gone", "last",
      [](auto& state, auto const& rules, auto const& fact, auto now) {
          return without<AllInstancesGone>(step(state, rules, fact, now));
@@ -357,6 +418,30 @@ TEST_CASE("a smaller limit ends nobody, and a larger one lets the next in at onc
     CHECK_FALSE(all_of<AcceptConnections>(step(state, {.most = 1}, RulesChanged{}, start)).at(0).on);
     CHECK(state.live.size() == 1);
     CHECK(all_of<AcceptConnections>(step(state, {.most = 2}, RulesChanged{}, start)).at(0).on);
+}
+
+// There was no limit of rate for accept: a program that dies at once was started as fast as one core can.
+TEST_CASE("after so many starts others wait until the first of them is long ago", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.limit_burst = 2, .limit_interval = 10s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, ConnectionArrived{bob}, start + 4s);
+    CHECK(is_at_limit(state, rules, start + 4s));
+    CHECK(may_accept(state, rules)); // nobody waits yet
+    auto const met = step(state, rules, ClientWaits{}, start + 5s);
+    CHECK_FALSE(all_of<AcceptConnections>(met).at(0).on);
+    CHECK(all_of<StartLimitMet>(met).at(0).until == start + 10s);
+    CHECK(all_of<AwaitHold>(met).at(0).at == start + 10s);
+    CHECK(all_of<AcceptConnections>(step(state, rules, HoldEnded{}, start + 10s)).at(0).on);
+    (void)step(state, rules, ConnectionArrived{ada}, start + 10s);
+    auto const again = step(state, rules, ClientWaits{}, start + 10s);
+    CHECK(all_of<AwaitHold>(again).at(0).at == start + 14s);
+    CHECK(all_of<StartLimitMet>(again).empty()); // it is the same flood
+    (void)step(state, rules, HoldEnded{}, start + 14s);
+    (void)step(state, rules, ConnectionArrived{ada}, start + 30s);
+    (void)step(state, rules, ConnectionArrived{ada}, start + 30s);
+    CHECK(all_of<StartLimitMet>(step(state, rules, ClientWaits{}, start + 30s)).size() == 1);
 }
 
 TEST_CASE("all that can happen in a small scope keeps the invariants", "[lifecycle][instances]") {

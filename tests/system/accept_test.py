@@ -13,10 +13,11 @@ from harness import DEADLINE, FACTOR, NOBODY, PYTHON, Story, as_user, connect, m
 ECHO = ["/bin/cat"]
 
 
-def unit(exec_start, listen="127.0.0.1:0", sockets=None, **service):
-    """Not as harness.unit_text, which has a [rollout]: with accept that is an error."""
+def unit(exec_start, listen="127.0.0.1:0", sockets=None, limit=None, **service):
+    """Not as harness.unit_text, which has a [rollout]: with accept that is an error. limit: starts in 2 s, 0 any number."""
     lines = []
-    for table in sockets or [{"name": "in", "listen": listen}]:
+    limits = {} if limit is None else {"trigger_limit_burst": limit}
+    for table in sockets or [{"name": "in", "listen": listen, **limits}]:
         lines += ["[[socket]]"] + ["%s = %s" % (k, toml(v)) for k, v in table.items()]
     service = {"exec_start": exec_start, "accept": True, "handoff": "inetd", **service}
     return "\n".join(lines + ["[service]"] + ["%s = %s" % (k, toml(v)) for k, v in service.items()]) + "\n"
@@ -209,7 +210,7 @@ class Accept(Story):
     # ---- programs that do not do well ----
 
     def test_a_program_that_dies_at_once_for_each_of_many_connections(self):
-        daemon = self.accepting({"web": unit(["/bin/false"]), "other": unit(ECHO)})
+        daemon = self.accepting({"web": unit(["/bin/false"], limit=0), "other": unit(ECHO)})
         fds = len(os.listdir("/proc/%d/fd" % daemon.pid))
         many = 1500
         for _ in range(many):
@@ -226,6 +227,31 @@ class Accept(Story):
         self.wait_live(daemon, 0, "other")
         self.assertLessEqual(len(os.listdir("/proc/%d/fd" % daemon.pid)), fds + 2)
 
+    def test_one_that_dies_at_once_is_started_so_often_and_others_wait(self):
+        # There was no limit: it was started as fast as a core can, for as long as somebody connected.
+        burst, more, interval = 100, 50, 2
+        table = {"name": "in", "listen": "127.0.0.1:0", "backlog": 1000, "trigger_limit_burst": burst, "trigger_limit_interval": "%ds" % interval}
+        daemon = self.accepting({"web": unit(["/bin/false"], sockets=[table]), "other": unit(ECHO)})
+        begin = time.monotonic()
+        clients = [connect(daemon.port("web")) for _ in range(burst + more)]
+        counted = wait_for("the limit", lambda: (lambda c: c if c["is_limited"] else None)(self.connections(daemon)))
+        self.assertEqual(counted["accepted"], burst)
+        self.assertIn("others wait: too many were started", daemon.run("status", "web").text)
+        self.assertIn("100 processes were started in 2s", daemon.wait_event("trigger-limit-hit", "web")["text"])
+        with connect(daemon.port("other")) as client:
+            self.assertTrue(echoes(client))
+        self.assertEqual([said(client) for client in clients], [""] * len(clients), "it goes on by itself, and nobody is refused")
+        self.assertGreaterEqual(time.monotonic() - begin, interval)
+        self.assertEqual(self.connections(daemon)["accepted"], len(clients))
+        self.assertEqual(len([e for e in daemon.call("Events")["events"] if e["kind"] == "trigger-limit-hit"]), 1, "it is one flood")
+
+    def test_the_limit_is_200_in_2_seconds_unless_it_is_said(self):
+        daemon = self.accepting({"web": unit(["/bin/true"], sockets=[{"name": "in", "listen": "127.0.0.1:0", "backlog": 1000}], max_connections=300)})
+        clients = [connect(daemon.port("web")) for _ in range(250)]
+        self.assertIn("200 processes were started in 2s", daemon.wait_event("trigger-limit-hit", "web")["text"])
+        for client in clients:
+            client.close()
+
     def test_one_that_cannot_be_executed_is_said_with_its_reason(self):
         daemon = self.accepting({"web": unit(["/nowhere/program"])})
         client = connect(daemon.port("web"))
@@ -235,7 +261,7 @@ class Accept(Story):
         self.assertIn("web@1-127.0.0.1:", event["text"])
 
     def test_clients_that_reset_at_once_and_that_say_nothing(self):
-        daemon = self.accepting({"web": unit(ECHO, max_connections=8, max_connections_per_source=8)})
+        daemon = self.accepting({"web": unit(ECHO, limit=0, max_connections=8, max_connections_per_source=8)})
         port = daemon.port("web")
         for _ in range(300):
             client = connect(port)
@@ -406,7 +432,7 @@ class Accept(Story):
         daemon.wait_state("web", "inactive")
 
     def test_nobody_is_lost_who_is_served_while_it_is_killed_again_and_again(self):
-        daemon = self.kept({"web": unit(ECHO)})
+        daemon = self.kept({"web": unit(ECHO, limit=0)})
         port = daemon.port("web")
         lost, served, stop = [], [], threading.Event()
 
