@@ -10,6 +10,10 @@ namespace {
 /// What SIGKILL is given, at least: the kernel may take a large process down slowly.
 constexpr Duration time_to_die = std::chrono::seconds{5};
 
+MonotonicTime next_deadline(InstancesState const& state) {
+    return std::min(state.deadline, state.peace_until);
+}
+
 /// What of the state before is asked of.
 struct Before {
     bool is_empty;
@@ -27,24 +31,20 @@ public:
         if (state_.is_open)
             return;
         state_.is_open = true;
+        state_.peace_until = MonotonicTime::never();
         state_.starts.clear(); // a wish: what was before does not count
         state_.flood_until.reset();
     }
 
     void on(Closed const&) {
-        state_.is_open = false;
-        state_.held_until = MonotonicTime::never();
-        bool is_anybody_told = false;
-        for (auto& instance : state_.live) {
-            if (instance.phase != InstancePhase::Running)
-                continue;
-            instance.phase = InstancePhase::Draining;
-            orders_.emplace_back(TellInstance{instance.id});
-            is_anybody_told = true;
-        }
-        // Who is being ended since an earlier time has that for his share too: one deadline is enough.
-        if (is_anybody_told && rules_.patience != forever)
-            state_.deadline = now_ + rules_.patience;
+        close();
+        tell_all();
+    }
+
+    void on(Suspended const&) {
+        close();
+        if (rules_.peace != forever)
+            state_.peace_until = now_ + rules_.peace;
     }
 
     void on(ClientWaits const&) {
@@ -91,6 +91,10 @@ public:
     }
 
     void on(PatienceEnded const&) {
+        if (now_ >= state_.peace_until) {
+            state_.peace_until = MonotonicTime::never();
+            tell_all();
+        }
         if (now_ < state_.deadline)
             return;
         bool is_anybody_killed = false;
@@ -114,6 +118,10 @@ public:
 
     /// Levels, and what follows from the last one's end.
     void settle(Before const& before) {
+        if (std::ranges::none_of(state_.live, [](Instance const& instance) {
+                return instance.phase == InstancePhase::Running;
+            }))
+            state_.peace_until = MonotonicTime::never();
         if (std::ranges::all_of(state_.live, [](Instance const& instance) {
                 return instance.phase == InstancePhase::Running;
             }))
@@ -122,8 +130,8 @@ public:
             state_.is_accepting = accepts;
             orders_.emplace_back(AcceptConnections{accepts});
         }
-        if (state_.deadline != before.deadline)
-            orders_.emplace_back(AwaitPatience{state_.deadline});
+        if (next_deadline(state_) != before.deadline)
+            orders_.emplace_back(AwaitPatience{next_deadline(state_)});
         if (state_.held_until != before.held_until)
             orders_.emplace_back(AwaitHold{state_.held_until});
         if (!state_.is_open && state_.live.empty() && !before.is_empty)
@@ -131,6 +139,26 @@ public:
     }
 
 private:
+    void close() {
+        state_.is_open = false;
+        state_.peace_until = MonotonicTime::never();
+        state_.held_until = MonotonicTime::never();
+    }
+
+    void tell_all() {
+        bool is_anybody_told = false;
+        for (auto& instance : state_.live) {
+            if (instance.phase != InstancePhase::Running)
+                continue;
+            instance.phase = InstancePhase::Draining;
+            orders_.emplace_back(TellInstance{instance.id});
+            is_anybody_told = true;
+        }
+        // Who is being ended since an earlier time has that for his share too: one deadline is enough.
+        if (is_anybody_told && rules_.patience != forever)
+            state_.deadline = now_ + rules_.patience;
+    }
+
     void hold() {
         state_.held_until = state_.starts[state_.starts.size() - rules_.limit_burst] + rules_.limit_interval;
         state_.flood_until = state_.held_until;
@@ -169,7 +197,7 @@ private:
 InstanceOrders step(InstancesState& state, InstanceRules const& rules, InstanceFact const& fact,
                     MonotonicTime now) {
     InstanceOrders orders;
-    Before const before{state.live.empty(), state.deadline, state.held_until};
+    Before const before{state.live.empty(), next_deadline(state), state.held_until};
     InstancesStep one{state, rules, now, orders};
     std::visit([&](auto const& what) { one.on(what); }, fact);
     one.settle(before);

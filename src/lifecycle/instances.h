@@ -5,7 +5,7 @@
 //
 //   closed ──Opened──▶ open ──ConnectionArrived──▶ Running ──Ended──▶ gone
 //      ▲                 │                            │ Closed: told to go
-//      └─────Closed──────┘                        Draining ──deadline──▶ Killed ──deadline──▶ given up
+//      └Closed, Suspended┘         (or its peace over)Draining ──deadline──▶ Killed ──deadline──▶ given up
 //
 // Invariants, each checked after every step in tests/lifecycle/instances_test.cc:
 //   limits        nobody is started beyond `most`, or beyond `most_per_source` of his source
@@ -15,8 +15,11 @@
 //   rate          in no `limit_interval` are more than `limit_burst` started; who came then is told once that
 //                 he waits, and for no longer than that holds
 //   once          an id is used once; nobody is told to go twice, or killed twice
+//   peace         who is served is told to go by a Closed, or when it was so long suspended
 //   patience      only who was told to go is killed, and not before the deadline
-//   deadline      a deadline is armed exactly while somebody is being ended whose patience ends
+//   deadline      a deadline is armed exactly while somebody is being ended whose patience ends, or is left
+//   to
+//                 finish and that ends
 //   last          when it is closed and the last one is gone, that is said, once
 #pragma once
 
@@ -40,6 +43,7 @@ struct InstanceRules {
     std::uint16_t most_per_source = 0; ///< 0: any number
     OnFull on_full = OnFull::Wait;
     Duration patience = std::chrono::seconds{30}; ///< drain signal to SIGKILL; `forever`: no SIGKILL
+    Duration peace = std::chrono::seconds{30};    ///< Suspended to drain signal; `forever`: no signal
     std::uint16_t limit_burst = 0;                ///< starts in limit_interval; 0: any number
     Duration limit_interval{};
 };
@@ -79,7 +83,8 @@ struct InstancesState {
     InstanceId last{};
     std::vector<Instance> live; ///< the oldest first
     MonotonicTime deadline = MonotonicTime::never();
-    std::deque<MonotonicTime> starts; ///< within limit_interval, the oldest first
+    MonotonicTime peace_until = MonotonicTime::never(); ///< suspended: who serves is told to go then
+    std::deque<MonotonicTime> starts;                   ///< within limit_interval, the oldest first
     /// Nobody is accepted until then: there were limit_burst starts, and somebody waits.
     MonotonicTime held_until = MonotonicTime::never();
     /// The limit was met last; what follows within an interval is the same flood.
@@ -93,6 +98,8 @@ struct InstancesState {
 struct Opened {};
 /// No more connections, and those who serve are told to finish.
 struct Closed {};
+/// No more connections for now, and those who serve may finish by themselves.
+struct Suspended {};
 /// Somebody is in a queue, and is accepted next if we still accept then.
 struct ClientWaits {};
 struct ConnectionArrived {
@@ -105,8 +112,8 @@ struct InstanceEnded {
 struct RulesChanged {};
 struct PatienceEnded {};
 struct HoldEnded {};
-using InstanceFact = std::variant<Opened, Closed, ClientWaits, ConnectionArrived, InstanceEnded, RulesChanged,
-                                  PatienceEnded, HoldEnded>;
+using InstanceFact = std::variant<Opened, Closed, Suspended, ClientWaits, ConnectionArrived, InstanceEnded,
+                                  RulesChanged, PatienceEnded, HoldEnded>;
 
 // ---- orders ----
 

@@ -56,6 +56,7 @@ InstanceRules Instances::rules_of(UnitSpec const& spec) {
             .most_per_source = spec.service.max_connections_per_source,
             .on_full = spec.service.on_full,
             .patience = spec.service.timeout_stop,
+            .peace = spec.drain_timeout(),
             .limit_burst = limit.burst,
             .limit_interval = limit.interval};
 }
@@ -84,7 +85,14 @@ void Instances::open() {
 }
 
 void Instances::close() {
-    happen(Closed{});
+    if (state_.is_open || std::ranges::any_of(state_.live, [](Instance const& instance) {
+            return instance.phase == InstancePhase::Running;
+        }))
+        happen(Closed{});
+}
+
+void Instances::suspend() {
+    happen(Suspended{});
 }
 
 void Instances::kill_all() {

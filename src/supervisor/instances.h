@@ -64,6 +64,9 @@ public:
     void open();
     /// Nobody is accepted any more, and those who serve are told to finish.
     void close();
+    /// Nobody is accepted for now, and those who serve may finish: they are told to when they have had
+    /// drain_timeout for it.
+    void suspend();
     void kill_all();
     void freeze() { is_frozen_ = true; } ///< nobody is accepted any more, and nobody is told anything
 

@@ -19,8 +19,8 @@ class OnDemand {
 public:
     explicit OnDemand(UnitRunner& unit) : unit_{unit} {}
 
-    /// `time`: shortest_pause to longest_pause. Not where we accept ourselves: the core, which would say that
-    /// it is paused, does not know of the instances that still serve.
+    /// `time`: shortest_pause to longest_pause. Where we accept ourselves it is told when the instances have
+    /// ended, of which the core does not know.
     void pause(Duration time, WishAnswer answer);
     void resume(WishAnswer answer);
     /// It is paused, also by the wishes that are not taken yet.

@@ -461,11 +461,15 @@ private:
         memory_.save();
     }
 
-    /// Of a unit that is down, or has no `accept` any more.
+    /// Of a unit that is down, or has no `accept` any more; of a paused one they have their time anew.
     void close_stray_instances() {
         bool const are_wanted = unit_.state_.goal == Goal::Up && unit_.wanted_->service.accept;
-        if (unit_.has_instances() && !are_wanted)
+        if (!unit_.has_instances())
+            return;
+        if (!are_wanted)
             unit_.instances_->close();
+        else if (unit_.state_.pause)
+            unit_.instances_->suspend();
     }
 
     UnitRunner& unit_;

@@ -61,7 +61,8 @@ json connections(UnitRunner const& unit, bool full) {
 
 std::string state_name(UnitRunner const& unit) {
     auto phase = phase_of(unit.state());
-    if (auto const* const instances = unit.instances(); instances != nullptr && !instances->is_empty())
+    auto const* const instances = unit.instances();
+    if (instances != nullptr && !instances->is_empty() && !unit.state().pause)
         phase = instances->is_open() ? lifecycle::UnitPhase::Active : lifecycle::UnitPhase::Stopping;
     return std::string{to_name(phase)};
 }

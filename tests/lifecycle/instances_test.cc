@@ -2,17 +2,13 @@
 // One process per connection: stories, then every run of a small scope and many random ones against a witness
 // that knows the invariants of lifecycle/instances.h and not the code, and the mutants that it must notice.
 #include "catch.h"
-#include "lifecycle/instances.h"
+#include "instances_witness.h"
 
-#include <algorithm>
-#include <functional>
-#include <map>
+#include <array>
 #include <random>
-#include <set>
-#include <string>
 
 using namespace holdfast;
-using namespace holdfast::lifecycle;
+using namespace holdfast::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -32,146 +28,6 @@ std::vector<T> all_of(InstanceOrders const& orders) {
     return found;
 }
 
-/// What there is, by the orders alone.
-class Witness {
-public:
-    /// The names of the invariants that this step broke.
-    std::set<std::string> see(InstanceRules const& rules, InstanceFact const& fact, MonotonicTime now,
-                              InstanceOrders const& orders) {
-        broken_.clear();
-        bool const was_empty = live.empty();
-        arrives_ = std::get_if<ConnectionArrived>(&fact);
-        answers_ = 0;
-        auto const held = hold;
-        if (std::holds_alternative<Opened>(fact) && !is_open) { // counted anew
-            starts_.clear();
-            flood_.reset();
-        }
-        if (std::holds_alternative<Opened>(fact))
-            is_open = true;
-        if (std::holds_alternative<Closed>(fact))
-            is_open = false;
-        if (auto const* const ended = std::get_if<InstanceEnded>(&fact))
-            live.erase(ended->id);
-        bool is_said_gone = false;
-        for (auto const& order : orders)
-            std::visit([&](auto const& what) { note(what, rules, now, is_said_gone); }, order);
-        expect(answers_ == (arrives_ != nullptr ? 1 : 0), "answered");
-        expect_rate(rules, fact, now, held);
-        bool const should = is_open && hold == MonotonicTime::never() &&
-                            (live.size() < rules.most || rules.on_full == OnFull::Refuse);
-        expect(accepts == should, "watched");
-        bool is_anybody_ended = false;
-        for (auto const& [id, one] : live)
-            is_anybody_ended |= one.is_told;
-        if (!is_anybody_ended)
-            expect(wake == MonotonicTime::never(), "deadline");
-        else if (rules.patience != forever)
-            expect(wake != MonotonicTime::never(), "deadline");
-        expect(is_said_gone == (!is_open && live.empty() && !was_empty), "last");
-        return broken_;
-    }
-
-    struct One {
-        Source source;
-        bool is_told = false;
-        bool is_killed = false;
-    };
-    std::map<InstanceId, One> live;
-    bool is_open = false;
-    bool accepts = false;
-    MonotonicTime wake = MonotonicTime::never();
-    MonotonicTime hold = MonotonicTime::never();
-
-    [[nodiscard]] bool is_at_limit(InstanceRules const& rules, MonotonicTime now) const {
-        return rules.limit_burst != 0 && std::ranges::count_if(starts_, [&](MonotonicTime at) {
-                                             return at + rules.limit_interval > now;
-                                         }) >= rules.limit_burst;
-    }
-
-private:
-    void expect(bool is_so, char const* invariant) {
-        if (!is_so)
-            broken_.insert(invariant);
-    }
-    [[nodiscard]] long count(Source const& source) const {
-        return std::ranges::count_if(live, [&](auto const& one) { return one.second.source == source; });
-    }
-    [[nodiscard]] bool is_one_too_many(InstanceRules const& rules, Source const& source) const {
-        return rules.most_per_source != 0 && count(source) >= rules.most_per_source;
-    }
-
-    void expect_rate(InstanceRules const& rules, InstanceFact const& fact, MonotonicTime now,
-                     MonotonicTime held) {
-        bool const waits = std::holds_alternative<ClientWaits>(fact) && is_open;
-        if (hold != held && hold != MonotonicTime::never())
-            expect(waits || std::holds_alternative<RulesChanged>(fact), "rate");
-        if (waits && is_at_limit(rules, now))
-            expect(hold != MonotonicTime::never() && !is_at_limit(rules, hold), "rate");
-        if (std::holds_alternative<HoldEnded>(fact) && now >= held)
-            expect(hold == MonotonicTime::never(), "rate");
-        expect(std::exchange(is_limit_said_, false) ==
-                   (waits && is_at_limit(rules, now) && (!flood_ || now >= *flood_ + rules.limit_interval)),
-               "rate");
-        if (hold != MonotonicTime::never())
-            flood_ = hold;
-    }
-
-    void note(StartInstance const& what, InstanceRules const& rules, MonotonicTime now, bool&) {
-        ++answers_;
-        starts_.push_back(now);
-        if (arrives_ == nullptr)
-            return;
-        expect(is_open && live.size() < rules.most && !is_one_too_many(rules, arrives_->source), "limits");
-        expect(used_.insert(what.id).second, "once");
-        live[what.id] = {arrives_->source};
-    }
-    void note(RefuseConnection const& what, InstanceRules const& rules, MonotonicTime, bool&) {
-        ++answers_;
-        bool const is_full = live.size() >= rules.most;
-        bool const is_too_many = arrives_ != nullptr && is_one_too_many(rules, arrives_->source);
-        expect(what.why == (!is_open  ? Refusal::Closed
-                            : is_full ? Refusal::Full
-                                      : Refusal::SourceFull) &&
-                   (!is_open || is_full || is_too_many),
-               "reasons");
-    }
-    void note(TellInstance const& what, InstanceRules const&, MonotonicTime, bool&) {
-        auto const found = live.find(what.id);
-        expect(found != live.end() && !found->second.is_told, "once");
-        if (found != live.end())
-            found->second.is_told = true;
-    }
-    void note(KillInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
-        auto const found = live.find(what.id);
-        expect(found != live.end() && !found->second.is_killed, "once");
-        expect(found != live.end() && found->second.is_told && now >= wake, "patience");
-        if (found != live.end())
-            found->second.is_killed = true;
-    }
-    void note(AbandonInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
-        auto const found = live.find(what.id);
-        expect(found != live.end() && found->second.is_killed && now >= wake, "patience");
-        live.erase(what.id);
-    }
-    void note(AcceptConnections const& what, InstanceRules const&, MonotonicTime, bool&) {
-        expect(what.on != accepts, "watched"); // a level: said when it changes
-        accepts = what.on;
-    }
-    void note(AwaitPatience const& what, InstanceRules const&, MonotonicTime, bool&) { wake = what.at; }
-    void note(AwaitHold const& what, InstanceRules const&, MonotonicTime, bool&) { hold = what.at; }
-    void note(StartLimitMet const&, InstanceRules const&, MonotonicTime, bool&) { is_limit_said_ = true; }
-    void note(AllInstancesGone const&, InstanceRules const&, MonotonicTime, bool& is_said) { is_said = true; }
-
-    std::set<std::string> broken_;
-    std::set<InstanceId> used_;
-    std::vector<MonotonicTime> starts_;
-    std::optional<MonotonicTime> flood_;
-    ConnectionArrived const* arrives_ = nullptr;
-    int answers_ = 0;
-    bool is_limit_said_ = false;
-};
-
 struct World {
     InstancesState state;
     Witness witness;
@@ -181,18 +37,18 @@ struct World {
 
 /// What the unit may say, before and after an apply.
 std::vector<std::array<InstanceRules, 2>> const all_rules{
-    {{{.most = 2, .most_per_source = 1, .patience = 10s, .limit_burst = 2, .limit_interval = 3s},
-      {.most = 1, .patience = 10s, .limit_burst = 1, .limit_interval = 3s}}},
+    {{{.most = 2, .most_per_source = 1, .patience = 10s, .peace = 5s, .limit_burst = 2, .limit_interval = 3s},
+      {.most = 1, .patience = 10s, .peace = 5s, .limit_burst = 1, .limit_interval = 3s}}},
     {{{.most = 2, .on_full = OnFull::Refuse, .patience = 10s},
       {.most = 2, .most_per_source = 2, .patience = 10s}}},
-    {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s},
-      {.most = 2, .patience = 0s}}},
+    {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s, .peace = forever},
+      {.most = 2, .patience = 0s, .peace = 0s}}},
 };
 
 std::vector<InstanceFact> possible_facts(World const& world) {
     std::vector<InstanceFact> facts{Opened{},       Closed{},        ConnectionArrived{ada},
                                     RulesChanged{}, PatienceEnded{}, ConnectionArrived{bob},
-                                    ClientWaits{},  HoldEnded{}};
+                                    ClientWaits{},  HoldEnded{},     Suspended{}};
     for (auto const& [id, one] : world.witness.live)
         facts.emplace_back(InstanceEnded{id, false});
     facts.emplace_back(InstanceEnded{InstanceId{99}, true}); // a late one of somebody long gone
@@ -350,6 +206,16 @@ std::vector<Mutant> const mutants{
          state.flood_until.reset();
          return step(state, rules, fact, now);
      }},
+    {"a pause tells everybody to go", "peace",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return step(state, rules, std::holds_alternative<Suspended>(fact) ? InstanceFact{Closed{}} : fact,
+                     now);
+     }},
+    {"who is left alone is left alone for ever", "deadline",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.peace = forever;
+         return step(state, rules, fact, now);
+     }},
     {"nobody hears that the last one is gone", "last",
      [](auto& state, auto const& rules, auto const& fact, auto now) {
          return without<AllInstancesGone>(step(state, rules, fact, now));
@@ -442,6 +308,35 @@ TEST_CASE("after so many starts others wait until the first of them is long ago"
     (void)step(state, rules, ConnectionArrived{ada}, start + 30s);
     (void)step(state, rules, ConnectionArrived{ada}, start + 30s);
     CHECK(all_of<StartLimitMet>(step(state, rules, ClientWaits{}, start + 30s)).size() == 1);
+}
+
+TEST_CASE("who is suspended lets nobody in, and who is served may finish for a while",
+          "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.patience = 10s, .peace = 5s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, ConnectionArrived{bob}, start);
+    auto const suspended = step(state, rules, Suspended{}, start);
+    CHECK_FALSE(all_of<AcceptConnections>(suspended).at(0).on);
+    CHECK(all_of<TellInstance>(suspended).empty());
+    CHECK(all_of<AwaitPatience>(suspended).at(0).at == start + 5s);
+    (void)step(state, rules, InstanceEnded{InstanceId{1}, false}, start + 2s);
+    auto const told = step(state, rules, PatienceEnded{}, start + 5s);
+    CHECK(all_of<TellInstance>(told).at(0).id == InstanceId{2});
+    CHECK(all_of<AwaitPatience>(told).at(0).at == start + 15s);
+    CHECK(all_of<AllInstancesGone>(step(state, rules, InstanceEnded{InstanceId{2}, false}, start + 6s))
+              .size() == 1);
+}
+
+TEST_CASE("who is opened again meanwhile leaves everybody alone", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.peace = 5s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, Suspended{}, start);
+    CHECK(all_of<AcceptConnections>(step(state, rules, Opened{}, start + 1s)).at(0).on);
+    CHECK(step(state, rules, PatienceEnded{}, start + 5s).empty());
 }
 
 TEST_CASE("all that can happen in a small scope keeps the invariants", "[lifecycle][instances]") {

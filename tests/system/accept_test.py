@@ -1,81 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`accept = true`: one process for each connection; who is let in, who waits, who is refused, and how instances end."""
 import os
-import signal
 import socket
 import struct
 import subprocess
 import threading
 import time
 
-from harness import DEADLINE, FACTOR, NOBODY, PYTHON, Story, as_user, connect, main, program, toml, wait_for, wait_gone
-
-ECHO = ["/bin/cat"]
-
-
-def unit(exec_start, listen="127.0.0.1:0", sockets=None, limit=None, **service):
-    """Not as harness.unit_text, which has a [rollout]: with accept that is an error. limit: starts in 2 s, 0 any number."""
-    lines = []
-    limits = {} if limit is None else {"trigger_limit_burst": limit}
-    for table in sockets or [{"name": "in", "listen": listen, **limits}]:
-        lines += ["[[socket]]"] + ["%s = %s" % (k, toml(v)) for k, v in table.items()]
-    service = {"exec_start": exec_start, "accept": True, "handoff": "inetd", **service}
-    return "\n".join(lines + ["[service]"] + ["%s = %s" % (k, toml(v)) for k, v in service.items()]) + "\n"
+from accepting import ECHO, Accepting, echoes, is_refused, said, shell, unit
+from harness import DEADLINE, NOBODY, PYTHON, as_user, connect, main, wait_for, wait_gone
 
 
-def shell(script, **more):
-    return unit(["/bin/sh", "-c", script], **more)
-
-
-def said(sock):
-    """All that it says until its end."""
-    with sock:
-        text = b""
-        while True:
-            more = sock.recv(65536)
-            if not more:
-                return text.decode()
-            text += more
-
-
-def echoes(sock, word=b"hello\n"):
-    sock.sendall(word)
-    return sock.recv(100) == word
-
-
-def is_refused(port):
-    """Reset, not served and not ended in order."""
-    try:
-        with connect(port) as sock:
-            sock.recv(1)
-            return False
-    except ConnectionResetError:
-        return True
-
-
-class Accept(Story):
-    def accepting(self, units, **more):
-        daemon = self.daemon(units, active=False, **more)
-        for name in units:
-            daemon.wait_state(name, "listening", "active")
-        return daemon
-
-    def kept(self, units, **more):
-        return self.accepting(units, wrapper=(program("holdfast-keeper"), "--"), **more)
-
-    def connections(self, daemon, name="web"):
-        return daemon.unit(name)["connections"]
-
-    def wait_live(self, daemon, live, name="web"):
-        return wait_for("%d instances" % live, lambda: self.connections(daemon, name)["live"] == live)
-
-    def wait_count(self, daemon, what, count, name="web"):
-        return wait_for("%s %d" % (what, count), lambda: self.connections(daemon, name)[what] >= count)
-
-    def wait_ended(self, daemon, count, name="web"):
-        """That their ends are known: a client sees the last byte before holdfastd has seen the process go."""
-        return wait_for("%d ends" % count, lambda: (lambda ended: ended if len(ended) == count else None)(self.connections(daemon, name)["ended"]))
-
+class Accept(Accepting):
     # ---- what a program is given ----
 
     def test_the_connection_is_standard_input_and_output(self):
@@ -142,7 +78,8 @@ class Accept(Story):
         named.bind("\0hf-accept-%d" % os.getpid())
         named.connect(path)
         self.assertIn("[@hf-accept-%d]" % os.getpid(), said(named))
-        self.assertEqual(self.wait_ended(daemon, 1)[0]["name"], "web@1-uid%d.pid%d" % (os.getuid(), os.getpid()))
+        self.assertEqual(sorted(e["name"] for e in self.wait_ended(daemon, 2)),
+                         ["web@%d-uid%d.pid%d" % (number, os.getuid(), os.getpid()) for number in (1, 2)])
 
     # ---- limits ----
 
@@ -373,21 +310,7 @@ class Accept(Story):
         with connect(daemon.port("web")) as client:
             self.assertTrue(echoes(client))
 
-    def test_it_cannot_be_paused_yet_and_serves_on(self):
-        daemon = self.accepting({"web": unit(ECHO)})
-        with connect(daemon.port("web")) as client:
-            self.assertTrue(echoes(client))
-            self.assert_says(daemon.run("pause", "web"), 1, "not supported yet")
-            self.assertTrue(echoes(client))
-            with connect(daemon.port("web")) as other:
-                self.assertTrue(echoes(other))
-
     # ---- kill -9 of holdfastd ----
-
-    def kill(self, daemon):
-        victim = daemon.call("Version")["pid"]
-        os.kill(victim, signal.SIGKILL)
-        wait_for("its successor", lambda: daemon.call("Version")["pid"] != victim)
 
     def test_instances_outlive_holdfastd_and_are_counted_on(self):
         daemon = self.kept({"web": unit(ECHO, max_connections=3, max_connections_per_source=2)})
