@@ -78,6 +78,15 @@ public:
         state_.live.erase(found);
     }
 
+    void on(StartPutOff const& fact) {
+        if (state_.live.empty() || state_.live.back().id != fact.id)
+            return;
+        state_.live.pop_back();
+        --state_.counts.accepted;
+        if (!state_.starts.empty())
+            state_.starts.pop_back();
+    }
+
     void on(RulesChanged const&) {
         if (!is_at_limit(state_, rules_, now_))
             state_.held_until = MonotonicTime::never();

@@ -109,16 +109,20 @@ struct InstanceEnded {
     InstanceId id{};
     bool is_failure = false;
 };
+/// No process could be made for it just now: it counts as not started, and arrives again.
+struct StartPutOff {
+    InstanceId id{};
+};
 struct RulesChanged {};
 struct PatienceEnded {};
 struct HoldEnded {};
 using InstanceFact = std::variant<Opened, Closed, Suspended, ClientWaits, ConnectionArrived, InstanceEnded,
-                                  RulesChanged, PatienceEnded, HoldEnded>;
+                                  StartPutOff, RulesChanged, PatienceEnded, HoldEnded>;
 
 // ---- orders ----
 
 /// A process for the connection that has just arrived. Answered by InstanceEnded, also where it cannot be
-/// started.
+/// started, or at once by StartPutOff.
 struct StartInstance {
     InstanceId id{};
 };

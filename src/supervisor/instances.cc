@@ -26,6 +26,11 @@ std::uint32_t number_of(InstanceId id) {
     return static_cast<std::uint32_t>(id);
 }
 
+/// Of descriptors, processes or memory: it will pass.
+bool is_want_of_room(int code) {
+    return code == EMFILE || code == ENFILE || code == EAGAIN || code == ENOMEM || code == ENOBUFS;
+}
+
 template <class... Cases>
 struct Match : Cases... {
     using Cases::operator()...;
@@ -45,6 +50,8 @@ Instances::Instances(Shared& shared, UnitRunner& unit, std::uint32_t number, Soc
 /// What runs is found again by the next supervisor.
 Instances::~Instances() {
     sockets_.unwatch();
+    if (put_off_)
+        reset_connection(std::move(*put_off_));
     shared_.instances -= running_.size();
     for (auto const& [id, running] : running_)
         shared_.unit_of_leader.erase(running.process.leader());
@@ -121,16 +128,8 @@ void Instances::enact(InstanceOrder const& order) {
     std::visit(
         Match{
             [&](StartInstance const& what) {
-                auto const started = start(what.id, *arrived_);
-                if (started)
-                    return;
-                words_.say(Weight::Failure, "instance-failed",
-                           name_of(what.id, arrived_->peer) + ": " + to_string(started.error()));
-                reset_connection(std::move(*arrived_));
-                if (shared_.remains)
-                    shared_.remains->worker_ended({plan_.spec()->name, number_of(what.id)}, 0, true);
-                happen(InstanceEnded{what.id, true});
-                pause(pause_when_short);
+                if (auto const started = start(what.id, *arrived_); !started)
+                    hear_start_failure(what.id, started.error());
             },
             [&](RefuseConnection const& what) {
                 auto const& service = plan_.spec()->service;
@@ -190,6 +189,23 @@ void Instances::enact(InstanceOrder const& order) {
         order);
 }
 
+/// Accepting takes one descriptor, a process some more: who was accepted in a want of them waits as he would
+/// in the queue. What will not pass is told to him at once.
+void Instances::hear_start_failure(InstanceId id, Error const& error) {
+    bool const is_want = is_want_of_room(error.code);
+    words_.say(Weight::Failure, "instance-failed",
+               name_of(id, arrived_->peer) + ": " + to_string(error) +
+                   (is_want ? "; it is tried again, and others wait in the queue" : ""));
+    if (is_want)
+        put_off_ = std::move(*arrived_);
+    else
+        reset_connection(std::move(*arrived_));
+    if (shared_.remains)
+        shared_.remains->worker_ended({plan_.spec()->name, number_of(id)}, 0, true);
+    is_want ? happen(StartPutOff{id}) : happen(InstanceEnded{id, true});
+    pause(pause_when_short);
+}
+
 void Instances::tell_to_go(InstanceId id) {
     auto& running = running_.at(id);
     int const signal = plan_.spec()->service.drain_signal;
@@ -202,11 +218,14 @@ void Instances::tell_to_go(InstanceId id) {
 // ---- accepting ----
 
 void Instances::watch() {
-    if (!pause_ && !is_frozen_)
-        sockets_.watch_each([this](Listener const& listener) {
-            shared_.loop.set_owner(number_);
-            accept_from(listener);
-        });
+    if (pause_ || is_frozen_)
+        return;
+    if (put_off_) // first, but not within this turn
+        return pause(Duration{0});
+    sockets_.watch_each([this](Listener const& listener) {
+        shared_.loop.set_owner(number_);
+        accept_from(listener);
+    });
 }
 
 void Instances::pause(Duration how_long) {
@@ -216,9 +235,37 @@ void Instances::pause(Duration how_long) {
     pause_ = shared_.loop.at(MonotonicTime::now() + how_long, [this] {
         shared_.loop.set_owner(number_);
         pause_.reset();
+        admit_put_off();
         if (state_.is_accepting)
             watch();
     });
+}
+
+void Instances::admit_put_off() {
+    if (!put_off_ || is_frozen_)
+        return;
+    happen(ClientWaits{});
+    if (!state_.is_accepting || !is_room_for_one())
+        return;
+    auto connection = std::move(*put_off_);
+    put_off_.reset();
+    admit(connection);
+}
+
+void Instances::admit(Connection& connection) {
+    arrived_ = &connection;
+    ScopeExit const done{[this] { arrived_ = nullptr; }};
+    happen(ConnectionArrived{source_of(connection.peer)});
+}
+
+bool Instances::is_room_for_one() {
+    if (shared_.instances < shared_.most_instances)
+        return true;
+    words_.say(Weight::Failure, "accept-failed",
+               "units with accept = true serve " + std::to_string(shared_.instances) +
+                   " connections together, the most that there may be; others wait in the queue");
+    pause(pause_when_short);
+    return false;
 }
 
 void Instances::accept_from(Listener const& listener) {
@@ -229,18 +276,12 @@ void Instances::accept_from(Listener const& listener) {
     while (state_.is_accepting && !pause_) {
         if (is_at_limit(state_, rules_, MonotonicTime::now()))
             return; // whether anybody else waits is told by the next turn
-        if (shared_.instances >= shared_.most_instances) {
-            words_.say(Weight::Failure, "accept-failed",
-                       "units with accept = true serve " + std::to_string(shared_.instances) +
-                           " connections together, the most that there may be; others wait in the queue");
-            return pause(pause_when_short);
-        }
+        if (!is_room_for_one())
+            return;
         auto connection = accept_connection(from, non_blocking);
         if (!connection)
             return hear_accept_failure(listener, connection.error());
-        arrived_ = &*connection;
-        ScopeExit const done{[this] { arrived_ = nullptr; }};
-        happen(ConnectionArrived{source_of(connection->peer)});
+        admit(*connection);
         if (MonotonicTime::now() >= turn_ends)
             return;
     }

@@ -94,6 +94,10 @@ private:
     void happen(lifecycle::InstanceFact fact);
     void enact(lifecycle::InstanceOrder const& order);
     void accept_from(Listener const& listener);
+    void admit(Connection& connection);
+    void admit_put_off();
+    [[nodiscard]] bool is_room_for_one();
+    void hear_start_failure(Id id, Error const& error);
     void hear_accept_failure(Listener const& listener, Error const& error);
     void pause(Duration how_long);
     void watch();
@@ -119,7 +123,8 @@ private:
     lifecycle::InstancesState state_;
     std::map<Id, Running> running_;
     std::deque<Ended> ended_;
-    Connection* arrived_ = nullptr; ///< that is being taken or refused
+    Connection* arrived_ = nullptr;     ///< that is being taken or refused
+    std::optional<Connection> put_off_; ///< accepted, and no process could be made for it yet
     std::vector<lifecycle::InstanceFact> facts_;
     bool is_settling_ = false;
     bool is_frozen_ = false;

@@ -33,6 +33,7 @@ struct World {
     Witness witness;
     MonotonicTime now = start;
     std::size_t rules = 0;
+    bool was_started = false; ///< somebody, in the step before
 };
 
 /// What the unit may say, before and after an apply.
@@ -51,6 +52,8 @@ std::vector<InstanceFact> possible_facts(World const& world) {
                                     ClientWaits{},  HoldEnded{},     Suspended{}};
     for (auto const& [id, one] : world.witness.live)
         facts.emplace_back(InstanceEnded{id, false});
+    if (world.was_started)
+        facts.emplace_back(StartPutOff{world.state.last});
     facts.emplace_back(InstanceEnded{InstanceId{99}, true}); // a late one of somebody long gone
     return facts;
 }
@@ -64,6 +67,7 @@ std::set<std::string> go(World& world, std::array<InstanceRules, 2> const& rules
         world.witness.is_at_limit(rules[world.rules], world.now))
         fact = ClientWaits{};
     auto const orders = by(world.state, rules[world.rules], fact, world.now);
+    world.was_started = !all_of<StartInstance>(orders).empty();
     return world.witness.see(rules[world.rules], fact, world.now, orders);
 }
 
@@ -337,6 +341,19 @@ TEST_CASE("who is opened again meanwhile leaves everybody alone", "[lifecycle][i
     (void)step(state, rules, Suspended{}, start);
     CHECK(all_of<AcceptConnections>(step(state, rules, Opened{}, start + 1s)).at(0).on);
     CHECK(step(state, rules, PatienceEnded{}, start + 5s).empty());
+}
+
+// Who was accepted in a want of descriptors was reset, though he could have waited in the queue.
+TEST_CASE("who cannot be started just now counts as one who has not come yet", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.most = 1, .limit_burst = 1, .limit_interval = 10s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    CHECK(all_of<AcceptConnections>(step(state, rules, StartPutOff{InstanceId{1}}, start)).at(0).on);
+    CHECK(state.live.empty());
+    CHECK(state.counts == InstanceCounts{});
+    CHECK_FALSE(is_at_limit(state, rules, start));
+    CHECK(all_of<StartInstance>(step(state, rules, ConnectionArrived{ada}, start)).at(0).id == InstanceId{2});
 }
 
 TEST_CASE("all that can happen in a small scope keeps the invariants", "[lifecycle][instances]") {

@@ -44,6 +44,9 @@ public:
             peace_ = rules.peace == forever ? MonotonicTime::never() : now + rules.peace;
         if (auto const* const ended = std::get_if<InstanceEnded>(&fact))
             live.erase(ended->id);
+        if (auto const* const put_off = std::get_if<StartPutOff>(&fact);
+            put_off != nullptr && live.erase(put_off->id) != 0)
+            starts_.pop_back();
         bool is_said_gone = false;
         for (auto const& order : orders)
             std::visit([&](auto const& what) { note(what, rules, now, is_said_gone); }, order);

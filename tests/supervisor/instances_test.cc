@@ -3,7 +3,13 @@
 #include "supervisor/harness.h"
 #include "supervisor/instances.h"
 
+#include <algorithm>
+#include <filesystem>
+
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace holdfast;
@@ -29,6 +35,33 @@ bool has_word(FdRef client) {
 
 std::size_t live(UnitRunner const& unit) {
     return unit.instances()->state().live.size();
+}
+
+/// Until its end no more than so many descriptors can be opened.
+class FewDescriptors {
+public:
+    explicit FewDescriptors(std::size_t left) {
+        REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+        rlimit const few{std::min<rlim_t>(before_.rlim_cur, 256), before_.rlim_max};
+        REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+        for (UniqueFd fd{some()}; fd.is_open(); fd = UniqueFd{some()})
+            taken_.push_back(std::move(fd));
+        REQUIRE(taken_.size() > left);
+        taken_.resize(taken_.size() - left);
+    }
+    ~FewDescriptors() { (void)::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    static int some() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+    rlimit before_{};
+    std::vector<UniqueFd> taken_;
+};
+
+/// What is said until the end of the connection; "reset" where it ends so.
+std::string said(FdRef client) {
+    char text[100];
+    auto const size = ::recv(client.raw(), text, sizeof text, MSG_DONTWAIT);
+    return size < 0 ? "reset" : std::string(text, static_cast<std::size_t>(size));
 }
 
 struct Accepting : Home {
@@ -57,4 +90,21 @@ TEST_CASE("all units together serve so many connections, and others wait until t
     first.reset();
     CHECK(home.until([&] { return has_word(second); }));
     CHECK(home.until([&] { return home.supervisor->shared().instances == 0; }));
+}
+
+// Who was accepted while no process could be made was reset, ten times a second.
+TEST_CASE("in a want of descriptors who was accepted waits too, and is served after it", "[supervisor]") {
+    Accepting home;
+    auto& unit = home.up("one", accepting(R"(["/bin/echo", "hello"])"));
+    auto const client = connect_to(port_of(unit));
+    {
+        FewDescriptors const few{1};
+        REQUIRE(home.until([&] { return !home.events("instance-failed").empty(); }));
+        home.settle();
+        CHECK_FALSE(has_word(client));
+        CHECK(unit.instances()->state().counts == lifecycle::InstanceCounts{});
+    }
+    REQUIRE(home.until([&] { return has_word(client); }));
+    CHECK(said(client) == "hello\n");
+    CHECK(unit.instances()->state().counts.accepted == 1);
 }
