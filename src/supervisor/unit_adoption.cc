@@ -455,6 +455,7 @@ private:
         for (auto const& fact : resumed.facts)
             unit_.happen(fact);
         close_stray_instances();
+        restore_listeners();
         for (auto const& [worker, is_told] : reloads_)
             unit_.go_on_reloading(worker, is_told);
         unit_.arm_timer();
@@ -470,6 +471,13 @@ private:
             unit_.instances_->close();
         else if (unit_.state_.pause)
             unit_.instances_->suspend();
+    }
+
+    /// The supervisor before us may have accepted from them, and died before it left that to others. What
+    /// runs may have changed them itself.
+    void restore_listeners() {
+        if (!unit_.instances_ && !unit_.is_running())
+            unit_.sockets_.restore_blocking();
     }
 
     UnitRunner& unit_;
