@@ -107,6 +107,12 @@ void Instances::kill_all() {
         running.process.kill_group();
 }
 
+void Instances::freeze() {
+    is_frozen_ = true;
+    for (auto* const source : {&patience_, &hold_, &pause_, &saving_})
+        source->reset();
+}
+
 // ---- facts and orders ----
 
 void Instances::happen(InstanceFact fact) {
@@ -168,6 +174,8 @@ void Instances::enact(InstanceOrder const& order) {
                                    ") are served: others wait in the queue until one ends");
             },
             [&](AwaitPatience const& what) {
+                if (is_frozen_)
+                    return;
                 patience_ =
                     what.at == MonotonicTime::never() ? EventSource{} : shared_.loop.at(what.at, [this] {
                         shared_.loop.set_owner(number_);

@@ -68,7 +68,7 @@ public:
     /// drain_timeout for it.
     void suspend();
     void kill_all();
-    void freeze() { is_frozen_ = true; } ///< nobody is accepted any more, and nobody is told anything
+    void freeze(); ///< nobody is accepted any more, nobody is told anything, and nothing is saved
 
     [[nodiscard]] bool is_open() const { return state_.is_open; }
     [[nodiscard]] bool is_empty() const { return state_.live.empty(); }

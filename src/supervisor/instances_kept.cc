@@ -130,7 +130,7 @@ void Instances::drop_soon(std::string name) {
 }
 
 void Instances::save_soon() {
-    if (shared_.keeping && !saving_)
+    if (shared_.keeping && !saving_ && !is_frozen_)
         saving_ = shared_.loop.at(MonotonicTime::now() + pause_of_saving, [this] {
             shared_.loop.set_owner(number_);
             saving_.reset();

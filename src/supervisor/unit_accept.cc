@@ -52,6 +52,8 @@ void UnitRunner::open_instances() {
 }
 
 void UnitRunner::hear_instances_gone() {
+    if (is_broken_)
+        return;
     shared_.loop.set_owner(number_);
     if (state_.goal == Goal::Down)
         tell({.happening = Happening::Stopped, .generation = state_.stop_covers});

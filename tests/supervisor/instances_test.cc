@@ -108,3 +108,30 @@ TEST_CASE("in a want of descriptors who was accepted waits too, and is served af
     CHECK(said(client) == "hello\n");
     CHECK(unit.instances()->state().counts.accepted == 1);
 }
+
+// Its timer went on: who was told to go was killed, though nothing more was to be done for the unit.
+TEST_CASE("a broken unit kills nobody, and is not told to be stopped", "[supervisor]") {
+    Accepting home;
+    auto const stubborn = R"(["/bin/sh", "-c", "trap '' TERM; echo up; while read line; do :; done"])";
+    auto& broken = home.up("broken", accepting(stubborn, "timeout_stop = \"200ms\"\n"));
+    auto& other = home.up("other", accepting(stubborn, "timeout_stop = \"300ms\"\n"));
+    std::vector<UniqueFd> clients;
+    for (auto* const unit : {&broken, &other})
+        clients.push_back(connect_to(port_of(*unit)));
+    REQUIRE(home.until([&] { return has_word(clients[0]) && has_word(clients[1]); }));
+    Answer first, second;
+    broken.stop(first.taker());
+    other.stop(second.taker());
+    REQUIRE(home.until([&] {
+        return broken.instances()->state().deadline != MonotonicTime::never() &&
+               other.instances()->state().deadline != MonotonicTime::never();
+    }));
+    broken.mark_broken("in a test");
+    REQUIRE(home.until([&] { return second.count == 1; }));
+    CHECK(live(broken) == 1);
+    CHECK(home.events("drain-deadline-passed").size() == 1);
+    clients.clear();
+    REQUIRE(home.until([&] { return live(broken) == 0; }));
+    home.settle();
+    CHECK(home.events("stopped").size() == 1);
+}
