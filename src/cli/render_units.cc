@@ -141,6 +141,8 @@ std::string connections_text(json const& unit) {
     add("refused_source", "refused as too many of one source");
     if (flag_of(connections, "is_full").value_or(false) && text_of(connections, "on_full") == "wait")
         text += "; others wait";
+    if (flag_of(connections, "is_limited").value_or(false))
+        text += "; others wait: too many were started (trigger_limit_burst)";
     return text;
 }
 

@@ -10,27 +10,50 @@ namespace {
 /// What SIGKILL is given, at least: the kernel may take a large process down slowly.
 constexpr Duration time_to_die = std::chrono::seconds{5};
 
+MonotonicTime next_deadline(InstancesState const& state) {
+    return std::min(state.deadline, state.peace_until);
+}
+
+/// What of the state before is asked of.
+struct Before {
+    bool is_empty;
+    MonotonicTime deadline;
+    MonotonicTime held_until;
+};
+
 class InstancesStep {
 public:
     InstancesStep(InstancesState& state, InstanceRules const& rules, MonotonicTime now,
                   InstanceOrders& orders)
         : state_{state}, rules_{rules}, now_{now}, orders_{orders} {}
 
-    void on(Opened const&) { state_.is_open = true; }
+    void on(Opened const&) {
+        if (state_.is_open)
+            return;
+        state_.is_open = true;
+        state_.peace_until = MonotonicTime::never();
+        state_.starts.clear(); // a wish: what was before does not count
+        state_.flood_until.reset();
+    }
 
     void on(Closed const&) {
-        state_.is_open = false;
-        bool is_anybody_told = false;
-        for (auto& instance : state_.live) {
-            if (instance.phase != InstancePhase::Running)
-                continue;
-            instance.phase = InstancePhase::Draining;
-            orders_.emplace_back(TellInstance{instance.id});
-            is_anybody_told = true;
-        }
-        // Who is being ended since an earlier time has that for his share too: one deadline is enough.
-        if (is_anybody_told && rules_.patience != forever)
-            state_.deadline = now_ + rules_.patience;
+        close();
+        tell_all();
+    }
+
+    void on(Suspended const&) {
+        close();
+        if (rules_.peace != forever)
+            state_.peace_until = now_ + rules_.peace;
+    }
+
+    void on(ClientWaits const&) {
+        if (!state_.is_open || !is_at_limit(state_, rules_, now_))
+            return;
+        bool const is_new = !state_.flood_until || now_ >= *state_.flood_until + rules_.limit_interval;
+        hold();
+        if (is_new)
+            orders_.emplace_back(StartLimitMet{state_.held_until});
     }
 
     void on(ConnectionArrived const& fact) {
@@ -43,6 +66,7 @@ public:
         state_.last = InstanceId{static_cast<std::uint32_t>(state_.last) + 1};
         state_.live.push_back({state_.last, fact.source});
         ++state_.counts.accepted;
+        count_start();
         orders_.emplace_back(StartInstance{state_.last});
     }
 
@@ -54,9 +78,32 @@ public:
         state_.live.erase(found);
     }
 
-    void on(RulesChanged const&) {}
+    void on(StartPutOff const& fact) {
+        if (state_.live.empty() || state_.live.back().id != fact.id)
+            return;
+        state_.live.pop_back();
+        --state_.counts.accepted;
+        if (!state_.starts.empty())
+            state_.starts.pop_back();
+    }
+
+    void on(RulesChanged const&) {
+        if (!is_at_limit(state_, rules_, now_))
+            state_.held_until = MonotonicTime::never();
+        else if (state_.held_until != MonotonicTime::never())
+            hold();
+    }
+
+    void on(HoldEnded const&) {
+        if (now_ >= state_.held_until)
+            state_.held_until = MonotonicTime::never();
+    }
 
     void on(PatienceEnded const&) {
+        if (now_ >= state_.peace_until) {
+            state_.peace_until = MonotonicTime::never();
+            tell_all();
+        }
         if (now_ < state_.deadline)
             return;
         bool is_anybody_killed = false;
@@ -79,7 +126,11 @@ public:
     }
 
     /// Levels, and what follows from the last one's end.
-    void settle(InstancesState const& before) {
+    void settle(Before const& before) {
+        if (std::ranges::none_of(state_.live, [](Instance const& instance) {
+                return instance.phase == InstancePhase::Running;
+            }))
+            state_.peace_until = MonotonicTime::never();
         if (std::ranges::all_of(state_.live, [](Instance const& instance) {
                 return instance.phase == InstancePhase::Running;
             }))
@@ -88,13 +139,48 @@ public:
             state_.is_accepting = accepts;
             orders_.emplace_back(AcceptConnections{accepts});
         }
-        if (state_.deadline != before.deadline)
-            orders_.emplace_back(AwaitPatience{state_.deadline});
-        if (!state_.is_open && state_.live.empty() && !before.live.empty())
+        if (next_deadline(state_) != before.deadline)
+            orders_.emplace_back(AwaitPatience{next_deadline(state_)});
+        if (state_.held_until != before.held_until)
+            orders_.emplace_back(AwaitHold{state_.held_until});
+        if (!state_.is_open && state_.live.empty() && !before.is_empty)
             orders_.emplace_back(AllInstancesGone{});
     }
 
 private:
+    void close() {
+        state_.is_open = false;
+        state_.peace_until = MonotonicTime::never();
+        state_.held_until = MonotonicTime::never();
+    }
+
+    void tell_all() {
+        bool is_anybody_told = false;
+        for (auto& instance : state_.live) {
+            if (instance.phase != InstancePhase::Running)
+                continue;
+            instance.phase = InstancePhase::Draining;
+            orders_.emplace_back(TellInstance{instance.id});
+            is_anybody_told = true;
+        }
+        // Who is being ended since an earlier time has that for his share too: one deadline is enough.
+        if (is_anybody_told && rules_.patience != forever)
+            state_.deadline = now_ + rules_.patience;
+    }
+
+    void hold() {
+        state_.held_until = state_.starts[state_.starts.size() - rules_.limit_burst] + rules_.limit_interval;
+        state_.flood_until = state_.held_until;
+    }
+
+    void count_start() {
+        if (rules_.limit_burst == 0)
+            return state_.starts.clear();
+        while (!state_.starts.empty() && state_.starts.front() + rules_.limit_interval <= now_)
+            state_.starts.pop_front();
+        state_.starts.push_back(now_);
+    }
+
     void refuse(Refusal why) {
         switch (why) {
         case Refusal::Full:
@@ -120,18 +206,22 @@ private:
 InstanceOrders step(InstancesState& state, InstanceRules const& rules, InstanceFact const& fact,
                     MonotonicTime now) {
     InstanceOrders orders;
-    InstancesState before;
-    before.deadline = state.deadline;
-    if (!state.live.empty()) // all that is asked of it
-        before.live.push_back(state.live.front());
+    Before const before{state.live.empty(), next_deadline(state), state.held_until};
     InstancesStep one{state, rules, now, orders};
     std::visit([&](auto const& what) { one.on(what); }, fact);
     one.settle(before);
     return orders;
 }
 
+bool is_at_limit(InstancesState const& state, InstanceRules const& rules, MonotonicTime now) {
+    if (rules.limit_burst == 0 || state.starts.size() < rules.limit_burst)
+        return false;
+    return now < state.starts[state.starts.size() - rules.limit_burst] + rules.limit_interval;
+}
+
 bool may_accept(InstancesState const& state, InstanceRules const& rules) {
-    return state.is_open && (state.live.size() < rules.most || rules.on_full == OnFull::Refuse);
+    return state.is_open && state.held_until == MonotonicTime::never() &&
+           (state.live.size() < rules.most || rules.on_full == OnFull::Refuse);
 }
 
 std::size_t count_of(InstancesState const& state, Source const& source) {

@@ -5,16 +5,21 @@
 //
 //   closed ──Opened──▶ open ──ConnectionArrived──▶ Running ──Ended──▶ gone
 //      ▲                 │                            │ Closed: told to go
-//      └─────Closed──────┘                        Draining ──deadline──▶ Killed ──deadline──▶ given up
+//      └Closed, Suspended┘         (or its peace over)Draining ──deadline──▶ Killed ──deadline──▶ given up
 //
 // Invariants, each checked after every step in tests/lifecycle/instances_test.cc:
 //   limits        nobody is started beyond `most`, or beyond `most_per_source` of his source
 //   answered      each connection is started or refused, one of both, and once
 //   reasons       who is refused is refused for what is so
 //   watched       the listeners are accepted from exactly while one more would be answered at once
+//   rate          in no `limit_interval` are more than `limit_burst` started; who came then is told once that
+//                 he waits, and for no longer than that holds
 //   once          an id is used once; nobody is told to go twice, or killed twice
+//   peace         who is served is told to go by a Closed, or when it was so long suspended
 //   patience      only who was told to go is killed, and not before the deadline
-//   deadline      a deadline is armed exactly while somebody is being ended whose patience ends
+//   deadline      a deadline is armed exactly while somebody is being ended whose patience ends, or is left
+//   to
+//                 finish and that ends
 //   last          when it is closed and the last one is gone, that is said, once
 #pragma once
 
@@ -23,6 +28,8 @@
 #include "base/words.h"
 
 #include <cstdint>
+#include <deque>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -36,6 +43,9 @@ struct InstanceRules {
     std::uint16_t most_per_source = 0; ///< 0: any number
     OnFull on_full = OnFull::Wait;
     Duration patience = std::chrono::seconds{30}; ///< drain signal to SIGKILL; `forever`: no SIGKILL
+    Duration peace = std::chrono::seconds{30};    ///< Suspended to drain signal; `forever`: no signal
+    std::uint16_t limit_burst = 0;                ///< starts in limit_interval; 0: any number
+    Duration limit_interval{};
 };
 
 enum class InstancePhase : std::uint8_t { Running, Draining, Killed };
@@ -73,6 +83,12 @@ struct InstancesState {
     InstanceId last{};
     std::vector<Instance> live; ///< the oldest first
     MonotonicTime deadline = MonotonicTime::never();
+    MonotonicTime peace_until = MonotonicTime::never(); ///< suspended: who serves is told to go then
+    std::deque<MonotonicTime> starts;                   ///< within limit_interval, the oldest first
+    /// Nobody is accepted until then: there were limit_burst starts, and somebody waits.
+    MonotonicTime held_until = MonotonicTime::never();
+    /// The limit was met last; what follows within an interval is the same flood.
+    std::optional<MonotonicTime> flood_until;
     InstanceCounts counts;
     bool operator==(InstancesState const&) const = default;
 };
@@ -82,6 +98,10 @@ struct InstancesState {
 struct Opened {};
 /// No more connections, and those who serve are told to finish.
 struct Closed {};
+/// No more connections for now, and those who serve may finish by themselves.
+struct Suspended {};
+/// Somebody is in a queue, and is accepted next if we still accept then.
+struct ClientWaits {};
 struct ConnectionArrived {
     Source source;
 };
@@ -89,15 +109,20 @@ struct InstanceEnded {
     InstanceId id{};
     bool is_failure = false;
 };
+/// No process could be made for it just now: it counts as not started, and arrives again.
+struct StartPutOff {
+    InstanceId id{};
+};
 struct RulesChanged {};
 struct PatienceEnded {};
-using InstanceFact =
-    std::variant<Opened, Closed, ConnectionArrived, InstanceEnded, RulesChanged, PatienceEnded>;
+struct HoldEnded {};
+using InstanceFact = std::variant<Opened, Closed, Suspended, ClientWaits, ConnectionArrived, InstanceEnded,
+                                  StartPutOff, RulesChanged, PatienceEnded, HoldEnded>;
 
 // ---- orders ----
 
 /// A process for the connection that has just arrived. Answered by InstanceEnded, also where it cannot be
-/// started.
+/// started, or at once by StartPutOff.
 struct StartInstance {
     InstanceId id{};
 };
@@ -120,15 +145,25 @@ struct AcceptConnections { ///< a level: from now on, or no longer
 struct AwaitPatience { ///< a level: PatienceEnded at this time, or never
     MonotonicTime at = MonotonicTime::never();
 };
+struct AwaitHold { ///< a level: HoldEnded at this time, or never
+    MonotonicTime at = MonotonicTime::never();
+};
+/// That is to be said: who waits is accepted then. Once in a flood, however often it is met.
+struct StartLimitMet {
+    MonotonicTime until;
+};
 struct AllInstancesGone {};
-using InstanceOrder = std::variant<StartInstance, RefuseConnection, TellInstance, KillInstance,
-                                   AbandonInstance, AcceptConnections, AwaitPatience, AllInstancesGone>;
+using InstanceOrder =
+    std::variant<StartInstance, RefuseConnection, TellInstance, KillInstance, AbandonInstance,
+                 AcceptConnections, AwaitPatience, AwaitHold, StartLimitMet, AllInstancesGone>;
 using InstanceOrders = std::vector<InstanceOrder>;
 
 /// Facts of ids that are not live, or not any more, are passed over.
 [[nodiscard]] InstanceOrders step(InstancesState& state, InstanceRules const& rules, InstanceFact const& fact,
                                   MonotonicTime now);
 
+/// There were so many starts that the next one has to wait, as a ClientWaits says.
+[[nodiscard]] bool is_at_limit(InstancesState const& state, InstanceRules const& rules, MonotonicTime now);
 /// One more would be answered at once.
 [[nodiscard]] bool may_accept(InstancesState const& state, InstanceRules const& rules);
 [[nodiscard]] std::size_t count_of(InstancesState const& state, Source const& source);

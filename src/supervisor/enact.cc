@@ -64,7 +64,11 @@ void UnitRunner::enact(Order const& order) {
                     happen(TrafficArrived{});
                 });
             },
-            [&](Unwatch const&) { instances_ ? instances_->close() : sockets_.unwatch(); },
+            [&](Unwatch const&) {
+                if (!instances_)
+                    return sockets_.unwatch();
+                state_.pause ? instances_->suspend() : instances_->close();
+            },
             [&](WatchQueues const&) { OnDemand{*this}.watch_queues(); },
             [&](UnwatchQueues const&) { OnDemand{*this}.unwatch_queues(); },
             [&](WatchIdle const&) { underway().idle_watch = std::make_unique<IdleWatch>(*this); },
@@ -101,7 +105,9 @@ void UnitRunner::enact(Order const& order) {
                 std::erase_if(timers_, [&](ArmedTimer const& timer) { return timer.key == what.timer; });
             },
             [&](Report const& what) {
-                if (what.happening != Happening::Stopped || !has_instances()) // else when they have ended
+                bool const is_of_all =
+                    what.happening == Happening::Stopped || what.happening == Happening::Paused;
+                if (!is_of_all || !has_instances()) // else when they have ended
                     tell(what);
                 if (memory_)
                     memory_->note_told();

@@ -2,6 +2,8 @@
 #include "supervisor/instances.h"
 
 #include "base/scope_exit.h"
+#include "lifecycle/happening.h"
+#include "supervisor/policy.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -24,6 +26,11 @@ std::uint32_t number_of(InstanceId id) {
     return static_cast<std::uint32_t>(id);
 }
 
+/// Of descriptors, processes or memory: it will pass.
+bool is_want_of_room(int code) {
+    return code == EMFILE || code == ENFILE || code == EAGAIN || code == ENOMEM || code == ENOBUFS;
+}
+
 template <class... Cases>
 struct Match : Cases... {
     using Cases::operator()...;
@@ -34,26 +41,38 @@ struct Match : Cases... {
 Instances::Instances(Shared& shared, UnitRunner& unit, std::uint32_t number, SocketCustody& sockets,
                      UnitSpecPtr spec, std::function<void()> all_gone)
     : shared_{shared}, unit_{unit}, number_{number}, sockets_{sockets}, plan_{std::move(spec), shared.around},
-      all_gone_{std::move(all_gone)}, words_{shared.loop,
-                                             [this](Weight weight, std::string_view kind, std::string text) {
-                                                 shared_.loop.set_owner(number_);
-                                                 shared_.events.say(weight, kind, plan_.spec()->name,
-                                                                    std::move(text));
-                                             }} {}
+      all_gone_{std::move(all_gone)}, rules_{rules_of(*plan_.spec())},
+      words_{shared.loop, [this](Weight weight, std::string_view kind, std::string text) {
+                 shared_.loop.set_owner(number_);
+                 shared_.events.say(weight, kind, plan_.spec()->name, std::move(text));
+             }} {}
 
 /// What runs is found again by the next supervisor.
 Instances::~Instances() {
     sockets_.unwatch();
+    if (put_off_)
+        reset_connection(std::move(*put_off_));
+    shared_.instances -= running_.size();
     for (auto const& [id, running] : running_)
         shared_.unit_of_leader.erase(running.process.leader());
 }
 
-InstanceRules Instances::rules() const {
-    auto const& service = plan_.spec()->service;
-    return {.most = service.max_connections,
-            .most_per_source = service.max_connections_per_source,
-            .on_full = service.on_full,
-            .patience = service.timeout_stop};
+InstanceRules Instances::rules_of(UnitSpec const& spec) {
+    auto const limit = trigger_limit_of(spec);
+    return {.most = spec.service.max_connections,
+            .most_per_source = spec.service.max_connections_per_source,
+            .on_full = spec.service.on_full,
+            .patience = spec.service.timeout_stop,
+            .peace = spec.drain_timeout(),
+            .limit_burst = limit.burst,
+            .limit_interval = limit.interval};
+}
+
+std::string Instances::start_limit_text(UnitSpec const& spec, Duration pause) {
+    auto const limit = trigger_limit_of(spec);
+    return std::to_string(limit.burst) + " processes were started in " + to_string(limit.interval) +
+           " (trigger_limit_burst): others wait in the queue, and are accepted in " + to_short_string(pause) +
+           ", so many at a time as long as this lasts";
 }
 
 std::string Instances::name_of(InstanceId id, RemotePeer const& peer) const {
@@ -64,6 +83,7 @@ std::string Instances::name_of(InstanceId id, RemotePeer const& peer) const {
 
 void Instances::follow(UnitSpecPtr spec) {
     plan_.renew(std::move(spec));
+    rules_ = rules_of(*plan_.spec());
     happen(RulesChanged{});
 }
 
@@ -72,12 +92,25 @@ void Instances::open() {
 }
 
 void Instances::close() {
-    happen(Closed{});
+    if (state_.is_open || std::ranges::any_of(state_.live, [](Instance const& instance) {
+            return instance.phase == InstancePhase::Running;
+        }))
+        happen(Closed{});
+}
+
+void Instances::suspend() {
+    happen(Suspended{});
 }
 
 void Instances::kill_all() {
     for (auto& [id, running] : running_)
         running.process.kill_group();
+}
+
+void Instances::freeze() {
+    is_frozen_ = true;
+    for (auto* const source : {&patience_, &hold_, &pause_, &saving_})
+        source->reset();
 }
 
 // ---- facts and orders ----
@@ -91,73 +124,94 @@ void Instances::happen(InstanceFact fact) {
     while (!facts_.empty()) {
         auto const next = facts_.front();
         facts_.erase(facts_.begin());
-        for (auto const& order : step(state_, rules(), next, MonotonicTime::now()))
+        for (auto const& order : step(state_, rules_, next, MonotonicTime::now()))
             enact(order);
     }
     save_soon();
 }
 
 void Instances::enact(InstanceOrder const& order) {
-    std::visit(Match{
-                   [&](StartInstance const& what) {
-                       auto const started = start(what.id, *arrived_);
-                       if (started)
-                           return;
-                       words_.say(Weight::Failure, "instance-failed",
-                                  name_of(what.id, arrived_->peer) + ": " + to_string(started.error()));
-                       reset_connection(std::move(*arrived_));
-                       if (shared_.remains)
-                           shared_.remains->worker_ended({plan_.spec()->name, number_of(what.id)}, 0, true);
-                       happen(InstanceEnded{what.id, true});
-                       pause(pause_when_short);
-                   },
-                   [&](RefuseConnection const& what) {
-                       auto const& service = plan_.spec()->service;
-                       if (what.why == Refusal::Full)
-                           words_.say(Weight::Warning, "connection-refused",
-                                      to_string(arrived_->peer) + " is refused: max_connections (" +
-                                          std::to_string(service.max_connections) + ") are served");
-                       else if (what.why == Refusal::SourceFull)
-                           words_.say(Weight::Warning, "connection-refused",
-                                      to_string(arrived_->peer) + " is refused: its source has " +
-                                          std::to_string(service.max_connections_per_source) +
-                                          " connections (max_connections_per_source)");
-                       reset_connection(std::move(*arrived_));
-                   },
-                   [&](TellInstance const& what) { tell_to_go(what.id); },
-                   [&](KillInstance const& what) {
-                       auto& running = running_.at(what.id);
-                       words_.say(Weight::Warning, "drain-deadline-passed",
-                                  name_of(what.id, running.peer) + " has not ended in time and is killed");
-                       running.process.kill_group();
-                   },
-                   [&](AbandonInstance const& what) {
-                       auto const& running = running_.at(what.id);
-                       words_.say(Weight::Failure, "worker-stuck",
-                                  name_of(what.id, running.peer) + " (pid " +
-                                      std::to_string(running.process.pid()) +
-                                      ") is not ended by SIGKILL, and is no longer waited for");
-                       forget(what.id);
-                   },
-                   [&](AcceptConnections const& what) {
-                       if (what.on)
-                           return watch();
-                       sockets_.unwatch();
-                       if (state_.is_open)
-                           words_.say(Weight::Normal, "full",
-                                      "max_connections (" + std::to_string(state_.live.size()) +
-                                          ") are served: others wait in the queue until one ends");
-                   },
-                   [&](AwaitPatience const& what) {
-                       patience_ = what.at == MonotonicTime::never() ? EventSource{}
-                                                                     : shared_.loop.at(what.at, [this] {
-                                                                           shared_.loop.set_owner(number_);
-                                                                           happen(PatienceEnded{});
-                                                                       });
-                   },
-                   [&](AllInstancesGone const&) { shared_.loop.post(all_gone_); },
-               },
-               order);
+    std::visit(
+        Match{
+            [&](StartInstance const& what) {
+                if (auto const started = start(what.id, *arrived_); !started)
+                    hear_start_failure(what.id, started.error());
+            },
+            [&](RefuseConnection const& what) {
+                auto const& service = plan_.spec()->service;
+                if (what.why == Refusal::Full)
+                    words_.say(Weight::Warning, "connection-refused",
+                               to_string(arrived_->peer) + " is refused: max_connections (" +
+                                   std::to_string(service.max_connections) + ") are served");
+                else if (what.why == Refusal::SourceFull)
+                    words_.say(Weight::Warning, "connection-refused",
+                               to_string(arrived_->peer) + " is refused: its source has " +
+                                   std::to_string(service.max_connections_per_source) +
+                                   " connections (max_connections_per_source)");
+                reset_connection(std::move(*arrived_));
+            },
+            [&](TellInstance const& what) { tell_to_go(what.id); },
+            [&](KillInstance const& what) {
+                auto& running = running_.at(what.id);
+                words_.say(Weight::Warning, "drain-deadline-passed",
+                           name_of(what.id, running.peer) + " has not ended in time and is killed");
+                running.process.kill_group();
+            },
+            [&](AbandonInstance const& what) {
+                auto const& running = running_.at(what.id);
+                words_.say(Weight::Failure, "worker-stuck",
+                           name_of(what.id, running.peer) + " (pid " + std::to_string(running.process.pid()) +
+                               ") is not ended by SIGKILL, and is no longer waited for");
+                forget(what.id);
+            },
+            [&](AcceptConnections const& what) {
+                if (what.on)
+                    return watch();
+                sockets_.unwatch();
+                if (state_.is_open && state_.live.size() >= rules_.most)
+                    words_.say(Weight::Normal, "full",
+                               "max_connections (" + std::to_string(state_.live.size()) +
+                                   ") are served: others wait in the queue until one ends");
+            },
+            [&](AwaitPatience const& what) {
+                if (is_frozen_)
+                    return;
+                patience_ =
+                    what.at == MonotonicTime::never() ? EventSource{} : shared_.loop.at(what.at, [this] {
+                        shared_.loop.set_owner(number_);
+                        happen(PatienceEnded{});
+                    });
+            },
+            [&](AwaitHold const& what) {
+                hold_ = what.at == MonotonicTime::never() ? EventSource{} : shared_.loop.at(what.at, [this] {
+                    shared_.loop.set_owner(number_);
+                    happen(HoldEnded{});
+                });
+            },
+            [&](StartLimitMet const& what) {
+                shared_.events.say(Weight::Failure, to_name(Happening::TriggerLimitHit), plan_.spec()->name,
+                                   start_limit_text(*plan_.spec(), what.until - MonotonicTime::now()));
+            },
+            [&](AllInstancesGone const&) { shared_.loop.post(all_gone_); },
+        },
+        order);
+}
+
+/// Accepting takes one descriptor, a process some more: who was accepted in a want of them waits as he would
+/// in the queue. What will not pass is told to him at once.
+void Instances::hear_start_failure(InstanceId id, Error const& error) {
+    bool const is_want = is_want_of_room(error.code);
+    words_.say(Weight::Failure, "instance-failed",
+               name_of(id, arrived_->peer) + ": " + to_string(error) +
+                   (is_want ? "; it is tried again, and others wait in the queue" : ""));
+    if (is_want)
+        put_off_ = std::move(*arrived_);
+    else
+        reset_connection(std::move(*arrived_));
+    if (shared_.remains)
+        shared_.remains->worker_ended({plan_.spec()->name, number_of(id)}, 0, true);
+    is_want ? happen(StartPutOff{id}) : happen(InstanceEnded{id, true});
+    pause(pause_when_short);
 }
 
 void Instances::tell_to_go(InstanceId id) {
@@ -172,11 +226,14 @@ void Instances::tell_to_go(InstanceId id) {
 // ---- accepting ----
 
 void Instances::watch() {
-    if (!pause_ && !is_frozen_)
-        sockets_.watch_each([this](Listener const& listener) {
-            shared_.loop.set_owner(number_);
-            accept_from(listener);
-        });
+    if (pause_ || is_frozen_)
+        return;
+    if (put_off_) // first, but not within this turn
+        return pause(Duration{0});
+    sockets_.watch_each([this](Listener const& listener) {
+        shared_.loop.set_owner(number_);
+        accept_from(listener);
+    });
 }
 
 void Instances::pause(Duration how_long) {
@@ -186,22 +243,53 @@ void Instances::pause(Duration how_long) {
     pause_ = shared_.loop.at(MonotonicTime::now() + how_long, [this] {
         shared_.loop.set_owner(number_);
         pause_.reset();
+        admit_put_off();
         if (state_.is_accepting)
             watch();
     });
+}
+
+void Instances::admit_put_off() {
+    if (!put_off_ || is_frozen_)
+        return;
+    happen(ClientWaits{});
+    if (!state_.is_accepting || !is_room_for_one())
+        return;
+    auto connection = std::move(*put_off_);
+    put_off_.reset();
+    admit(connection);
+}
+
+void Instances::admit(Connection& connection) {
+    arrived_ = &connection;
+    ScopeExit const done{[this] { arrived_ = nullptr; }};
+    happen(ConnectionArrived{source_of(connection.peer)});
+}
+
+bool Instances::is_room_for_one() {
+    if (shared_.instances < shared_.most_instances)
+        return true;
+    words_.say(Weight::Failure, "accept-failed",
+               "units with accept = true serve " + std::to_string(shared_.instances) +
+                   " connections together, the most that there may be; others wait in the queue");
+    pause(pause_when_short);
+    return false;
 }
 
 void Instances::accept_from(Listener const& listener) {
     auto const turn_ends = MonotonicTime::now() + longest_turn;
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;
+    happen(ClientWaits{});
     while (state_.is_accepting && !pause_) {
+        if (is_at_limit(state_, rules_, MonotonicTime::now()))
+            return; // whether anybody else waits is told by the next turn
+        if (!is_room_for_one())
+            return;
         auto connection = accept_connection(from, non_blocking);
         if (!connection)
             return hear_accept_failure(listener, connection.error());
-        arrived_ = &*connection;
-        ScopeExit const done{[this] { arrived_ = nullptr; }};
-        happen(ConnectionArrived{source_of(connection->peer)});
+        admit(*connection);
         if (MonotonicTime::now() >= turn_ends)
             return;
     }
@@ -236,6 +324,7 @@ Outcome Instances::start(InstanceId id, Connection const& connection) {
     auto const [place, is_new] =
         running_.try_emplace(id, connection.peer, MonotonicTime::now(), std::move(kept), shared_.loop,
                              static_cast<WorkerObserver&>(*this), number_of(id), std::move(launched).value());
+    ++shared_.instances;
     auto& running = place->second;
     running.moves_itself = moves_itself;
     shared_.unit_of_leader[running.process.leader()] = &unit_;
@@ -291,6 +380,7 @@ void Instances::forget(InstanceId id) {
     if (!found->second.kept.empty())
         drop_soon(std::move(found->second.kept));
     running_.erase(found);
+    --shared_.instances;
 }
 
 } // namespace holdfast

@@ -64,8 +64,11 @@ public:
     void open();
     /// Nobody is accepted any more, and those who serve are told to finish.
     void close();
+    /// Nobody is accepted for now, and those who serve may finish: they are told to when they have had
+    /// drain_timeout for it.
+    void suspend();
     void kill_all();
-    void freeze() { is_frozen_ = true; } ///< nobody is accepted any more, and nobody is told anything
+    void freeze(); ///< nobody is accepted any more, nobody is told anything, and nothing is saved
 
     [[nodiscard]] bool is_open() const { return state_.is_open; }
     [[nodiscard]] bool is_empty() const { return state_.live.empty(); }
@@ -91,6 +94,10 @@ private:
     void happen(lifecycle::InstanceFact fact);
     void enact(lifecycle::InstanceOrder const& order);
     void accept_from(Listener const& listener);
+    void admit(Connection& connection);
+    void admit_put_off();
+    [[nodiscard]] bool is_room_for_one();
+    void hear_start_failure(Id id, Error const& error);
     void hear_accept_failure(Listener const& listener, Error const& error);
     void pause(Duration how_long);
     void watch();
@@ -98,7 +105,8 @@ private:
     void tell_to_go(Id id);
     void bury(Id id, std::string how, bool is_failure);
     void forget(Id id);
-    [[nodiscard]] lifecycle::InstanceRules rules() const;
+    [[nodiscard]] static lifecycle::InstanceRules rules_of(UnitSpec const& spec);
+    [[nodiscard]] static std::string start_limit_text(UnitSpec const& spec, Duration pause);
     [[nodiscard]] std::string name_of(Id id, RemotePeer const& peer) const;
     void keep(Running const& running, UniqueFd gate);
     void drop_soon(std::string name);
@@ -111,15 +119,18 @@ private:
     SocketCustody& sockets_;
     InstancePlan plan_;
     std::function<void()> all_gone_;
+    lifecycle::InstanceRules rules_;
     lifecycle::InstancesState state_;
     std::map<Id, Running> running_;
     std::deque<Ended> ended_;
-    Connection* arrived_ = nullptr; ///< that is being taken or refused
+    Connection* arrived_ = nullptr;     ///< that is being taken or refused
+    std::optional<Connection> put_off_; ///< accepted, and no process could be made for it yet
     std::vector<lifecycle::InstanceFact> facts_;
     bool is_settling_ = false;
     bool is_frozen_ = false;
     FewWords words_;
     EventSource patience_;
+    EventSource hold_;  ///< until some of what was started is long ago (trigger_limit_burst)
     EventSource pause_; ///< nobody is accepted until it rings
     EventSource saving_;
     std::shared_ptr<std::vector<std::string>> to_drop_ = std::make_shared<std::vector<std::string>>();

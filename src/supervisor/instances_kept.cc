@@ -99,10 +99,11 @@ void Instances::adopt(FoundInstances found) {
             {kept.id, source_of(kept.peer), is_told ? InstancePhase::Draining : InstancePhase::Running});
         if (is_told) // as if it had been told now
             state_.deadline = std::min(saved.deadline.value_or(MonotonicTime::never()),
-                                       MonotonicTime::now() + rules().patience);
+                                       MonotonicTime::now() + rules_.patience);
         running_.try_emplace(kept.id, kept.peer, started_at(pid), name, shared_.loop,
                              static_cast<WorkerObserver&>(*this), static_cast<std::uint32_t>(kept.id),
                              AdoptedProcess{.leader = pid, .main = pid, .pidfd = std::move(held.fd)});
+        ++shared_.instances;
         shared_.unit_of_leader[pid] = &unit_;
     }
     std::ranges::sort(state_.live, {}, &Instance::id);
@@ -124,12 +125,12 @@ void Instances::drop_soon(std::string name) {
     if (to_drop_->size() == 1)
         shared_.loop.post([shared = &shared_, names = to_drop_] {
             if (shared->keeping)
-                shared->keeping->drop(std::exchange(*names, {}));
+                shared->keeping->drop_for_good(std::exchange(*names, {}));
         });
 }
 
 void Instances::save_soon() {
-    if (shared_.keeping && !saving_)
+    if (shared_.keeping && !saving_ && !is_frozen_)
         saving_ = shared_.loop.at(MonotonicTime::now() + pause_of_saving, [this] {
             shared_.loop.set_owner(number_);
             saving_.reset();
@@ -161,8 +162,8 @@ void Instances::drop_all() {
     auto names = std::exchange(*to_drop_, {});
     for (auto const& [id, running] : running_)
         names.push_back(running.kept);
-    names.push_back(kept_name("instances", plan_.spec()->name));
-    shared_.keeping->drop(names);
+    shared_.keeping->drop_for_good(names);
+    shared_.keeping->drop({kept_name("instances", plan_.spec()->name)});
 }
 
 } // namespace holdfast

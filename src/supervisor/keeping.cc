@@ -162,8 +162,14 @@ void Keeping::drop(std::vector<std::string> const& names) {
         held_back_.insert(dropped.begin(), dropped.end());
         return;
     }
+    drop_for_good(dropped);
+}
+
+void Keeping::drop_for_good(std::vector<std::string> const& names) {
+    if (names.empty())
+        return;
     has_dropped_ = true;
-    link_.drop(dropped);
+    link_.drop(names);
     follow();
 }
 

@@ -59,6 +59,9 @@ public:
     /// False where none can be made: the one before stays, and that is a loss.
     [[nodiscard]] bool put_text(std::string const& name, std::string_view text);
     void drop(std::vector<std::string> const& names);
+    /// The same of what nothing takes the place of and whose names are not used again: at once, also while
+    /// something is lost. A flood of them held back would fill the keeper, and that would be the next loss.
+    void drop_for_good(std::vector<std::string> const& names);
     /// True where the keeper may have held, until now, what is no longer to be held. Waits for it, up to
     /// 100 ms.
     [[nodiscard]] bool has_let_go();

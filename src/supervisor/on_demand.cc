@@ -19,12 +19,6 @@ void OnDemand::pause(Duration time, WishAnswer answer) {
     unit_.shared_.loop.set_owner(unit_.number_);
     if (unit_.is_broken_ || unit_.is_leaving_)
         return answer({false, unit_.is_broken_ ? unit_.trouble_ : "it is being removed", std::nullopt});
-    if (unit_.wanted_->service.accept)
-        return answer(
-            {false,
-             "to pause a unit with accept = true is not supported yet; a stop ends who is served, and "
-             "others wait in the queue until it is started",
-             std::nullopt});
     unit_.underway().waiting.push_back({WishKind::PauseUnit, std::move(answer)});
     unit_.happen(PauseWished{time});
 }
@@ -62,7 +56,7 @@ bool OnDemand::answer_again(WishAnswer const& answer) {
     auto const& pause = unit_.state_.pause;
     if (!pause)
         return false;
-    if (pause->is_owed)
+    if (pause->is_owed || unit_.has_instances())
         unit_.underway().waiting.push_back({WishKind::PauseUnit, answer});
     else
         unit_.shared_.loop.post([answer] { answer({true, "paused", std::nullopt}); });

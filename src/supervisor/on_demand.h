@@ -19,8 +19,8 @@ class OnDemand {
 public:
     explicit OnDemand(UnitRunner& unit) : unit_{unit} {}
 
-    /// `time`: shortest_pause_for to longest_pause_for. Not where we accept ourselves: the core, which would
-    /// say that it is paused, does not know of the instances that still serve.
+    /// `time`: shortest_pause_for to longest_pause_for. Where we accept ourselves it is told when the
+    /// instances have ended, of which the core does not know.
     void pause(Duration time, WishAnswer answer);
     /// `or_restart`: a unit that is not paused any more is restarted, for what is installed was not whole
     /// when it resumed by itself.

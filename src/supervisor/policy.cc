@@ -20,26 +20,21 @@ std::uint16_t pool_size(ServiceSpec const& service) {
     return static_cast<std::uint16_t>(std::clamp(cpus, 1, int{most_workers}));
 }
 
-namespace {
-
-/// It counts for the unit, as for a socket unit of systemd: the strictest of its sockets holds.
-void take_trigger_limit(UnitSpec const& spec, lifecycle::Policy& policy) {
-    policy.trigger_limit_burst = 0;
+TriggerLimit trigger_limit_of(UnitSpec const& spec) {
+    TriggerLimit limit;
     double most = 0;
     for (auto const& socket : spec.sockets) {
         if (socket.trigger_limit_burst == 0 || socket.trigger_limit_interval == Duration{0})
             continue;
         auto const rate =
             socket.trigger_limit_burst / std::chrono::duration<double>{socket.trigger_limit_interval}.count();
-        if (policy.trigger_limit_burst != 0 && rate >= most)
+        if (limit.burst != 0 && rate >= most)
             continue;
         most = rate;
-        policy.trigger_limit_burst = socket.trigger_limit_burst;
-        policy.trigger_limit_interval = socket.trigger_limit_interval;
+        limit = {socket.trigger_limit_burst, socket.trigger_limit_interval};
     }
+    return limit;
 }
-
-} // namespace
 
 lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     auto const& service = spec.service;
@@ -66,7 +61,9 @@ lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id) {
     policy.restart_steps = service.restart_steps;
     policy.start_limit_burst = service.start_limit_burst;
     policy.start_limit_interval = service.start_limit_interval;
-    take_trigger_limit(spec, policy);
+    auto const limit = trigger_limit_of(spec);
+    policy.trigger_limit_burst = limit.burst;
+    policy.trigger_limit_interval = limit.interval;
     policy.idle_stop = service.activation == Activation::Lazy ? service.idle_stop : Duration{0};
     policy.is_probed = spec.health.has_value();
     policy.is_sharded = is_sharded(spec);

@@ -12,6 +12,14 @@ inline constexpr Duration settle_time = std::chrono::milliseconds{250};
 
 [[nodiscard]] lifecycle::Policy policy_of(UnitSpec const& spec, lifecycle::SpecId id);
 
+/// Starts by traffic, or with accept of a process for a connection, of all listeners of the unit together;
+/// where its sockets differ the strictest holds. 0: any number.
+struct TriggerLimit {
+    std::uint16_t burst = 0;
+    Duration interval{};
+};
+[[nodiscard]] TriggerLimit trigger_limit_of(UnitSpec const& spec);
+
 /// How many workers the service has, at least 1: `workers`, or for "auto" one for each CPU that we may run on
 /// now (sched_getaffinity(2)).
 [[nodiscard]] std::uint16_t pool_size(ServiceSpec const& service);

@@ -42,6 +42,10 @@ struct Shared {
     std::unordered_set<pid_t> other_mains{};                 ///< main processes (MAINPID=) that are no leader
     std::unique_ptr<CoreDumpWatch> core_dumps{};             ///< only as root, and where the kernel tells
     Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
+    std::size_t instances = 0; ///< that live, of all units with `accept`
+    /// Beyond it nobody is accepted: the keeper has room for `most_entries` names, and who is not kept would
+    /// be ended by the next supervisor as a stranger. The rest is for sockets and workers.
+    std::size_t most_instances = 12000;
     unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way, it is
                                 ///< paused, or its load counts (least_loaded)
     unsigned idle_watches = 0;  ///< units that are to end when nobody is there

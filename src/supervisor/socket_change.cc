@@ -2,6 +2,7 @@
 // The sockets of a unit change: what is new is bound before anything else is touched, also beside a listener
 // of ours that is in its way and goes; what another unit has is taken over as it is; what goes is retired
 // when somebody serves the rest.
+#include "socket/connection.h"
 #include "socket/side_by_side.h"
 #include "supervisor/addresses.h"
 #include "supervisor/hangup_watch.h"
@@ -153,6 +154,8 @@ Listener SocketCustody::release(ListenerIdentity const& identity) {
     stop_sources();
     auto const place = held_.begin() + (found - held_.data());
     Listener released = std::move(*place);
+    if (spec_->service.accept) // who gets it may wait in accept(2)
+        (void)make_non_blocking(released.fd, released.bound_with.non_blocking);
     held_.erase(place);
     watch_held();
     return released;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A unit with `accept = true`: for the lifecycle core it is one that waits for its first traffic, for ever.
-// While the core has its listeners watched we accept from them ourselves (Instances); a stop has ended when
-// the last instance has.
+// While the core has its listeners watched we accept from them ourselves (Instances); a stop or a pause has
+// ended when the last instance has.
 #include "supervisor/instances.h"
 #include "supervisor/unit_runner.h"
 
@@ -42,6 +42,8 @@ void UnitRunner::follow_accept(FoundInstances found) {
 }
 
 void UnitRunner::open_instances() {
+    if (wanted_->service.accept)
+        instances_->follow(wanted_); // it may have been paused to change what its program and its user are
     instances_->open();
     for (auto& answer : take_waiting(WishKind::Stop))
         shared_.loop.post([answer = std::move(answer)] {
@@ -50,9 +52,15 @@ void UnitRunner::open_instances() {
 }
 
 void UnitRunner::hear_instances_gone() {
+    if (is_broken_)
+        return;
     shared_.loop.set_owner(number_);
     if (state_.goal == Goal::Down)
         tell({.happening = Happening::Stopped, .generation = state_.stop_covers});
+    else if (state_.pause && !state_.pause->is_owed)
+        tell({.happening = Happening::Paused,
+              .generation = state_.last_generation,
+              .until = state_.pause->until});
     if (!wanted_->service.accept)
         follow_accept({});
     settle();

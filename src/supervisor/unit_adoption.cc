@@ -455,17 +455,29 @@ private:
         for (auto const& fact : resumed.facts)
             unit_.happen(fact);
         close_stray_instances();
+        restore_listeners();
         for (auto const& [worker, is_told] : reloads_)
             unit_.go_on_reloading(worker, is_told);
         unit_.arm_timer();
         memory_.save();
     }
 
-    /// Of a unit that is down, or has no `accept` any more.
+    /// Of a unit that is down, or has no `accept` any more; of a paused one they have their time anew.
     void close_stray_instances() {
         bool const are_wanted = unit_.state_.goal == Goal::Up && unit_.wanted_->service.accept;
-        if (unit_.has_instances() && !are_wanted)
+        if (!unit_.has_instances())
+            return;
+        if (!are_wanted)
             unit_.instances_->close();
+        else if (unit_.state_.pause)
+            unit_.instances_->suspend();
+    }
+
+    /// The supervisor before us may have accepted from them, and died before it left that to others. What
+    /// runs may have changed them itself.
+    void restore_listeners() {
+        if (!unit_.instances_ && !unit_.is_running())
+            unit_.sockets_.restore_blocking();
     }
 
     UnitRunner& unit_;

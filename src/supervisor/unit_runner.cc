@@ -200,6 +200,8 @@ void UnitRunner::take(Fact& fact, Policy const& rules) {
     if (memory_)
         memory_->save_before(orders);
     enact(orders);
+    if (instances_ && state_.goal == Goal::Down) // it may have been paused, and nobody was told
+        instances_->close();
     if (underway_)
         underway_->rollouts.observe(state_);
     if (std::holds_alternative<PolicyChanged>(fact) && !state_.resize_owed)

@@ -232,7 +232,9 @@ std::string UnitWords::sentence(Report const& report) const {
         return "nobody was there for " + to_string(service.idle_stop) +
                ": it ends, and the next client starts it";
     case Happening::Pausing:
-        return "is being paused for " + until_text(report) + ": its workers drain, clients wait";
+        return "is being paused for " + until_text(report) +
+               (unit_.wanted_->service.accept ? ": who is served may finish, others wait"
+                                              : ": its workers drain, clients wait");
     case Happening::Paused:
         return "paused: nothing of it runs, clients wait; it resumes by itself in " + until_text(report);
     case Happening::Resumed:

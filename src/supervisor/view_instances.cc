@@ -50,6 +50,7 @@ json connections(UnitRunner const& unit, bool full) {
             {"most_per_source", service.max_connections_per_source},
             {"on_full", std::string{to_name(service.on_full)}},
             {"is_full", state.is_open && state.live.size() >= service.max_connections},
+            {"is_limited", state.held_until != MonotonicTime::never()},
             {"accepted", state.counts.accepted},
             {"failed", state.counts.failed},
             {"refused_full", state.counts.refused_full},
@@ -60,7 +61,8 @@ json connections(UnitRunner const& unit, bool full) {
 
 std::string state_name(UnitRunner const& unit) {
     auto phase = phase_of(unit.state());
-    if (auto const* const instances = unit.instances(); instances != nullptr && !instances->is_empty())
+    auto const* const instances = unit.instances();
+    if (instances != nullptr && !instances->is_empty() && !unit.state().pause)
         phase = instances->is_open() ? lifecycle::UnitPhase::Active : lifecycle::UnitPhase::Stopping;
     return std::string{to_name(phase)};
 }

@@ -83,12 +83,10 @@ private:
             if (!is_standard)
                 report_.error(place(key),
                               "a unit with `accept` and " + quoted(key) +
-                                  ": it counts what starts a lazy unit, not connections",
-                              "say how many there may be by `max_connections`");
+                                  ": it counts how often a listener wakes holdfast, and each time all who "
+                                  "wait are accepted",
+                              "say how many may be started by `trigger_limit_burst`");
         };
-        refuse_limit("trigger_limit_burst", socket.trigger_limit_burst == standard.trigger_limit_burst);
-        refuse_limit("trigger_limit_interval",
-                     socket.trigger_limit_interval == standard.trigger_limit_interval);
         refuse_limit("poll_limit_burst", socket.poll_limit_burst == standard.poll_limit_burst);
         refuse_limit("poll_limit_interval", socket.poll_limit_interval == standard.poll_limit_interval);
     }

@@ -81,6 +81,16 @@ void read_section(Section section, Entry const& entry, UnitSpec& spec, Report& r
     read_table(section, entry.value, target, report);
 }
 
+/// As systemd.socket(5) has it: ten times as many where a start serves no more than one connection.
+void set_accept_defaults(Node const& root, UnitSpec& spec) {
+    auto const* const tables = root.find("socket");
+    if (!spec.service.accept || tables == nullptr || tables->value.items.size() != spec.sockets.size())
+        return;
+    for (std::size_t i = 0; i < spec.sockets.size(); ++i)
+        if (tables->value.items[i].find("trigger_limit_burst") == nullptr)
+            spec.sockets[i].trigger_limit_burst = 200;
+}
+
 void read_root(Node const& root, UnitSpec& spec, Report& report) {
     std::vector<std::string_view> names;
     for (auto const& row : enum_table(Section{}))
@@ -164,6 +174,7 @@ ParsedUnit parse_unit(std::string_view name, UnitText const& main, std::vector<U
     spec->name = name;
     spec->path = main.path;
     read_root(root, *spec, report);
+    set_accept_defaults(root, *spec);
     check_unit(root, *spec, report);
     // Only where the file gave no limit: a longer first delay alone is no contradiction.
     spec->service.restart_max_delay = std::max(spec->service.restart_max_delay, spec->service.restart_delay);

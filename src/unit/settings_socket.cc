@@ -85,7 +85,8 @@ constexpr std::array rows{
         "The span in which starts by traffic are counted against trigger_limit_burst."),
     setting<&SocketSpec::trigger_limit_burst, Whole<0, 65535>>(
         in, "trigger_limit_burst", "20",
-        "How many starts by traffic in trigger_limit_interval are made before a pause; 0 is any number."),
+        "How many starts by traffic (with accept: of a process for a connection; 200) in "
+        "trigger_limit_interval are made before a pause; 0 is any number."),
     setting<&SocketSpec::poll_limit_interval, Time<Allow::Zero>>(
         in, "poll_limit_interval", "2s",
         "The span in which the traffic of this listener is counted against poll_limit_burst."),

@@ -20,7 +20,7 @@ MOST = 3000  # connections that each server may have at once
 
 def accept_unit(command, listen, **service):
     service = {"exec_start": command, "accept": True, "handoff": ["inetd"], "max_connections": MOST, **service}
-    return "[[socket]]\nlisten = %s\nbacklog = 4096\n[service]\n%s" % (
+    return "[[socket]]\nlisten = %s\nbacklog = 4096\ntrigger_limit_burst = 0\n[service]\n%s" % (
         json.dumps(listen), "".join("%s = %s\n" % (key, json.dumps(value)) for key, value in service.items()))
 
 

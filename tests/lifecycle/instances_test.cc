@@ -2,17 +2,13 @@
 // One process per connection: stories, then every run of a small scope and many random ones against a witness
 // that knows the invariants of lifecycle/instances.h and not the code, and the mutants that it must notice.
 #include "catch.h"
-#include "lifecycle/instances.h"
+#include "instances_witness.h"
 
-#include <algorithm>
-#include <functional>
-#include <map>
+#include <array>
 #include <random>
-#include <set>
-#include <string>
 
 using namespace holdfast;
-using namespace holdfast::lifecycle;
+using namespace holdfast::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -32,140 +28,46 @@ std::vector<T> all_of(InstanceOrders const& orders) {
     return found;
 }
 
-/// What there is, by the orders alone.
-class Witness {
-public:
-    /// The names of the invariants that this step broke.
-    std::set<std::string> see(InstanceRules const& rules, InstanceFact const& fact, MonotonicTime now,
-                              InstanceOrders const& orders) {
-        broken_.clear();
-        bool const was_empty = live.empty();
-        arrives_ = std::get_if<ConnectionArrived>(&fact);
-        answers_ = 0;
-        if (std::holds_alternative<Opened>(fact))
-            is_open = true;
-        if (std::holds_alternative<Closed>(fact))
-            is_open = false;
-        if (auto const* const ended = std::get_if<InstanceEnded>(&fact))
-            live.erase(ended->id);
-        bool is_said_gone = false;
-        for (auto const& order : orders)
-            std::visit([&](auto const& what) { note(what, rules, now, is_said_gone); }, order);
-        expect(answers_ == (arrives_ != nullptr ? 1 : 0), "answered");
-        bool const should = is_open && (live.size() < rules.most || rules.on_full == OnFull::Refuse);
-        expect(accepts == should, "watched");
-        bool is_anybody_ended = false;
-        for (auto const& [id, one] : live)
-            is_anybody_ended |= one.is_told;
-        if (!is_anybody_ended)
-            expect(wake == MonotonicTime::never(), "deadline");
-        else if (rules.patience != forever)
-            expect(wake != MonotonicTime::never(), "deadline");
-        expect(is_said_gone == (!is_open && live.empty() && !was_empty), "last");
-        return broken_;
-    }
-
-    struct One {
-        Source source;
-        bool is_told = false;
-        bool is_killed = false;
-    };
-    std::map<InstanceId, One> live;
-    bool is_open = false;
-    bool accepts = false;
-    MonotonicTime wake = MonotonicTime::never();
-
-private:
-    void expect(bool is_so, char const* invariant) {
-        if (!is_so)
-            broken_.insert(invariant);
-    }
-    [[nodiscard]] long count(Source const& source) const {
-        return std::ranges::count_if(live, [&](auto const& one) { return one.second.source == source; });
-    }
-    [[nodiscard]] bool is_one_too_many(InstanceRules const& rules, Source const& source) const {
-        return rules.most_per_source != 0 && count(source) >= rules.most_per_source;
-    }
-
-    void note(StartInstance const& what, InstanceRules const& rules, MonotonicTime, bool&) {
-        ++answers_;
-        if (arrives_ == nullptr)
-            return;
-        expect(is_open && live.size() < rules.most && !is_one_too_many(rules, arrives_->source), "limits");
-        expect(used_.insert(what.id).second, "once");
-        live[what.id] = {arrives_->source};
-    }
-    void note(RefuseConnection const& what, InstanceRules const& rules, MonotonicTime, bool&) {
-        ++answers_;
-        bool const is_full = live.size() >= rules.most;
-        bool const is_too_many = arrives_ != nullptr && is_one_too_many(rules, arrives_->source);
-        expect(what.why == (!is_open  ? Refusal::Closed
-                            : is_full ? Refusal::Full
-                                      : Refusal::SourceFull) &&
-                   (!is_open || is_full || is_too_many),
-               "reasons");
-    }
-    void note(TellInstance const& what, InstanceRules const&, MonotonicTime, bool&) {
-        auto const found = live.find(what.id);
-        expect(found != live.end() && !found->second.is_told, "once");
-        if (found != live.end())
-            found->second.is_told = true;
-    }
-    void note(KillInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
-        auto const found = live.find(what.id);
-        expect(found != live.end() && !found->second.is_killed, "once");
-        expect(found != live.end() && found->second.is_told && now >= wake, "patience");
-        if (found != live.end())
-            found->second.is_killed = true;
-    }
-    void note(AbandonInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
-        auto const found = live.find(what.id);
-        expect(found != live.end() && found->second.is_killed && now >= wake, "patience");
-        live.erase(what.id);
-    }
-    void note(AcceptConnections const& what, InstanceRules const&, MonotonicTime, bool&) {
-        expect(what.on != accepts, "watched"); // a level: said when it changes
-        accepts = what.on;
-    }
-    void note(AwaitPatience const& what, InstanceRules const&, MonotonicTime, bool&) { wake = what.at; }
-    void note(AllInstancesGone const&, InstanceRules const&, MonotonicTime, bool& is_said) { is_said = true; }
-
-    std::set<std::string> broken_;
-    std::set<InstanceId> used_;
-    ConnectionArrived const* arrives_ = nullptr;
-    int answers_ = 0;
-};
-
 struct World {
     InstancesState state;
     Witness witness;
     MonotonicTime now = start;
     std::size_t rules = 0;
+    bool was_started = false; ///< somebody, in the step before
 };
 
 /// What the unit may say, before and after an apply.
 std::vector<std::array<InstanceRules, 2>> const all_rules{
-    {{{.most = 2, .most_per_source = 1, .patience = 10s}, {.most = 1, .patience = 10s}}},
+    {{{.most = 2, .most_per_source = 1, .patience = 10s, .peace = 5s, .limit_burst = 2, .limit_interval = 3s},
+      {.most = 1, .patience = 10s, .peace = 5s, .limit_burst = 1, .limit_interval = 3s}}},
     {{{.most = 2, .on_full = OnFull::Refuse, .patience = 10s},
       {.most = 2, .most_per_source = 2, .patience = 10s}}},
-    {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s},
-      {.most = 2, .patience = 0s}}},
+    {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s, .peace = forever},
+      {.most = 2, .patience = 0s, .peace = 0s}}},
 };
 
 std::vector<InstanceFact> possible_facts(World const& world) {
     std::vector<InstanceFact> facts{Opened{},       Closed{},        ConnectionArrived{ada},
-                                    RulesChanged{}, PatienceEnded{}, ConnectionArrived{bob}};
+                                    RulesChanged{}, PatienceEnded{}, ConnectionArrived{bob},
+                                    ClientWaits{},  HoldEnded{},     Suspended{}};
     for (auto const& [id, one] : world.witness.live)
         facts.emplace_back(InstanceEnded{id, false});
+    if (world.was_started)
+        facts.emplace_back(StartPutOff{world.state.last});
     facts.emplace_back(InstanceEnded{InstanceId{99}, true}); // a late one of somebody long gone
     return facts;
 }
 
-std::set<std::string> go(World& world, std::array<InstanceRules, 2> const& rules, InstanceFact const& fact,
+std::set<std::string> go(World& world, std::array<InstanceRules, 2> const& rules, InstanceFact fact,
                          Step const& by) {
     if (std::holds_alternative<RulesChanged>(fact))
         world.rules = 1 - world.rules;
+    // Who accepts sees that the limit is met, and accepts nobody.
+    if (std::holds_alternative<ConnectionArrived>(fact) &&
+        world.witness.is_at_limit(rules[world.rules], world.now))
+        fact = ClientWaits{};
     auto const orders = by(world.state, rules[world.rules], fact, world.now);
+    world.was_started = !all_of<StartInstance>(orders).empty();
     return world.witness.see(rules[world.rules], fact, world.now, orders);
 }
 
@@ -175,13 +77,12 @@ std::set<std::string> explore(World const& world, std::array<InstanceRules, 2> c
     if (depth == 0)
         return {};
     for (auto const& fact : possible_facts(world))
-        // Each also when the deadline has come.
-        for (bool const is_late : {false, true}) {
-            bool const has_deadline = world.witness.wake != MonotonicTime::never();
-            if (is_late && !has_deadline)
+        // Each also when a deadline has come.
+        for (auto const at : {world.now + 1s, world.witness.wake, world.witness.hold}) {
+            if (at == MonotonicTime::never())
                 continue;
             auto next = world;
-            next.now = is_late ? std::max(world.now, world.witness.wake) : world.now + 1s;
+            next.now = std::max(world.now, at);
             if (auto const broken = go(next, rules, fact, by); !broken.empty())
                 return broken;
             if (auto const broken = explore(next, rules, depth - 1, by); !broken.empty())
@@ -198,8 +99,9 @@ std::set<std::string> run_at_random(unsigned seed, std::array<InstanceRules, 2> 
     World world;
     for (int i = 0; i < length; ++i) {
         auto const facts = possible_facts(world);
-        world.now = random() % 4 == 0 && world.witness.wake != MonotonicTime::never()
-                        ? std::max(world.now, world.witness.wake)
+        auto const due = std::min(world.witness.wake, world.witness.hold);
+        world.now = random() % 4 == 0 && due != MonotonicTime::never()
+                        ? std::max(world.now, due)
                         : world.now + Duration{random() % 3000000};
         if (auto const broken = go(world, rules, facts[random() % facts.size()], by); !broken.empty())
             return broken;
@@ -289,6 +191,35 @@ std::vector<Mutant> const mutants{
          auto orders = step(state, rules, fact, now);
          return std::holds_alternative<Closed>(fact) ? without<AwaitPatience>(orders) : orders;
      }},
+    {"too many starts are not noticed", "rate",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.limit_burst = 0;
+         return step(state, rules, fact, now);
+     }},
+    {"one start more than may be", "rate",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.limit_burst = static_cast<std::uint16_t>(rules.limit_burst + (rules.limit_burst != 0));
+         return step(state, rules, fact, now);
+     }},
+    {"it is not accepted again by itself", "rate",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return std::holds_alternative<HoldEnded>(fact) ? InstanceOrders{} : step(state, rules, fact, now);
+     }},
+    {"a flood is said again and again", "rate",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         state.flood_until.reset();
+         return step(state, rules, fact, now);
+     }},
+    {"a pause tells everybody to go", "peace",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         return step(state, rules, std::holds_alternative<Suspended>(fact) ? InstanceFact{Closed{}} : fact,
+                     now);
+     }},
+    {"who is left alone is left alone for ever", "deadline",
+     [](auto& state, auto rules, auto const& fact, auto now) {
+         rules.peace = forever;
+         return step(state, rules, fact, now);
+     }},
     {"nobody hears that the last one is gone", "last",
      [](auto& state, auto const& rules, auto const& fact, auto now) {
          return without<AllInstancesGone>(step(state, rules, fact, now));
@@ -357,6 +288,72 @@ TEST_CASE("a smaller limit ends nobody, and a larger one lets the next in at onc
     CHECK_FALSE(all_of<AcceptConnections>(step(state, {.most = 1}, RulesChanged{}, start)).at(0).on);
     CHECK(state.live.size() == 1);
     CHECK(all_of<AcceptConnections>(step(state, {.most = 2}, RulesChanged{}, start)).at(0).on);
+}
+
+// There was no limit of rate for accept: a program that dies at once was started as fast as one core can.
+TEST_CASE("after so many starts others wait until the first of them is long ago", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.limit_burst = 2, .limit_interval = 10s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, ConnectionArrived{bob}, start + 4s);
+    CHECK(is_at_limit(state, rules, start + 4s));
+    CHECK(may_accept(state, rules)); // nobody waits yet
+    auto const met = step(state, rules, ClientWaits{}, start + 5s);
+    CHECK_FALSE(all_of<AcceptConnections>(met).at(0).on);
+    CHECK(all_of<StartLimitMet>(met).at(0).until == start + 10s);
+    CHECK(all_of<AwaitHold>(met).at(0).at == start + 10s);
+    CHECK(all_of<AcceptConnections>(step(state, rules, HoldEnded{}, start + 10s)).at(0).on);
+    (void)step(state, rules, ConnectionArrived{ada}, start + 10s);
+    auto const again = step(state, rules, ClientWaits{}, start + 10s);
+    CHECK(all_of<AwaitHold>(again).at(0).at == start + 14s);
+    CHECK(all_of<StartLimitMet>(again).empty()); // it is the same flood
+    (void)step(state, rules, HoldEnded{}, start + 14s);
+    (void)step(state, rules, ConnectionArrived{ada}, start + 30s);
+    (void)step(state, rules, ConnectionArrived{ada}, start + 30s);
+    CHECK(all_of<StartLimitMet>(step(state, rules, ClientWaits{}, start + 30s)).size() == 1);
+}
+
+TEST_CASE("who is suspended lets nobody in, and who is served may finish for a while",
+          "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.patience = 10s, .peace = 5s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, ConnectionArrived{bob}, start);
+    auto const suspended = step(state, rules, Suspended{}, start);
+    CHECK_FALSE(all_of<AcceptConnections>(suspended).at(0).on);
+    CHECK(all_of<TellInstance>(suspended).empty());
+    CHECK(all_of<AwaitPatience>(suspended).at(0).at == start + 5s);
+    (void)step(state, rules, InstanceEnded{InstanceId{1}, false}, start + 2s);
+    auto const told = step(state, rules, PatienceEnded{}, start + 5s);
+    CHECK(all_of<TellInstance>(told).at(0).id == InstanceId{2});
+    CHECK(all_of<AwaitPatience>(told).at(0).at == start + 15s);
+    CHECK(all_of<AllInstancesGone>(step(state, rules, InstanceEnded{InstanceId{2}, false}, start + 6s))
+              .size() == 1);
+}
+
+TEST_CASE("who is opened again meanwhile leaves everybody alone", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.peace = 5s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, Suspended{}, start);
+    CHECK(all_of<AcceptConnections>(step(state, rules, Opened{}, start + 1s)).at(0).on);
+    CHECK(step(state, rules, PatienceEnded{}, start + 5s).empty());
+}
+
+// Who was accepted in a want of descriptors was reset, though he could have waited in the queue.
+TEST_CASE("who cannot be started just now counts as one who has not come yet", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.most = 1, .limit_burst = 1, .limit_interval = 10s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    CHECK(all_of<AcceptConnections>(step(state, rules, StartPutOff{InstanceId{1}}, start)).at(0).on);
+    CHECK(state.live.empty());
+    CHECK(state.counts == InstanceCounts{});
+    CHECK_FALSE(is_at_limit(state, rules, start));
+    CHECK(all_of<StartInstance>(step(state, rules, ConnectionArrived{ada}, start)).at(0).id == InstanceId{2});
 }
 
 TEST_CASE("all that can happen in a small scope keeps the invariants", "[lifecycle][instances]") {

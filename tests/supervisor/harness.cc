@@ -107,7 +107,8 @@ Home::Home() {
 Home::~Home() {
     auto const is_over = [&] {
         auto const& units = supervisor->units();
-        return std::all_of(units.begin(), units.end(),
+        return supervisor->shared().instances == 0 &&
+               std::all_of(units.begin(), units.end(),
                            [](auto const& unit) { return unit.second->workers().empty(); });
     };
     supervisor->shut_down([] {});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Listeners of a unit: held, tried again, changed, given up, watched and mended.
 #include "harness.h"
+#include "supervisor/addresses.h"
 #include "supervisor/socket_custody.h"
 
 #include <filesystem>
@@ -235,4 +236,21 @@ TEST_CASE("listeners that come while the unit is watched are watched too", "[sup
     UniqueFd const client = connect_to(port);
     REQUIRE(client.is_open());
     CHECK(custody.until([&] { return traffic == 1; }, 5s));
+}
+
+// What an apply moved from a unit with accept to one without was left non-blocking: accept(2) of the new
+// unit's program failed with EAGAIN where it should wait.
+TEST_CASE("a listener that we accepted from waits as its next unit says", "[supervisor]") {
+    OneUnit one;
+    auto const spec =
+        unit_of("web", tcp_socket("a", 0) + "[service]\naccept = true\nexec_start = [\"/bin/cat\"]\n");
+    SocketCustody sockets{one.shared, 1, spec};
+    REQUIRE(sockets.hold(spec, {}));
+    sockets.watch_each([](Listener const&) {});
+    auto const is_non_blocking = [](Listener const& listener) {
+        return (::fcntl(listener.fd.raw(), F_GETFL) & O_NONBLOCK) != 0;
+    };
+    CHECK(is_non_blocking(sockets.held().front()));
+    auto const released = sockets.release(identity_of(sockets.held().front()));
+    CHECK_FALSE(is_non_blocking(released));
 }

@@ -1,80 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`accept = true`: one process for each connection; who is let in, who waits, who is refused, and how instances end."""
 import os
-import signal
 import socket
 import struct
 import subprocess
 import threading
 import time
 
-from harness import DEADLINE, FACTOR, NOBODY, PYTHON, Story, as_user, connect, main, program, toml, wait_for, wait_gone
-
-ECHO = ["/bin/cat"]
-
-
-def unit(exec_start, listen="127.0.0.1:0", sockets=None, **service):
-    """Not as harness.unit_text, which has a [rollout]: with accept that is an error."""
-    lines = []
-    for table in sockets or [{"name": "in", "listen": listen}]:
-        lines += ["[[socket]]"] + ["%s = %s" % (k, toml(v)) for k, v in table.items()]
-    service = {"exec_start": exec_start, "accept": True, "handoff": "inetd", **service}
-    return "\n".join(lines + ["[service]"] + ["%s = %s" % (k, toml(v)) for k, v in service.items()]) + "\n"
+from accepting import ECHO, Accepting, echoes, is_refused, said, shell, unit
+from harness import DEADLINE, NOBODY, PYTHON, as_user, connect, main, wait_for, wait_gone
 
 
-def shell(script, **more):
-    return unit(["/bin/sh", "-c", script], **more)
-
-
-def said(sock):
-    """All that it says until its end."""
-    with sock:
-        text = b""
-        while True:
-            more = sock.recv(65536)
-            if not more:
-                return text.decode()
-            text += more
-
-
-def echoes(sock, word=b"hello\n"):
-    sock.sendall(word)
-    return sock.recv(100) == word
-
-
-def is_refused(port):
-    """Reset, not served and not ended in order."""
-    try:
-        with connect(port) as sock:
-            sock.recv(1)
-            return False
-    except ConnectionResetError:
-        return True
-
-
-class Accept(Story):
-    def accepting(self, units, **more):
-        daemon = self.daemon(units, active=False, **more)
-        for name in units:
-            daemon.wait_state(name, "listening", "active")
-        return daemon
-
-    def kept(self, units, **more):
-        return self.accepting(units, wrapper=(program("holdfast-keeper"), "--"), **more)
-
-    def connections(self, daemon, name="web"):
-        return daemon.unit(name)["connections"]
-
-    def wait_live(self, daemon, live, name="web"):
-        return wait_for("%d instances" % live, lambda: self.connections(daemon, name)["live"] == live)
-
-    def wait_count(self, daemon, what, count, name="web"):
-        return wait_for("%s %d" % (what, count), lambda: self.connections(daemon, name)[what] >= count)
-
-    def wait_ended(self, daemon, count, name="web"):
-        """That their ends are known: a client sees the last byte before holdfastd has seen the process go."""
-        return wait_for("%d ends" % count, lambda: (lambda ended: ended if len(ended) == count else None)(self.connections(daemon, name)["ended"]))
-
+class Accept(Accepting):
     # ---- what a program is given ----
 
     def test_the_connection_is_standard_input_and_output(self):
@@ -141,7 +78,8 @@ class Accept(Story):
         named.bind("\0hf-accept-%d" % os.getpid())
         named.connect(path)
         self.assertIn("[@hf-accept-%d]" % os.getpid(), said(named))
-        self.assertEqual(self.wait_ended(daemon, 2)[0]["name"], "web@1-uid%d.pid%d" % (os.getuid(), os.getpid()))
+        self.assertEqual(sorted(e["name"] for e in self.wait_ended(daemon, 2)),
+                         ["web@%d-uid%d.pid%d" % (number, os.getuid(), os.getpid()) for number in (1, 2)])
 
     # ---- limits ----
 
@@ -209,7 +147,7 @@ class Accept(Story):
     # ---- programs that do not do well ----
 
     def test_a_program_that_dies_at_once_for_each_of_many_connections(self):
-        daemon = self.accepting({"web": unit(["/bin/false"]), "other": unit(ECHO)})
+        daemon = self.accepting({"web": unit(["/bin/false"], limit=0), "other": unit(ECHO)})
         fds = len(os.listdir("/proc/%d/fd" % daemon.pid))
         many = 1500
         for _ in range(many):
@@ -226,6 +164,31 @@ class Accept(Story):
         self.wait_live(daemon, 0, "other")
         self.assertLessEqual(len(os.listdir("/proc/%d/fd" % daemon.pid)), fds + 2)
 
+    def test_one_that_dies_at_once_is_started_so_often_and_others_wait(self):
+        # There was no limit: it was started as fast as a core can, for as long as somebody connected.
+        burst, more, interval = 100, 50, 2
+        table = {"name": "in", "listen": "127.0.0.1:0", "backlog": 1000, "trigger_limit_burst": burst, "trigger_limit_interval": "%ds" % interval}
+        daemon = self.accepting({"web": unit(["/bin/false"], sockets=[table]), "other": unit(ECHO)})
+        begin = time.monotonic()
+        clients = [connect(daemon.port("web")) for _ in range(burst + more)]
+        counted = wait_for("the limit", lambda: (lambda c: c if c["is_limited"] else None)(self.connections(daemon)))
+        self.assertEqual(counted["accepted"], burst)
+        self.assertIn("others wait: too many were started", daemon.run("status", "web").text)
+        self.assertIn("100 processes were started in 2s", daemon.wait_event("trigger-limit-hit", "web")["text"])
+        with connect(daemon.port("other")) as client:
+            self.assertTrue(echoes(client))
+        self.assertEqual([said(client) for client in clients], [""] * len(clients), "it goes on by itself, and nobody is refused")
+        self.assertGreaterEqual(time.monotonic() - begin, interval)
+        self.assertEqual(self.connections(daemon)["accepted"], len(clients))
+        self.assertEqual(len([e for e in daemon.call("Events")["events"] if e["kind"] == "trigger-limit-hit"]), 1, "it is one flood")
+
+    def test_the_limit_is_200_in_2_seconds_unless_it_is_said(self):
+        daemon = self.accepting({"web": unit(["/bin/true"], sockets=[{"name": "in", "listen": "127.0.0.1:0", "backlog": 1000}], max_connections=300)})
+        clients = [connect(daemon.port("web")) for _ in range(250)]
+        self.assertIn("200 processes were started in 2s", daemon.wait_event("trigger-limit-hit", "web")["text"])
+        for client in clients:
+            client.close()
+
     def test_one_that_cannot_be_executed_is_said_with_its_reason(self):
         daemon = self.accepting({"web": unit(["/nowhere/program"])})
         client = connect(daemon.port("web"))
@@ -235,7 +198,7 @@ class Accept(Story):
         self.assertIn("web@1-127.0.0.1:", event["text"])
 
     def test_clients_that_reset_at_once_and_that_say_nothing(self):
-        daemon = self.accepting({"web": unit(ECHO, max_connections=8, max_connections_per_source=8)})
+        daemon = self.accepting({"web": unit(ECHO, limit=0, max_connections=8, max_connections_per_source=8)})
         port = daemon.port("web")
         for _ in range(300):
             client = connect(port)
@@ -360,21 +323,7 @@ class Accept(Story):
         with connect(daemon.port("web")) as client:
             self.assertTrue(echoes(client))
 
-    def test_it_cannot_be_paused_yet_and_serves_on(self):
-        daemon = self.accepting({"web": unit(ECHO)})
-        with connect(daemon.port("web")) as client:
-            self.assertTrue(echoes(client))
-            self.assert_says(daemon.run("pause", "web"), 1, "not supported yet")
-            self.assertTrue(echoes(client))
-            with connect(daemon.port("web")) as other:
-                self.assertTrue(echoes(other))
-
     # ---- kill -9 of holdfastd ----
-
-    def kill(self, daemon):
-        victim = daemon.call("Version")["pid"]
-        os.kill(victim, signal.SIGKILL)
-        wait_for("its successor", lambda: daemon.call("Version")["pid"] != victim)
 
     def test_instances_outlive_holdfastd_and_are_counted_on(self):
         daemon = self.kept({"web": unit(ECHO, max_connections=3, max_connections_per_source=2)})
@@ -419,7 +368,7 @@ class Accept(Story):
         daemon.wait_state("web", "inactive")
 
     def test_nobody_is_lost_who_is_served_while_it_is_killed_again_and_again(self):
-        daemon = self.kept({"web": unit(ECHO)})
+        daemon = self.kept({"web": unit(ECHO, limit=0)})
         port = daemon.port("web")
         lost, served, stop = [], [], threading.Event()
 

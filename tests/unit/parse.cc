@@ -55,6 +55,21 @@ TEST_CASE("a first delay that is longer than the default longest one raises it",
     CHECK(unit.spec->service.restart_max_delay == 2min);
 }
 
+TEST_CASE("with accept ten times as many may be started by traffic, unless the file says how many",
+          "[unit]") {
+    auto const burst_of = [](std::string const& line, std::string const& accept) {
+        auto const unit =
+            parse_unit("web", {"web.toml", "[[socket]]\nlisten = \"80\"\n" + line +
+                                               "[service]\nexec_start = [\"/bin/cat\"]\n" + accept});
+        REQUIRE(unit.spec);
+        return unit.spec->sockets.front().trigger_limit_burst;
+    };
+    CHECK(burst_of("", "accept = true\n") == 200);
+    CHECK(burst_of("", "") == 20);
+    CHECK(burst_of("trigger_limit_burst = 20\n", "accept = true\n") == 20);
+    CHECK(burst_of("trigger_limit_burst = 0\n", "accept = true\n") == 0);
+}
+
 TEST_CASE("a unit's name is checked, and a template is not built yet", "[unit]") {
     for (auto const* name : {"", "-x", ".x", "a/b", "a b"})
         CHECK(!parse_unit(name, UnitText{"x.toml", service}).spec);
