@@ -167,8 +167,10 @@ void Instances::enact(InstanceOrder const& order) {
             [&](AcceptConnections const& what) {
                 if (what.on)
                     return watch();
-                sockets_.unwatch();
-                if (state_.is_open && state_.live.size() >= rules_.most)
+                if (!state_.is_open)
+                    return sockets_.unwatch();
+                sockets_.rest(true);
+                if (state_.live.size() >= rules_.most)
                     words_.say(Weight::Normal, "full",
                                "max_connections (" + std::to_string(state_.live.size()) +
                                    ") are served: others wait in the queue until one ends");
@@ -230,6 +232,8 @@ void Instances::watch() {
         return;
     if (put_off_) // first, but not within this turn
         return pause(Duration{0});
+    if (sockets_.is_watching_each())
+        return sockets_.rest(false);
     sockets_.watch_each([this](Listener const& listener) {
         shared_.loop.set_owner(number_);
         accept_from(listener);
@@ -239,7 +243,7 @@ void Instances::watch() {
 void Instances::pause(Duration how_long) {
     if (pause_)
         return;
-    sockets_.unwatch();
+    sockets_.rest(true);
     pause_ = shared_.loop.at(MonotonicTime::now() + how_long, [this] {
         shared_.loop.set_owner(number_);
         pause_.reset();

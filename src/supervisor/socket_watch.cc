@@ -30,6 +30,20 @@ void SocketCustody::watch_each(std::function<void(Listener const&)> on_client) {
     watch_held();
 }
 
+bool SocketCustody::is_watching_each() const {
+    return watching_ && watching_->on_client;
+}
+
+void SocketCustody::rest(bool rests) {
+    if (!is_watching_each() || watching_->is_resting == rests)
+        return;
+    watching_->is_resting = rests;
+    if (!rests && watching_->sources.empty())
+        return watch_held();
+    for (auto& source : watching_->sources)
+        source.set_events(rests ? 0 : EPOLLIN);
+}
+
 void SocketCustody::restore_blocking() {
     for (auto const& held : held_)
         (void)make_non_blocking(held.fd, held.bound_with.non_blocking); // fcntl(2) has no reason to fail
@@ -56,8 +70,10 @@ void SocketCustody::watch_held() {
         if (watching_->on_client) // accept(2) is not to wait for the next one where who was there has gone
             (void)make_non_blocking(listener.fd, true);
         watching_->sources.push_back(shared_.loop.watch(
-            listener.fd, EPOLLIN,
+            listener.fd, watching_->is_resting ? 0 : EPOLLIN,
             [this, fd = listener.fd.raw()](std::uint32_t) {
+                if (watching_->is_resting) // it was shut down, which epoll(7) tells again and again
+                    return stop_sources();
                 watching_->on_client ? hear_each(fd) : hear_first(fd);
             },
             Priority::Clients));
