@@ -162,7 +162,7 @@ void Instances::enact(InstanceOrder const& order) {
                 words_.say(Weight::Failure, "worker-stuck",
                            name_of(what.id, running.peer) + " (pid " + std::to_string(running.process.pid()) +
                                ") is not ended by SIGKILL, and is no longer waited for");
-                forget(what.id);
+                bury(what.id, "not ended by SIGKILL", false);
             },
             [&](AcceptConnections const& what) {
                 if (what.on)
