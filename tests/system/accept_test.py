@@ -249,6 +249,19 @@ class Accept(Accepting):
                 self.assertTrue(echoes(new))
             self.assertTrue(echoes(old))
 
+    def test_what_is_refused_says_the_state_that_status_shows(self):
+        # A unit that was stopping was said to be inactive, and one that served "is listening; start it".
+        daemon = self.accepting({"web": shell("trap '' TERM; cat")})
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            self.assert_says(daemon.run("reload", "web"), 1, "the next one reads its configuration anew")
+            stop = daemon.popen("stop", "web")
+            daemon.wait_state("web", "stopping")
+            self.assert_says(daemon.run("pause", "web"), 3, "is stopping")
+            self.assert_says(daemon.run("reload", "web"), 3, "is stopping")
+        self.assertEqual(stop.wait(DEADLINE), 0)
+        stop.communicate()
+
     def test_an_apply_is_for_the_next_connections(self):
         daemon = self.accepting({"web": shell("echo old; cat")})
         port = daemon.port("web")
