@@ -81,6 +81,7 @@ public:
     /// Takes what is of instances out of what was found of a unit.
     [[nodiscard]] static FoundInstances take_from(FoundThings& found, std::string_view unit);
     void adopt(FoundInstances found);
+    void save_now();  ///< what was put off
     void put_again(); ///< the keeper may lack anything of it
     void drop_all();  ///< nobody comes after us
 

@@ -152,6 +152,13 @@ void Instances::save() {
     (void)shared_.keeping->put_text(kept_name("instances", plan_.spec()->name), to_line(saved));
 }
 
+void Instances::save_now() {
+    if (!saving_)
+        return;
+    saving_.reset();
+    save();
+}
+
 void Instances::put_again() {
     for (auto const& [id, running] : running_)
         keep(running, {});

@@ -355,6 +355,18 @@ class Accept(Accepting):
         clients[1].close()
         other.close()
 
+    def test_an_upgrade_gives_no_number_twice_and_forgets_no_count(self):
+        # The counters of the last second were not saved before an ordered upgrade.
+        daemon = self.kept({"web": unit(ECHO)})
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+        self.wait_live(daemon, 0)
+        self.assert_says(daemon.run("upgrade"), 0)
+        self.assertEqual(self.connections(daemon)["accepted"], 1)
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            self.assertEqual([i["instance"] for i in self.connections(daemon)["instances"]], [2])
+
     def test_a_stop_under_way_is_ended_by_the_successor(self):
         daemon = self.kept({"web": shell("trap 'sleep 0.2; echo bye; exit' TERM; echo up; while :; do sleep 0.01; done")})
         client = connect(daemon.port("web"))
