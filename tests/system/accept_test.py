@@ -22,6 +22,7 @@ class Accept(Accepting):
             self.assertEqual([i["name"] for i in instances],
                              ["web@%d-127.0.0.1:%d" % (n, s.getsockname()[1]) for n, s in ((1, one), (2, two))])
             self.assertEqual(len({os.getpgid(i["pid"]) for i in instances}), 2)
+            self.assertTrue(all(i["memory_bytes"] > 0 and i["cpu_usec"] >= 0 for i in instances), instances)
             self.assertEqual(daemon.unit("web")["state"], "active")
             status = daemon.run("status", "web")
             self.assertIn(instances[0]["name"], status.text)
