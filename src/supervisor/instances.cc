@@ -122,9 +122,14 @@ void Instances::happen(InstanceFact fact) {
     is_settling_ = true;
     ScopeExit const settled{[this] { is_settling_ = false; }};
     while (!facts_.empty()) {
+        auto const before = std::pair{state_.is_open, state_.live.empty()};
         auto const next = facts_.front();
         facts_.erase(facts_.begin());
-        for (auto const& order : step(state_, rules_, next, MonotonicTime::now()))
+        auto const now = MonotonicTime::now();
+        auto const orders = step(state_, rules_, next, now);
+        if (before != std::pair{state_.is_open, state_.live.empty()})
+            since_ = now;
+        for (auto const& order : orders)
             enact(order);
     }
     save_soon();

@@ -74,6 +74,8 @@ public:
     [[nodiscard]] bool is_empty() const { return state_.live.empty(); }
     [[nodiscard]] bool has(Id id) const { return running_.contains(id); }
     [[nodiscard]] lifecycle::InstancesState const& state() const { return state_; }
+    /// When somebody came, the last one went, or it was opened or closed; 0: never.
+    [[nodiscard]] MonotonicTime since() const { return since_; }
     [[nodiscard]] std::map<Id, Running> const& running() const { return running_; }
     [[nodiscard]] std::deque<Ended> const& ended() const { return ended_; } ///< the last ones
     [[nodiscard]] UnitSpec const& spec() const { return *plan_.spec(); }
@@ -122,6 +124,7 @@ private:
     std::function<void()> all_gone_;
     lifecycle::InstanceRules rules_;
     lifecycle::InstancesState state_;
+    MonotonicTime since_;
     std::map<Id, Running> running_;
     std::deque<Ended> ended_;
     Connection* arrived_ = nullptr;     ///< that is being taken or refused

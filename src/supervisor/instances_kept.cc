@@ -103,7 +103,9 @@ void Instances::adopt(FoundInstances found) {
         }
         state_.deadline = std::min(state_.deadline, instance.deadline);
         state_.live.push_back(instance);
-        running_.try_emplace(kept.id, kept.peer, started_at(pid), name, shared_.loop,
+        auto const since = started_at(pid);
+        since_ = since_ == MonotonicTime{} ? since : std::min(since_, since);
+        running_.try_emplace(kept.id, kept.peer, since, name, shared_.loop,
                              static_cast<WorkerObserver&>(*this), static_cast<std::uint32_t>(kept.id),
                              AdoptedProcess{.leader = pid, .main = pid, .pidfd = std::move(held.fd)});
         ++shared_.instances;

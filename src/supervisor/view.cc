@@ -240,7 +240,7 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
             {"description", unit.spec().description},
             {"state", state_name(unit)},
             {"wanted", state.goal == lifecycle::Goal::Up ? "up" : "down"},
-            {"since_usec", unit.since().since_boot().count()},
+            {"since_usec", state_since(unit).since_boot().count()},
             {"resumes_in_usec", std::move(resumes_in)},
             {"generation", std::move(generation)},
             {"workers", std::move(workers)},

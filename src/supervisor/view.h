@@ -36,5 +36,7 @@ struct Look {
 [[nodiscard]] nlohmann::json connections(UnitRunner const& unit, Look const& look, bool full);
 /// One with `accept` is active while anybody is served, and stopping while the last are.
 [[nodiscard]] std::string state_name(UnitRunner const& unit);
+/// Since when that is its state.
+[[nodiscard]] MonotonicTime state_since(UnitRunner const& unit);
 
 } // namespace holdfast::view

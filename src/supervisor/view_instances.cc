@@ -79,4 +79,10 @@ std::string state_name(UnitRunner const& unit) {
     return std::string{to_name(phase)};
 }
 
+MonotonicTime state_since(UnitRunner const& unit) {
+    auto const* const instances = unit.instances();
+    return instances == nullptr || unit.state().pause ? unit.since()
+                                                      : std::max(unit.since(), instances->since());
+}
+
 } // namespace holdfast::view

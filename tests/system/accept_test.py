@@ -263,6 +263,18 @@ class Accept(Accepting):
         self.assertEqual(stop.wait(DEADLINE), 0)
         stop.communicate()
 
+    def test_it_is_active_since_the_first_client_came(self):
+        # It was shown as active since it had begun to listen.
+        daemon = self.accepting({"web": unit(ECHO)})
+        listening = daemon.unit("web")["since_usec"]
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            active = daemon.unit("web")
+            self.assertGreater(active["since_usec"], listening)
+            self.assertAlmostEqual(active["since_usec"], active["connections"]["instances"][0]["since_usec"], delta=100_000)
+        self.wait_live(daemon, 0)
+        self.assertGreater(daemon.unit("web")["since_usec"], active["since_usec"])
+
     def test_an_apply_is_for_the_next_connections(self):
         daemon = self.accepting({"web": shell("echo old; cat")})
         port = daemon.port("web")
