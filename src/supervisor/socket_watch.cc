@@ -11,6 +11,14 @@
 
 namespace holdfast {
 
+namespace {
+
+constexpr std::uint32_t events_of(bool rests) {
+    return rests ? 0U : std::uint32_t{EPOLLIN};
+}
+
+} // namespace
+
 void SocketCustody::watch(std::function<void()> on_traffic) {
     watching_ = std::make_unique<Watching>();
     watching_->on_traffic = std::move(on_traffic);
@@ -41,7 +49,7 @@ void SocketCustody::rest(bool rests) {
     if (!rests && watching_->sources.empty())
         return watch_held();
     for (auto& source : watching_->sources)
-        source.set_events(rests ? 0 : EPOLLIN);
+        source.set_events(events_of(rests));
 }
 
 void SocketCustody::restore_blocking() {
@@ -70,7 +78,7 @@ void SocketCustody::watch_held() {
         if (watching_->on_client) // accept(2) is not to wait for the next one where who was there has gone
             (void)make_non_blocking(listener.fd, true);
         watching_->sources.push_back(shared_.loop.watch(
-            listener.fd, watching_->is_resting ? 0 : EPOLLIN,
+            listener.fd, events_of(watching_->is_resting),
             [this, fd = listener.fd.raw()](std::uint32_t) {
                 if (watching_->is_resting) // it was shut down, which epoll(7) tells again and again
                     return stop_sources();
