@@ -147,10 +147,11 @@ std::string connections_text(json const& unit) {
 }
 
 std::string instances_table(json const& unit, Screen const& screen) {
-    Table table{{{"INSTANCE"}, {"STATE"}, {"PID", true}, {"SINCE"}}};
+    Table table{{{"INSTANCE"}, {"STATE"}, {"PID", true}, {"SINCE"}, {"MEMORY", true}, {"CPU", true}}};
     for (auto const& instance : list_of(object_of(unit, "connections"), "instances"))
         table.add({text_of(instance, "name"), state_cell(instance), digits_of(instance, "pid"),
-                   age_of(instance, screen)});
+                   age_of(instance, screen), bytes_text(instance, "memory_bytes"),
+                   duration_text(instance, "cpu_usec")});
     return table.to_text(screen, "  ");
 }
 

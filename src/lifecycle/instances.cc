@@ -106,35 +106,23 @@ public:
         }
         if (now_ < state_.deadline)
             return;
-        bool is_anybody_killed = false;
         std::erase_if(state_.live, [&](Instance& instance) {
-            switch (instance.phase) {
-            case InstancePhase::Running:
+            if (instance.phase == InstancePhase::Running || now_ < instance.deadline)
                 return false;
-            case InstancePhase::Draining:
-                instance.phase = InstancePhase::Killed;
-                orders_.emplace_back(KillInstance{instance.id});
-                is_anybody_killed = true;
-                return false;
-            case InstancePhase::Killed:
+            if (instance.phase == InstancePhase::Killed) {
                 orders_.emplace_back(AbandonInstance{instance.id});
                 return true;
             }
+            instance.phase = InstancePhase::Killed;
+            instance.deadline = now_ + time_to_die;
+            orders_.emplace_back(KillInstance{instance.id});
             return false;
         });
-        state_.deadline = is_anybody_killed ? now_ + time_to_die : MonotonicTime::never();
     }
 
     /// Levels, and what follows from the last one's end.
     void settle(Before const& before) {
-        if (std::ranges::none_of(state_.live, [](Instance const& instance) {
-                return instance.phase == InstancePhase::Running;
-            }))
-            state_.peace_until = MonotonicTime::never();
-        if (std::ranges::all_of(state_.live, [](Instance const& instance) {
-                return instance.phase == InstancePhase::Running;
-            }))
-            state_.deadline = MonotonicTime::never();
+        settle_deadlines();
         if (bool const accepts = may_accept(state_, rules_); accepts != state_.is_accepting) {
             state_.is_accepting = accepts;
             orders_.emplace_back(AcceptConnections{accepts});
@@ -155,17 +143,27 @@ private:
     }
 
     void tell_all() {
-        bool is_anybody_told = false;
         for (auto& instance : state_.live) {
             if (instance.phase != InstancePhase::Running)
                 continue;
             instance.phase = InstancePhase::Draining;
+            if (rules_.patience != forever)
+                instance.deadline = now_ + rules_.patience;
             orders_.emplace_back(TellInstance{instance.id});
-            is_anybody_told = true;
         }
-        // Who is being ended since an earlier time has that for his share too: one deadline is enough.
-        if (is_anybody_told && rules_.patience != forever)
-            state_.deadline = now_ + rules_.patience;
+    }
+
+    void settle_deadlines() {
+        if (state_.is_open && state_.deadline == MonotonicTime::never())
+            return; // nobody has one
+        state_.deadline = MonotonicTime::never();
+        bool is_anybody_left_alone = false;
+        for (auto const& instance : state_.live) {
+            state_.deadline = std::min(state_.deadline, instance.deadline);
+            is_anybody_left_alone |= instance.phase == InstancePhase::Running;
+        }
+        if (!is_anybody_left_alone)
+            state_.peace_until = MonotonicTime::never();
     }
 
     void hold() {

@@ -4,8 +4,8 @@
 // instance has no slot, no generation and no second life.
 //
 //   closed ──Opened──▶ open ──ConnectionArrived──▶ Running ──Ended──▶ gone
-//      ▲                 │                            │ Closed: told to go
-//      └Closed, Suspended┘         (or its peace over)Draining ──deadline──▶ Killed ──deadline──▶ given up
+//      ▲                 │                            │ Closed, or the peace is over: told to go
+//      └Closed, Suspended┘                        Draining ──deadline──▶ Killed ──deadline──▶ given up
 //
 // Invariants, each checked after every step in tests/lifecycle/instances_test.cc:
 //   limits        nobody is started beyond `most`, or beyond `most_per_source` of his source
@@ -16,10 +16,8 @@
 //                 he waits, and for no longer than that holds
 //   once          an id is used once; nobody is told to go twice, or killed twice
 //   peace         who is served is told to go by a Closed, or when it was so long suspended
-//   patience      only who was told to go is killed, and not before the deadline
-//   deadline      a deadline is armed exactly while somebody is being ended whose patience ends, or is left
-//   to
-//                 finish and that ends
+//   patience      only who was told to go is killed, when his time is over, and not before
+//   deadline      the deadline that is armed is the first of those who are being ended, or that of the peace
 //   last          when it is closed and the last one is gone, that is said, once
 #pragma once
 
@@ -59,6 +57,7 @@ struct Instance {
     InstanceId id{};
     Source source;
     InstancePhase phase = InstancePhase::Running;
+    MonotonicTime deadline = MonotonicTime::never(); ///< Draining: it is killed then; Killed: given up
     bool operator==(Instance const&) const = default;
 };
 
@@ -81,8 +80,8 @@ struct InstancesState {
     bool is_open = false;
     bool is_accepting = false; ///< what was ordered last
     InstanceId last{};
-    std::vector<Instance> live; ///< the oldest first
-    MonotonicTime deadline = MonotonicTime::never();
+    std::vector<Instance> live;                         ///< the oldest first
+    MonotonicTime deadline = MonotonicTime::never();    ///< the first of theirs
     MonotonicTime peace_until = MonotonicTime::never(); ///< suspended: who serves is told to go then
     std::deque<MonotonicTime> starts;                   ///< within limit_interval, the oldest first
     /// Nobody is accepted until then: there were limit_burst starts, and somebody waits.

@@ -122,9 +122,14 @@ void Instances::happen(InstanceFact fact) {
     is_settling_ = true;
     ScopeExit const settled{[this] { is_settling_ = false; }};
     while (!facts_.empty()) {
+        auto const before = std::pair{state_.is_open, state_.live.empty()};
         auto const next = facts_.front();
         facts_.erase(facts_.begin());
-        for (auto const& order : step(state_, rules_, next, MonotonicTime::now()))
+        auto const now = MonotonicTime::now();
+        auto const orders = step(state_, rules_, next, now);
+        if (before != std::pair{state_.is_open, state_.live.empty()})
+            since_ = now;
+        for (auto const& order : orders)
             enact(order);
     }
     save_soon();
@@ -162,13 +167,15 @@ void Instances::enact(InstanceOrder const& order) {
                 words_.say(Weight::Failure, "worker-stuck",
                            name_of(what.id, running.peer) + " (pid " + std::to_string(running.process.pid()) +
                                ") is not ended by SIGKILL, and is no longer waited for");
-                forget(what.id);
+                bury(what.id, "not ended by SIGKILL", false);
             },
             [&](AcceptConnections const& what) {
                 if (what.on)
                     return watch();
-                sockets_.unwatch();
-                if (state_.is_open && state_.live.size() >= rules_.most)
+                if (!state_.is_open)
+                    return sockets_.unwatch();
+                sockets_.rest(true);
+                if (state_.live.size() >= rules_.most)
                     words_.say(Weight::Normal, "full",
                                "max_connections (" + std::to_string(state_.live.size()) +
                                    ") are served: others wait in the queue until one ends");
@@ -230,6 +237,8 @@ void Instances::watch() {
         return;
     if (put_off_) // first, but not within this turn
         return pause(Duration{0});
+    if (sockets_.is_watching_each())
+        return sockets_.rest(false);
     sockets_.watch_each([this](Listener const& listener) {
         shared_.loop.set_owner(number_);
         accept_from(listener);
@@ -239,7 +248,7 @@ void Instances::watch() {
 void Instances::pause(Duration how_long) {
     if (pause_)
         return;
-    sockets_.unwatch();
+    sockets_.rest(true);
     pause_ = shared_.loop.at(MonotonicTime::now() + how_long, [this] {
         shared_.loop.set_owner(number_);
         pause_.reset();

@@ -74,6 +74,8 @@ public:
     [[nodiscard]] bool is_empty() const { return state_.live.empty(); }
     [[nodiscard]] bool has(Id id) const { return running_.contains(id); }
     [[nodiscard]] lifecycle::InstancesState const& state() const { return state_; }
+    /// When somebody came, the last one went, or it was opened or closed; 0: never.
+    [[nodiscard]] MonotonicTime since() const { return since_; }
     [[nodiscard]] std::map<Id, Running> const& running() const { return running_; }
     [[nodiscard]] std::deque<Ended> const& ended() const { return ended_; } ///< the last ones
     [[nodiscard]] UnitSpec const& spec() const { return *plan_.spec(); }
@@ -81,6 +83,7 @@ public:
     /// Takes what is of instances out of what was found of a unit.
     [[nodiscard]] static FoundInstances take_from(FoundThings& found, std::string_view unit);
     void adopt(FoundInstances found);
+    void save_now();  ///< what was put off
     void put_again(); ///< the keeper may lack anything of it
     void drop_all();  ///< nobody comes after us
 
@@ -121,6 +124,7 @@ private:
     std::function<void()> all_gone_;
     lifecycle::InstanceRules rules_;
     lifecycle::InstancesState state_;
+    MonotonicTime since_;
     std::map<Id, Running> running_;
     std::deque<Ended> ended_;
     Connection* arrived_ = nullptr;     ///< that is being taken or refused

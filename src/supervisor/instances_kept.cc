@@ -94,13 +94,18 @@ void Instances::adopt(FoundInstances found) {
         }
         if (pollfd seen{held.fd.raw(), POLLIN, 0}; ::poll(&seen, 1, 0) == 0)
             shared_.keeping->forget_exit(pid);
-        bool const is_told = held.signals > 0;
-        state_.live.push_back(
-            {kept.id, source_of(kept.peer), is_told ? InstancePhase::Draining : InstancePhase::Running});
-        if (is_told) // as if it had been told now
-            state_.deadline = std::min(saved.deadline.value_or(MonotonicTime::never()),
-                                       MonotonicTime::now() + rules_.patience);
-        running_.try_emplace(kept.id, kept.peer, started_at(pid), name, shared_.loop,
+        Instance instance{kept.id, source_of(kept.peer)};
+        if (held.signals > 0) { // as if it had been told now
+            instance.phase = InstancePhase::Draining;
+            instance.deadline = saved.deadline.value_or(MonotonicTime::never());
+            if (rules_.patience != forever)
+                instance.deadline = std::min(instance.deadline, MonotonicTime::now() + rules_.patience);
+        }
+        state_.deadline = std::min(state_.deadline, instance.deadline);
+        state_.live.push_back(instance);
+        auto const since = started_at(pid);
+        since_ = since_ == MonotonicTime{} ? since : std::min(since_, since);
+        running_.try_emplace(kept.id, kept.peer, since, name, shared_.loop,
                              static_cast<WorkerObserver&>(*this), static_cast<std::uint32_t>(kept.id),
                              AdoptedProcess{.leader = pid, .main = pid, .pidfd = std::move(held.fd)});
         ++shared_.instances;
@@ -147,6 +152,13 @@ void Instances::save() {
     if (state_.deadline != MonotonicTime::never())
         saved.deadline = state_.deadline;
     (void)shared_.keeping->put_text(kept_name("instances", plan_.spec()->name), to_line(saved));
+}
+
+void Instances::save_now() {
+    if (!saving_)
+        return;
+    saving_.reset();
+    save();
 }
 
 void Instances::put_again() {

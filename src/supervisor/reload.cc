@@ -21,6 +21,11 @@ void UnitRunner::reload(WishAnswer answer) {
     shared_.loop.set_owner(number_);
     if (is_broken_ || is_leaving_)
         return answer({false, is_broken_ ? trouble_ : "it is being removed", std::nullopt});
+    if (wanted_->service.accept)
+        return answer({false,
+                       "each connection has a process of its own (accept = true), and the next one reads its "
+                       "configuration anew",
+                       std::nullopt});
     auto const serving = serving_spec();
     if (!(serving ? serving : wanted_)->service.can_reload())
         return answer({false, no_way_to_reload, std::nullopt});
@@ -83,8 +88,7 @@ void UnitRunner::hear_reload_command(WorkerId id, std::string why) {
         if (memory_)
             memory_->save(); // else two of them could be found later
         ask_to_reload(id);
-    }
-    else if (why.empty())
+    } else if (why.empty())
         send_reload_signal(asked);
     else
         refuse_reload(asked, std::move(why));

@@ -63,6 +63,10 @@ std::optional<MonotonicTime> asked_before(ControlRequest const& request) {
     return usec ? std::optional{MonotonicTime{Duration{*usec}}} : std::nullopt;
 }
 
+void not_active(ControlRequest& request, UnitRunner const& unit) {
+    request.reply.fail("NotActive", {{"unit", unit.spec().name}, {"state", view::state_name(unit)}});
+}
+
 } // namespace
 
 /// What a long reply was made of is in many pieces that the allocator keeps: with 1000 units, 17 MiB.
@@ -169,9 +173,9 @@ void Requests::reload(ControlRequest request) {
     auto* const unit = named_unit(request);
     if (unit == nullptr)
         return;
-    if (!unit->is_running() || OnDemand{*unit}.is_paused())
-        return request.reply.fail("NotActive", {{"unit", unit->spec().name},
-                                                {"state", std::string{to_name(phase_of(unit->state()))}}});
+    bool const accepts = unit->spec().service.accept && unit->is_wanted_up();
+    if ((!unit->is_running() && !accepts) || OnDemand{*unit}.is_paused())
+        return not_active(request, *unit);
     wish(std::move(request), [](UnitRunner& it, WishAnswer answer) { it.reload(std::move(answer)); });
 }
 
@@ -187,8 +191,7 @@ bool Requests::is_up(ControlRequest& request) {
         return false;
     if (unit->is_wanted_up())
         return true;
-    request.reply.fail(
-        "NotActive", {{"unit", unit->spec().name}, {"state", std::string{to_name(phase_of(unit->state()))}}});
+    not_active(request, *unit);
     return false;
 }
 

@@ -125,6 +125,10 @@ public:
     /// `on_client` whenever somebody waits in one of them, also in one that is on its way out, until
     /// unwatch(): for who accepts himself.
     void watch_each(std::function<void(Listener const&)> on_client);
+    /// Nobody is told of for a while, or from now on again. What watch_each() has made stays: a full house
+    /// does this for each connection, and there is nothing in it that may fail.
+    void rest(bool rests);
+    [[nodiscard]] bool is_watching_each() const;
     /// Accepting is left to others again, who wait as the unit says: watch_each() made all non-blocking.
     void restore_blocking();
 

@@ -11,6 +11,14 @@
 
 namespace holdfast {
 
+namespace {
+
+constexpr std::uint32_t events_of(bool rests) {
+    return rests ? 0U : std::uint32_t{EPOLLIN};
+}
+
+} // namespace
+
 void SocketCustody::watch(std::function<void()> on_traffic) {
     watching_ = std::make_unique<Watching>();
     watching_->on_traffic = std::move(on_traffic);
@@ -28,6 +36,20 @@ void SocketCustody::watch_each(std::function<void(Listener const&)> on_client) {
     watching_ = std::make_unique<Watching>();
     watching_->on_client = std::move(on_client);
     watch_held();
+}
+
+bool SocketCustody::is_watching_each() const {
+    return watching_ && watching_->on_client;
+}
+
+void SocketCustody::rest(bool rests) {
+    if (!is_watching_each() || watching_->is_resting == rests)
+        return;
+    watching_->is_resting = rests;
+    if (!rests && watching_->sources.empty())
+        return watch_held();
+    for (auto& source : watching_->sources)
+        source.set_events(events_of(rests));
 }
 
 void SocketCustody::restore_blocking() {
@@ -56,8 +78,10 @@ void SocketCustody::watch_held() {
         if (watching_->on_client) // accept(2) is not to wait for the next one where who was there has gone
             (void)make_non_blocking(listener.fd, true);
         watching_->sources.push_back(shared_.loop.watch(
-            listener.fd, EPOLLIN,
+            listener.fd, events_of(watching_->is_resting),
             [this, fd = listener.fd.raw()](std::uint32_t) {
+                if (watching_->is_resting) // it was shut down, which epoll(7) tells again and again
+                    return stop_sources();
                 watching_->on_client ? hear_each(fd) : hear_first(fd);
             },
             Priority::Clients));

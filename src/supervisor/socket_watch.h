@@ -10,6 +10,7 @@ struct SocketCustody::Watching {
     std::function<void()> on_traffic;
     std::function<void(Listener const&)> on_client; ///< instead of it: whenever there is one
     bool is_limited = false;
+    bool is_resting = false;
     std::vector<EventSource> sources;
     EventSource again; ///< when a listener that was left alone is so no longer
 };

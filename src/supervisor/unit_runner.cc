@@ -89,8 +89,11 @@ bool UnitRunner::adopt(FoundThings found) {
 
 void UnitRunner::save() {
     shared_.loop.set_owner(number_);
-    if (memory_ && !is_broken_) // what was saved before it broke is better
-        memory_->save();
+    if (!memory_ || is_broken_) // what was saved before it broke is better
+        return;
+    memory_->save();
+    if (instances_)
+        instances_->save_now();
 }
 
 // ---- wishes ----

@@ -16,8 +16,6 @@ namespace holdfast::view {
 
 using nlohmann::json;
 
-namespace {
-
 /// Resident memory less what is shared: /proc/PID/statm, proc(5).
 std::optional<std::uint64_t> memory_of(pid_t pid) {
     std::ifstream file{"/proc/" + std::to_string(pid) + "/statm"};
@@ -45,6 +43,8 @@ std::optional<std::uint64_t> cpu_of(pid_t pid) {
         return std::nullopt;
     return (user + system) * 1000000 / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
 }
+
+namespace {
 
 json socket_shape(UnitRunner const& unit, std::string const& name, ListenAddress const& address) {
     return {{"unit", unit.spec().name},
@@ -240,11 +240,11 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
             {"description", unit.spec().description},
             {"state", state_name(unit)},
             {"wanted", state.goal == lifecycle::Goal::Up ? "up" : "down"},
-            {"since_usec", unit.since().since_boot().count()},
+            {"since_usec", state_since(unit).since_boot().count()},
             {"resumes_in_usec", std::move(resumes_in)},
             {"generation", std::move(generation)},
             {"workers", std::move(workers)},
-            {"connections", connections(unit, full)},
+            {"connections", connections(unit, look, full)},
             {"sockets", sockets(unit, look)},
             {"fd_store", unit.store() != nullptr ? unit.store()->size() : 0},
             {"fd_store_max", unit.spec().service.fd_store_max},

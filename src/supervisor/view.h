@@ -33,8 +33,10 @@ struct Look {
 [[nodiscard]] nlohmann::json bad_unit(std::string const& name, std::vector<Diagnostic> const& diagnostics);
 [[nodiscard]] nlohmann::json sockets(UnitRunner const& unit, Look& look);
 /// Null where the unit has no `accept`; `full`: with the instances themselves.
-[[nodiscard]] nlohmann::json connections(UnitRunner const& unit, bool full);
+[[nodiscard]] nlohmann::json connections(UnitRunner const& unit, Look const& look, bool full);
 /// One with `accept` is active while anybody is served, and stopping while the last are.
 [[nodiscard]] std::string state_name(UnitRunner const& unit);
+/// Since when that is its state.
+[[nodiscard]] MonotonicTime state_since(UnitRunner const& unit);
 
 } // namespace holdfast::view

@@ -26,4 +26,8 @@ inline nlohmann::json optional(std::optional<Duration> const& duration) {
 /// RFC 3339 with milliseconds, UTC.
 [[nodiscard]] std::string time_text(std::chrono::system_clock::time_point time);
 
+/// Of a process, in bytes and us; nothing where it is gone.
+[[nodiscard]] std::optional<std::uint64_t> memory_of(pid_t pid);
+[[nodiscard]] std::optional<std::uint64_t> cpu_of(pid_t pid);
+
 } // namespace holdfast::view

@@ -39,9 +39,9 @@ struct World {
 /// What the unit may say, before and after an apply.
 std::vector<std::array<InstanceRules, 2>> const all_rules{
     {{{.most = 2, .most_per_source = 1, .patience = 10s, .peace = 5s, .limit_burst = 2, .limit_interval = 3s},
-      {.most = 1, .patience = 10s, .peace = 5s, .limit_burst = 1, .limit_interval = 3s}}},
+      {.most = 1, .patience = 20s, .peace = 5s, .limit_burst = 1, .limit_interval = 3s}}},
     {{{.most = 2, .on_full = OnFull::Refuse, .patience = 10s},
-      {.most = 2, .most_per_source = 2, .patience = 10s}}},
+      {.most = 2, .most_per_source = 2, .patience = forever}}},
     {{{.most = 1, .most_per_source = 2, .on_full = OnFull::Refuse, .patience = 0s, .peace = forever},
       {.most = 2, .patience = 0s, .peace = 0s}}},
 };
@@ -181,6 +181,14 @@ std::vector<Mutant> const mutants{
          return step(state, rules, fact,
                      std::holds_alternative<PatienceEnded>(fact) ? std::max(now, state.deadline) : now);
      }},
+    {"a second stop puts off the end of who was told at the first", "deadline",
+     [](auto& state, auto const& rules, auto const& fact, auto now) {
+         if (std::holds_alternative<Closed>(fact) && rules.patience != forever)
+             for (auto& one : state.live)
+                 if (one.phase == InstancePhase::Draining)
+                     one.deadline = now + rules.patience;
+         return step(state, rules, fact, now);
+     }},
     {"the timer is left armed", "deadline",
      [](auto& state, auto const& rules, auto const& fact, auto now) {
          auto orders = step(state, rules, fact, now);
@@ -268,6 +276,24 @@ TEST_CASE("a stop tells everybody once, then kills who is left, then gives him u
     auto const given_up = step(state, rules, PatienceEnded{}, start + 15s);
     CHECK(all_of<AbandonInstance>(given_up).size() == 1);
     CHECK(all_of<AllInstancesGone>(given_up).size() == 1);
+}
+
+// One deadline for all: a second stop put off the end of those who were told at the first.
+TEST_CASE("who was told at an earlier stop is killed when his own time is over", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.patience = 10s};
+    (void)step(state, rules, Opened{}, start);
+    (void)step(state, rules, ConnectionArrived{ada}, start);
+    (void)step(state, rules, Closed{}, start);
+    (void)step(state, rules, Opened{}, start + 4s);
+    (void)step(state, rules, ConnectionArrived{bob}, start + 4s);
+    CHECK(all_of<AwaitPatience>(step(state, rules, Closed{}, start + 8s)).empty());
+    auto const first = step(state, rules, PatienceEnded{}, start + 10s);
+    CHECK(all_of<KillInstance>(first).at(0).id == InstanceId{1});
+    CHECK(all_of<KillInstance>(first).size() == 1);
+    auto const second = step(state, rules, PatienceEnded{}, start + 18s);
+    CHECK(all_of<AbandonInstance>(second).at(0).id == InstanceId{1});
+    CHECK(all_of<KillInstance>(second).at(0).id == InstanceId{2});
 }
 
 TEST_CASE("with patience without end nobody is killed", "[lifecycle][instances]") {

@@ -55,13 +55,10 @@ public:
         bool const should = is_open && hold == MonotonicTime::never() &&
                             (live.size() < rules.most || rules.on_full == OnFull::Refuse);
         expect(accepts == should, "watched");
-        bool is_anybody_ended = false;
+        auto due = MonotonicTime::never();
         for (auto const& [id, one] : live)
-            is_anybody_ended |= one.is_told || peace_ != MonotonicTime::never();
-        if (!is_anybody_ended)
-            expect(wake == MonotonicTime::never(), "deadline");
-        else if (rules.patience != forever)
-            expect(wake != MonotonicTime::never(), "deadline");
+            due = std::min(due, one.is_told ? one.due : peace_);
+        expect(wake == due, "deadline");
         expect(is_said_gone == (!is_open && live.empty() && !was_empty), "last");
         return broken_;
     }
@@ -70,6 +67,7 @@ public:
         Source source;
         bool is_told = false;
         bool is_killed = false;
+        MonotonicTime due = MonotonicTime::never();
     };
     std::map<InstanceId, One> live;
     bool is_open = false;
@@ -130,23 +128,27 @@ private:
                    (!is_open || is_full || is_too_many),
                "reasons");
     }
-    void note(TellInstance const& what, InstanceRules const&, MonotonicTime, bool&) {
+    void note(TellInstance const& what, InstanceRules const& rules, MonotonicTime now, bool&) {
         auto const found = live.find(what.id);
         expect(found != live.end() && !found->second.is_told, "once");
         expect(may_tell_, "peace");
         if (found != live.end())
             found->second.is_told = true;
+        if (found != live.end() && rules.patience != forever)
+            found->second.due = now + rules.patience;
     }
     void note(KillInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
         auto const found = live.find(what.id);
         expect(found != live.end() && !found->second.is_killed, "once");
-        expect(found != live.end() && found->second.is_told && now >= wake, "patience");
+        expect(found != live.end() && found->second.is_told && now >= found->second.due, "patience");
         if (found != live.end())
             found->second.is_killed = true;
+        if (found != live.end())
+            found->second.due = now + 5s;
     }
     void note(AbandonInstance const& what, InstanceRules const&, MonotonicTime now, bool&) {
         auto const found = live.find(what.id);
-        expect(found != live.end() && found->second.is_killed && now >= wake, "patience");
+        expect(found != live.end() && found->second.is_killed && now >= found->second.due, "patience");
         live.erase(what.id);
     }
     void note(AcceptConnections const& what, InstanceRules const&, MonotonicTime, bool&) {

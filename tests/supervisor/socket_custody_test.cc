@@ -254,3 +254,41 @@ TEST_CASE("a listener that we accepted from waits as its next unit says", "[supe
     auto const released = sockets.release(identity_of(sockets.held().front()));
     CHECK_FALSE(is_non_blocking(released));
 }
+
+// A full house took the watches of all listeners away and made them anew for each connection; where epoll had
+// no room for one in that moment the unit was broken for good.
+TEST_CASE("who rests is told of nobody until he goes on, and keeps his watches", "[supervisor]") {
+    Custody custody{tcp_socket("a", 0)};
+    REQUIRE(custody.hold());
+    int told = 0;
+    custody.sockets.watch_each([&](Listener const& listener) {
+        ++told;
+        (void)accept_from(listener.fd);
+    });
+    custody.sockets.rest(true);
+    auto const client = connect_to(custody.port(0));
+    custody.settle();
+    CHECK(told == 0);
+    custody.sockets.rest(false);
+    CHECK(custody.until([&] { return told == 1; }));
+}
+
+TEST_CASE("a listener that is shut down while its unit rests does not keep us busy", "[supervisor]") {
+    Custody custody{tcp_socket("a", 0)};
+    REQUIRE(custody.hold());
+    int told = 0;
+    custody.sockets.watch_each([&](Listener const&) { ++told; });
+    custody.sockets.rest(true);
+    bool is_hung_up = false;
+    custody.hung_up = [&](int) { is_hung_up = true; };
+    REQUIRE(::shutdown(custody.sockets.held().front().fd.raw(), SHUT_RD) == 0);
+    REQUIRE(custody.until([&] { return is_hung_up; }));
+    int turns = 0;
+    while (turns < 100 && custody.loop->run_once(0ms))
+        ++turns;
+    CHECK(turns < 100);
+    REQUIRE(::listen(custody.sockets.held().front().fd.raw(), 16) == 0);
+    custody.sockets.rest(false);
+    auto const client = connect_to(custody.port(0));
+    CHECK(custody.until([&] { return told > 0; }));
+}

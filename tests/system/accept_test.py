@@ -22,6 +22,7 @@ class Accept(Accepting):
             self.assertEqual([i["name"] for i in instances],
                              ["web@%d-127.0.0.1:%d" % (n, s.getsockname()[1]) for n, s in ((1, one), (2, two))])
             self.assertEqual(len({os.getpgid(i["pid"]) for i in instances}), 2)
+            self.assertTrue(all(i["memory_bytes"] > 0 and i["cpu_usec"] >= 0 for i in instances), instances)
             self.assertEqual(daemon.unit("web")["state"], "active")
             status = daemon.run("status", "web")
             self.assertIn(instances[0]["name"], status.text)
@@ -249,6 +250,31 @@ class Accept(Accepting):
                 self.assertTrue(echoes(new))
             self.assertTrue(echoes(old))
 
+    def test_what_is_refused_says_the_state_that_status_shows(self):
+        # A unit that was stopping was said to be inactive, and one that served "is listening; start it".
+        daemon = self.accepting({"web": shell("trap '' TERM; cat")})
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            self.assert_says(daemon.run("reload", "web"), 1, "the next one reads its configuration anew")
+            stop = daemon.popen("stop", "web")
+            daemon.wait_state("web", "stopping")
+            self.assert_says(daemon.run("pause", "web"), 3, "is stopping")
+            self.assert_says(daemon.run("reload", "web"), 3, "is stopping")
+        self.assertEqual(stop.wait(DEADLINE), 0)
+        stop.communicate()
+
+    def test_it_is_active_since_the_first_client_came(self):
+        # It was shown as active since it had begun to listen.
+        daemon = self.accepting({"web": unit(ECHO)})
+        listening = daemon.unit("web")["since_usec"]
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            active = daemon.unit("web")
+            self.assertGreater(active["since_usec"], listening)
+            self.assertAlmostEqual(active["since_usec"], active["connections"]["instances"][0]["since_usec"], delta=100_000)
+        self.wait_live(daemon, 0)
+        self.assertGreater(daemon.unit("web")["since_usec"], active["since_usec"])
+
     def test_an_apply_is_for_the_next_connections(self):
         daemon = self.accepting({"web": shell("echo old; cat")})
         port = daemon.port("web")
@@ -354,6 +380,18 @@ class Accept(Accepting):
             wait_gone(pid)
         clients[1].close()
         other.close()
+
+    def test_an_upgrade_gives_no_number_twice_and_forgets_no_count(self):
+        # The counters of the last second were not saved before an ordered upgrade.
+        daemon = self.kept({"web": unit(ECHO)})
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+        self.wait_live(daemon, 0)
+        self.assert_says(daemon.run("upgrade"), 0)
+        self.assertEqual(self.connections(daemon)["accepted"], 1)
+        with connect(daemon.port("web")) as client:
+            self.assertTrue(echoes(client))
+            self.assertEqual([i["instance"] for i in self.connections(daemon)["instances"]], [2])
 
     def test_a_stop_under_way_is_ended_by_the_successor(self):
         daemon = self.kept({"web": shell("trap 'sleep 0.2; echo bye; exit' TERM; echo up; while :; do sleep 0.01; done")})
