@@ -11,8 +11,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include <unistd.h>
-
 namespace holdfast {
 
 namespace {
@@ -131,18 +129,13 @@ std::vector<SocketHolder> find_holders(ListenAddress const& address) {
     if (sockets.empty())
         return holders;
     auto const deadline = MonotonicTime::now() + longest_walk;
-    auto const look_at = [&](pid_t pid) {
+    (void)see_processes([&](pid_t pid) {
+        if (holders.size() >= most_holders || MonotonicTime::now() >= deadline)
+            return false;
         if (HeldSocket* const held = find_in_process(pid, sockets)) {
             held->is_found = true;
             holders.push_back({pid, held->uid, command_of(pid)});
         }
-    };
-    look_at(::getpid()); // however many there are
-    (void)see_processes([&](pid_t pid) {
-        if (holders.size() >= most_holders || MonotonicTime::now() >= deadline)
-            return false;
-        if (pid != ::getpid())
-            look_at(pid);
         return true;
     });
     // One line for what belongs to processes that we may not look into.
