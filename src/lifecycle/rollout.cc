@@ -37,7 +37,6 @@ void UnitStep::settle() {
         if (before == changes_) // who is to go is not asked
             advance_reload();
     }
-    note_idle();
 }
 
 bool UnitStep::may_begin(NextGeneration const& next) const {

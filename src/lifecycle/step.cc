@@ -23,6 +23,7 @@ Orders step(UnitState& state, Policy const& policy, Fact const& fact, MonotonicT
     unit.judge_workers();
     unit.note_shares(shares_of(state), before.named);
     unit.tend_shards();
+    unit.note_idle();
     emit_difference(before, wanted(state), orders);
     return orders;
 }

@@ -34,6 +34,7 @@ public:
     // idle.cc: nobody is there
     void on(IdleBegan const&);
     void on(IdleEnded const&);
+    void note_idle(); ///< after all else: who is lent is somebody too
 
     // step.cc: what a fact means
     void on(TrafficArrived const&);
@@ -143,7 +144,6 @@ private:
     void end_hold();
 
     // idle.cc
-    void note_idle();
     void stop_when_idle();
 
     // pause.cc

@@ -146,3 +146,28 @@ TEST_CASE("a start that is wished clears the limit of those by traffic", "[lifec
     story.tell(TrafficArrived{});
     CHECK(story.spawned.size() == 2);
 }
+
+// The bug: a worker that was started for who waited in a shard ended the watch, but not the count: once it
+// was gone, the unit was stopped though nobody had said since that nobody was there.
+TEST_CASE("while a shard is lent a unit is not idle, and counts anew after that", "[lifecycle]") {
+    auto policy = lazy;
+    policy.type = ServiceType::Simple;
+    policy.workers = 2;
+    policy.is_sharded = true;
+    Story story{policy};
+    story.tell(StartWished{});
+    story.tell(TrafficArrived{});
+    story.tell(Forked{WorkerId{1}});
+    story.tell(Forked{WorkerId{2}});
+    story.exits(WorkerId{2}); // its shard may hold somebody
+    story.tell(IdleBegan{});
+    story.pass(250ms);
+    REQUIRE(story.said(Happening::ShardLent));
+    story.tell(SpawnFailed{WorkerId{3}});
+    story.tell(ShardAtRest{{1, Bank::Green}});
+    story.pass(120s);
+    CHECK_FALSE(story.said(Happening::IdleStopped));
+    story.tell(IdleBegan{});
+    story.pass(60s);
+    CHECK(story.said(Happening::IdleStopped));
+}
