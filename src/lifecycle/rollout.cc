@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How generations come, take over, fail and go; and that each wish for one is answered once.
+#include "lifecycle/sharing.h"
 #include "lifecycle/unit_step.h"
 
 #include <algorithm>
@@ -40,20 +41,52 @@ void UnitStep::settle() {
 }
 
 bool UnitStep::may_begin(NextGeneration const& next) const {
-    bool const is_served =
+    bool const something_serves =
         std::ranges::find(state_.generations, Role::Serving, &Generation::role) != state_.generations.end();
-    if (next.is_paused && is_served)
+    if (next.is_paused && something_serves)
         return false;
     switch (next.strategy) {
     case Strategy::Overlap:
     case Strategy::Rolling:
     case Strategy::Canary:
     case Strategy::InPlace:
-        return state_.generations.size() < most_generations(wanted_);
+        return (!is_served() || state_.generations.size() < most_generations(wanted_)) &&
+               std::ranges::none_of(state_.generations, [&](Generation const& generation) {
+                   return is_in_the_way(generation, next.id);
+               });
     case Strategy::Replace:
         return state_.workers.empty();
     }
     return false;
+}
+
+/// Whoever comes does not wait for room where nobody is left who would serve meanwhile. One that is lent
+/// keeps its generation, and serves nobody new.
+bool UnitStep::is_served() const {
+    auto const has_role = [&](GenerationId id, Role role) {
+        return std::ranges::any_of(state_.generations, [&](Generation const& generation) {
+            return generation.id == id && generation.role == role;
+        });
+    };
+    return std::ranges::any_of(state_.workers,
+                               [&](Worker const& worker) {
+                                   bool const is_ready = worker.phase == WorkerPhase::Ready;
+                                   return (is_ready && has_role(worker.generation, Role::Withdrawn)) ||
+                                          ((is_ready || worker.phase == WorkerPhase::Starting) &&
+                                           has_role(worker.generation, Role::Serving));
+                               }) ||
+           std::ranges::any_of(state_.refills, [&](Refill const& refill) {
+               return has_role(refill.generation, Role::Serving);
+           });
+}
+
+/// payload_byte: it reads its flows in the shards that the next one would get. The one that serves had to
+/// take its seat there while the next one waited, because nothing else was ready: P2 outweighs its flows.
+bool UnitStep::is_in_the_way(Generation const& generation, GenerationId next) const {
+    auto const bank = bank_of(static_cast<std::uint32_t>(next));
+    return generation.role != Role::Serving && std::ranges::any_of(state_.workers, [&](Worker const& worker) {
+               return worker.generation == generation.id && keeps_bank(state_, worker, bank, wanted_);
+           });
 }
 
 bool UnitStep::may_take_over(Generation const& incoming) const {
@@ -84,14 +117,10 @@ void UnitStep::propose(NextGeneration const& next) {
 void UnitStep::begin_next() {
     if (!state_.next)
         return;
-    if (!may_begin(*state_.next)) {
-        auto const* const oldest = find(Role::Outgoing);
-        if (state_.next->strategy == Strategy::Replace)
-            return hurry(no_generation);
-        if (oldest != nullptr && !state_.next->is_paused)
-            hurry(oldest->id);
-        return;
-    }
+    if (!may_begin(*state_.next))
+        return hurry_for(*state_.next);
+    if (!is_served())
+        cut_short_surplus();
     auto const next = *state_.next;
     state_.next.reset();
     if (next.is_rollout && !next.announced)
@@ -109,16 +138,40 @@ void UnitStep::begin_next() {
     fill(state_.generations.back(), Promised::IsTried);
 }
 
-/// Somebody waits for room, or until all are gone: what may drain for ever may do so no longer.
-void UnitStep::hurry(GenerationId oldest) {
+/// What it waits for is hurried; and cut short where clients wait for it too, because nobody serves.
+void UnitStep::hurry_for(NextGeneration const& next) {
+    bool const is_waited_for = !is_served();
+    if (next.strategy == Strategy::Replace) { // whoever restarts with it has said that the old ones go first
+        for (auto const& generation : state_.generations)
+            hurry(generation, next.is_rollout ? Hurry::TheEndless : Hurry::All);
+        return;
+    }
+    if (next.is_paused)
+        return;
+    auto const* const oldest = find(Role::Outgoing);
+    for (auto const& generation : state_.generations)
+        if (is_in_the_way(generation, next.id) || &generation == oldest)
+            hurry(generation, is_waited_for ? Hurry::All : Hurry::TheEndless);
+}
+
+/// Where nobody serves the next one does not wait for room: the oldest are to make it soon.
+void UnitStep::cut_short_surplus() {
+    auto const most = most_generations(wanted_);
+    for (std::size_t i = 0; i + most <= state_.generations.size(); ++i)
+        hurry(state_.generations[i], Hurry::All);
+}
+
+/// Somebody waits until they are gone: what may drain for ever may do so no longer, or nobody longer than a
+/// stop lets him.
+void UnitStep::hurry(Generation const& generation, Hurry which) {
     constexpr Duration at_most = std::chrono::seconds{30}; // where stopping may take for ever too
+    auto const patience = generation.policy.timeout_stop;
+    auto const limit = now_ + (patience == forever ? at_most : patience);
     for (auto& worker : state_.workers) {
-        auto const& generation = the(worker.generation);
-        bool const is_meant = oldest == no_generation || generation.id == oldest;
-        auto const patience = generation.policy.timeout_stop;
-        if (is_meant && worker.phase == WorkerPhase::Draining && worker.forked &&
-            worker.deadline == MonotonicTime::never())
-            worker.deadline = now_ + (patience == forever ? at_most : patience);
+        bool const is_meant = which == Hurry::All || worker.deadline == MonotonicTime::never();
+        if (worker.generation == generation.id && worker.phase == WorkerPhase::Draining && worker.forked &&
+            is_meant)
+            worker.deadline = std::min(worker.deadline, limit);
     }
 }
 

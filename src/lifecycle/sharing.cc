@@ -100,6 +100,24 @@ bool steers_by(UnitState const& state, SteeringMode mode) {
     });
 }
 
+/// It has served, and whoever speaks to it still does.
+bool has_flows(UnitState const& state, Worker const& worker) {
+    auto const* const generation = generation_of(state, worker);
+    return worker.was_ready && worker.phase != WorkerPhase::Killed && !worker.missed_watchdog &&
+           !worker.is_lent && generation != nullptr && generation->policy.is_sharded;
+}
+
+/// How hard it is to come into this bank: nobody is in the way, or who leaves, or who stays.
+enum class InTheWay : std::uint8_t { Nobody, Leaving, Staying };
+InTheWay in_the_way(UnitState const& state, Bank bank, Policy const& next) {
+    auto found = InTheWay::Nobody;
+    for (auto const& worker : state.workers)
+        if (keeps_bank(state, worker, bank, next))
+            found = std::max(found,
+                             worker.phase == WorkerPhase::Draining ? InTheWay::Leaving : InTheWay::Staying);
+    return found;
+}
+
 } // namespace
 
 Shard shard_of(Slot slot, GenerationId generation) {
@@ -146,12 +164,16 @@ std::vector<Shard> named_shards(UnitState const& state) {
     if (!steers_by(state, SteeringMode::PayloadByte))
         return named;
     for (auto const& worker : state.workers)
-        if (auto const* const generation = generation_of(state, worker);
-            worker.was_ready && worker.phase != WorkerPhase::Killed && !worker.missed_watchdog &&
-            !worker.is_lent && generation != nullptr && generation->policy.is_sharded)
+        if (has_flows(state, worker))
             named.push_back(shard_of(worker));
     make_unique(named);
     return named;
+}
+
+bool keeps_bank(UnitState const& state, Worker const& worker, Bank bank, Policy const& next) {
+    return next.is_sharded && worker.bank == bank && has_flows(state, worker) &&
+           (next.steering == SteeringMode::PayloadByte ||
+            generation_of(state, worker)->policy.steering == SteeringMode::PayloadByte);
 }
 
 std::uint16_t sharded_slots(UnitState const& state) {
@@ -197,13 +219,17 @@ CanaryPart canary_part(UnitState const& state) {
     return part;
 }
 
-Bank bank_of_next(UnitState const& state, Strategy strategy) {
+Bank bank_of_next(UnitState const& state, Policy const& next, Strategy strategy) {
     auto const serving = std::ranges::find(state.generations, Role::Serving, &Generation::role);
     bool const goes_on = serving != state.generations.end() && strategy != Strategy::Replace &&
                          std::ranges::any_of(state.workers, [&](Worker const& worker) {
                              return worker.generation == serving->id && can_serve(state, worker);
                          });
-    return goes_on ? other(bank_of(static_cast<std::uint32_t>(serving->id))) : main_bank(state.shares);
+    auto const bank =
+        goes_on ? other(bank_of(static_cast<std::uint32_t>(serving->id))) : main_bank(state.shares);
+    if (strategy == Strategy::Replace) // it waits until nobody is left
+        return bank;
+    return in_the_way(state, other(bank), next) < in_the_way(state, bank, next) ? other(bank) : bank;
 }
 
 } // namespace holdfast::lifecycle

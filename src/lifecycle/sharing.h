@@ -38,6 +38,10 @@ namespace holdfast::lifecycle {
 /// counted.
 [[nodiscard]] std::vector<Shard> named_shards(UnitState const& state);
 
+/// payload_byte, before or after: the worker reads what names it from a shard of this bank, so that nobody of
+/// another generation, one by the rules of `next`, may be put there.
+[[nodiscard]] bool keeps_bank(UnitState const& state, Worker const& worker, Bank bank, Policy const& next);
+
 /// How many slots have shards: all that somebody has, may get, or may wait in.
 [[nodiscard]] std::uint16_t sharded_slots(UnitState const& state);
 
@@ -66,8 +70,10 @@ struct CanaryPart {
 };
 [[nodiscard]] CanaryPart canary_part(UnitState const& state);
 
-/// The bank for a generation that is to come up: not that of the serving one while that can go on (with
-/// replace it goes first); else the one in which clients wait.
-[[nodiscard]] Bank bank_of_next(UnitState const& state, Strategy strategy);
+/// The bank for a generation that is to come up by these rules: not that of the serving one while that can go
+/// on (with replace it goes first); else the one in which clients wait. With payload_byte, where somebody of
+/// another generation reads his flows in that one: the other, if those there are fewer or nearer to their
+/// end.
+[[nodiscard]] Bank bank_of_next(UnitState const& state, Policy const& next, Strategy strategy);
 
 } // namespace holdfast::lifecycle

@@ -71,6 +71,9 @@ public:
 private:
     /// A slot that waits for its next try goes on waiting, or is tried now.
     enum class Promised : std::uint8_t { Stays, IsTried };
+    /// Who is to drain no longer: those who may for ever, or whoever has more time than a stop would give
+    /// him.
+    enum class Hurry : std::uint8_t { TheEndless, All };
     /// Workers of all generations that have not been told to go, together.
     struct Pool {
         unsigned ready = 0;   ///< and well
@@ -107,9 +110,13 @@ private:
     void answer_resize();
     void answer_stop();
     void begin_next();
-    void hurry(GenerationId oldest = no_generation);
+    void hurry_for(NextGeneration const& next);
+    void cut_short_surplus();
+    void hurry(Generation const& generation, Hurry which);
     void finish();
     [[nodiscard]] bool may_begin(NextGeneration const& next) const;
+    [[nodiscard]] bool is_served() const;
+    [[nodiscard]] bool is_in_the_way(Generation const& generation, GenerationId next) const;
     [[nodiscard]] bool may_take_over(Generation const& incoming) const;
     [[nodiscard]] bool is_coming(GenerationId rollout) const;
     [[nodiscard]] bool is_draining_for(GenerationId rollout) const;

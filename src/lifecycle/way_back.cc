@@ -82,8 +82,11 @@ void UnitStep::recover() {
     auto& serving = the(Role::Serving);
     if (waits_to_recover() && std::ranges::any_of(state_.workers, [&](Worker const& worker) {
             return worker.generation == serving.id || worker.generation == state_.rollout->id;
-        }))
-        return hurry();
+        })) {
+        for (auto const& generation : state_.generations)
+            hurry(generation, Hurry::TheEndless);
+        return;
+    }
     if (std::exchange(serving.is_thinned, false))
         fill(serving, Promised::Stays);
 }

@@ -94,7 +94,7 @@ bool UnitStep::has_worker(GenerationId generation) const {
 
 GenerationId UnitStep::new_generation(Strategy strategy) {
     auto id = static_cast<std::uint32_t>(state_.last_generation) + 1;
-    if (wanted_.is_sharded && bank_of(id) != bank_of_next(state_, strategy))
+    if (wanted_.is_sharded && bank_of(id) != bank_of_next(state_, wanted_, strategy))
         ++id;
     state_.last_generation = GenerationId{id};
     return state_.last_generation;

@@ -4,6 +4,7 @@
 // waits in what is no longer listed.
 #include "supervisor/instances.h"
 #include "supervisor/on_demand.h"
+#include "supervisor/policy.h"
 #include "supervisor/unit_runner.h"
 #include "supervisor/unit_words.h"
 
@@ -35,6 +36,10 @@ Result<std::vector<Listener>> UnitRunner::prepare(UnitSpec const& spec, Arrivals
     if (spec.service.accept != wanted_->service.accept && !is_at_rest)
         return plain_error("`accept` cannot be changed while something runs or is to be started again", {},
                            "stop the unit first, then apply, and start it");
+    bool const stays_scaled = scaled_to_ != 0 && spec.service.workers == wanted_->service.workers;
+    if (auto const why = too_few_numbers(spec.steering, stays_scaled ? scaled_to_ : pool_size(spec.service));
+        !why.empty())
+        return plain_error(why, {}, "have more bits in `mask`, a smaller `shift`, or fewer workers");
     return sockets_.bind_new(spec, arrivals, is_served());
 }
 
@@ -112,13 +117,8 @@ void UnitRunner::scale(std::uint16_t workers, WishAnswer answer) {
                        "each connection has a process of its own (accept = true): max_connections says "
                        "how many there may be",
                        std::nullopt});
-    auto const& steering = wanted_->steering;
-    if (steering.mode == SteeringMode::PayloadByte && 2 * workers > steering.highest_id())
-        return answer({false,
-                       "the byte of [steering] can name " + std::to_string(steering.highest_id()) +
-                           " workers, and there would be " + std::to_string(2 * workers) +
-                           " in two generations",
-                       std::nullopt});
+    if (auto why = too_few_numbers(wanted_->steering, workers); !why.empty())
+        return answer({false, std::move(why), std::nullopt});
     scaled_to_ = workers;
     underway().waiting.push_back({WishKind::Scale, std::move(answer)});
     happen(PolicyChanged{});

@@ -159,8 +159,11 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
         for (auto& stored : store_->look())
             handed.push_back({std::move(stored), 0, true});
     auto at = place_of(order.slot, order.generation);
-    if (sockets_.shards() != nullptr)
-        at.steering_id = steering_id(place);
+    // A number that the byte cannot hold would be cut to another worker's.
+    if (auto const id = steering_id(place);
+        sockets_.shards() != nullptr &&
+        (spec->steering.mode != SteeringMode::PayloadByte || id <= spec->steering.highest_id()))
+        at.steering_id = id;
     auto plan = make_launch_plan(*spec, at, handed, theirs, shared_.around);
     if (!plan)
         return plan.error();

@@ -20,6 +20,13 @@ std::uint16_t pool_size(ServiceSpec const& service) {
     return static_cast<std::uint16_t>(std::clamp(cpus, 1, int{most_workers}));
 }
 
+std::string too_few_numbers(SteeringSpec const& steering, std::uint16_t workers) {
+    if (steering.mode != SteeringMode::PayloadByte || 2U * workers <= steering.highest_id())
+        return {};
+    return "the byte of [steering] can name " + std::to_string(steering.highest_id()) +
+           " workers, and there would be " + std::to_string(2U * workers) + " in two generations";
+}
+
 TriggerLimit trigger_limit_of(UnitSpec const& spec) {
     TriggerLimit limit;
     double most = 0;

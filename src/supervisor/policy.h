@@ -5,6 +5,8 @@
 #include "lifecycle/policy.h"
 #include "unit/spec.h"
 
+#include <string>
+
 namespace holdfast {
 
 /// Long enough for a program that cannot run (no configuration, no permission, no library) to say so and end.
@@ -23,5 +25,10 @@ struct TriggerLimit {
 /// How many workers the service has, at least 1: `workers`, or for "auto" one for each CPU that we may run on
 /// now (sched_getaffinity(2)).
 [[nodiscard]] std::uint16_t pool_size(ServiceSpec const& service);
+
+/// payload_byte: why there may not be so many workers, or nothing: each of two generations has a number of
+/// its own, and a shard that the byte cannot name would get no flow back. What the file says of it was
+/// checked when it was read; "auto" and a scale are known only here.
+[[nodiscard]] std::string too_few_numbers(SteeringSpec const& steering, std::uint16_t workers);
 
 } // namespace holdfast

@@ -107,12 +107,23 @@ void ShardLoad::see(MonotonicTime now) {
             waiting.push_back(found == look->queued.end() ? 0 : found->second);
             paces[i].see(waiting.back(), now);
         }
+        judge(i);
     }
     bool const is_quiet = std::ranges::all_of(waiting, [](auto count) { return count == 0; });
     quiet_looks_ = is_quiet ? quiet_looks_ + 1 : 0;
     if (waiting != waiting_)
         changed_ = now;
     waiting_ = std::move(waiting);
+}
+
+/// The queues of one address are held against each other: they have equal parts of its clients.
+void ShardLoad::judge(std::size_t group) {
+    std::uint32_t longest = 0;
+    for (auto const& [shard, paces] : paces_)
+        if (paces[group].moves())
+            longest = std::max(longest, paces[group].waiting());
+    for (auto& [shard, paces] : paces_)
+        paces[group].judge(longest);
 }
 
 void ShardLoad::tell() {

@@ -45,6 +45,7 @@ private:
     void sleep();
     void look();
     void see(MonotonicTime now);
+    void judge(std::size_t group);
     void tell();
     [[nodiscard]] Duration next_pause(MonotonicTime now, Duration taken);
 

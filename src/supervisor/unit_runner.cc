@@ -122,7 +122,7 @@ std::string UnitRunner::reason_to_refuse() const {
         return "it is being removed";
     if (!sockets_.is_complete())
         return "its sockets cannot be bound: " + to_string(sockets_.failed().front().error);
-    return {};
+    return too_few_numbers(wanted_->steering, policy().workers);
 }
 
 void UnitRunner::start(WishAnswer answer) {

@@ -168,8 +168,14 @@ std::string UnitWords::sentence(Report const& report) const {
                (unit_.is_no_longer_in_place_
                     ? " by overlap: what runs is another program, or nothing, so it cannot reload in place"
                     : "");
-    case Happening::RolloutWaits:
-        return to_text(report.generation) + " waits: too many generations are alive, one must end first";
+    case Happening::RolloutWaits: {
+        bool const is_crowded = unit_.state_.generations.size() >= unit_.policy().max_generations;
+        return to_text(report.generation) +
+               (is_crowded
+                    ? " waits: too many generations are alive, one must end first"
+                    : " waits: where it would read (payload_byte) an older generation still serves its "
+                      "flows, which must end first");
+    }
     case Happening::TookOver:
         return to_text(report.generation) + " is ready and takes over" +
                (report.until ? "; it is on probation for " + until_text(report) : "");

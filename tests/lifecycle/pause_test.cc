@@ -103,6 +103,38 @@ TEST_CASE("a pause ends a rollout, and what was wished comes when it is resumed"
     CHECK(story.all<Spawn>().front().spec == SpecId{2});
 }
 
+// The bug: what drains for long filled max_generations, a resume waited for it, and the queues ran over.
+TEST_CASE("a resume does not wait for room", "[lifecycle]") {
+    Policy policy{.timeout_stop = 5s, .drain_timeout = 10min, .max_generations = 2};
+    auto story = served(policy);
+    for (unsigned worker = 2; worker <= 4; ++worker) {
+        story.tell(PauseWished{30s});
+        story.tell(ResumeWished{});
+        REQUIRE(story.spawned.back() == WorkerId{worker});
+        story.comes_up(WorkerId{worker});
+        CHECK(story.phase() == UnitPhase::Active);
+    }
+    // What is too many is soon gone, the oldest first.
+    story.pass(5s);
+    CHECK(story.has(Kill{WorkerId{1}}));
+    CHECK(story.has(Kill{WorkerId{2}}));
+    CHECK_FALSE(story.has(Kill{WorkerId{3}}));
+    story.new_chapter();
+    story.tell(RestartWished{}); // who has somebody that serves waits
+    CHECK(story.said(Happening::RolloutWaits));
+}
+
+TEST_CASE("a resume with replace waits no longer than a stop would", "[lifecycle]") {
+    auto story = served({.strategy = Strategy::Replace, .timeout_stop = 5s, .drain_timeout = 10min});
+    story.tell(PauseWished{30s});
+    story.tell(ResumeWished{});
+    CHECK(story.spawned.empty());
+    story.pass(5s);
+    CHECK(story.has(Kill{WorkerId{1}}));
+    story.exits(WorkerId{1}, ExitKind::UncleanSignal);
+    CHECK(story.spawned == std::vector{WorkerId{2}});
+}
+
 TEST_CASE("a stop ends a pause for good", "[lifecycle]") {
     auto story = served({});
     story.tell(PauseWished{60s});

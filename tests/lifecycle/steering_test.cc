@@ -134,6 +134,63 @@ TEST_CASE("packets may name each worker that has served, until it is gone", "[li
     CHECK(story.all<WatchRest>().back() == WatchRest{{green(0)}});
 }
 
+// The bug: two restarts within one drain put the newest into the shard of the oldest, with its very number,
+// and the flows of each went to the other.
+TEST_CASE("nobody is put where one that leaves still reads his flows", "[lifecycle]") {
+    auto policy = steered(SteeringMode::PayloadByte, 1);
+    policy.drain_timeout = 10min;
+    auto story = served(policy);
+    story.tell(RestartWished{});
+    story.comes_up(WorkerId{2});
+    story.tell(ShardAtRest{green(0)});
+    REQUIRE(story.told_to_go(WorkerId{1}));
+    story.new_chapter();
+    story.tell(RestartWished{});
+    CHECK(story.said(Happening::RolloutWaits));
+    CHECK(story.spawned.empty());
+    CHECK(named_shards(story.state) == std::vector{blue(0), green(0)});
+
+    SECTION("until it is gone") {
+        story.exits(WorkerId{1});
+        CHECK(story.said(Happening::RolloutBegan));
+        CHECK(story.spawned == std::vector{WorkerId{3}});
+    }
+    SECTION("or its time is over") {
+        story.pass(10min);
+        CHECK(story.has(Kill{WorkerId{1}}));
+        CHECK(story.spawned == std::vector{WorkerId{3}});
+    }
+    SECTION("and the one that serves keeps its own") {
+        story.exits(WorkerId{2}, ExitKind::UncleanSignal);
+        REQUIRE(story.spawned == std::vector{WorkerId{3}});
+        CHECK(shard_of(*story.worker(WorkerId{3})) == blue(0));
+    }
+}
+
+TEST_CASE("after a pause the new ones come where nobody reads", "[lifecycle]") {
+    auto policy = steered(SteeringMode::PayloadByte, 1);
+    policy.drain_timeout = 10min;
+    policy.timeout_stop = 5s;
+    auto story = served(policy);
+    story.tell(PauseWished{60s});
+    story.tell(ShardAtRest{green(0)});
+    story.tell(ResumeWished{});
+    REQUIRE(story.spawned == std::vector{WorkerId{2}});
+    CHECK(shard_of(*story.worker(WorkerId{2})) == blue(0));
+    story.comes_up(WorkerId{2});
+    CHECK(story.state.shares == share_equally(std::vector{blue(0)}));
+    CHECK(named_shards(story.state) == std::vector{blue(0), green(0)});
+
+    // Where somebody reads everywhere, clients wait no longer for that than for a stop.
+    story.tell(PauseWished{60s});
+    story.tell(ShardAtRest{blue(0)});
+    story.new_chapter();
+    story.tell(ResumeWished{});
+    CHECK(story.spawned.empty());
+    story.pass(5s);
+    CHECK(story.spawned == std::vector{WorkerId{3}});
+}
+
 TEST_CASE("with other modes nobody is named", "[lifecycle]") {
     auto story = served(steered(SteeringMode::Hash, 2));
     story.tell(RestartWished{});

@@ -16,7 +16,26 @@ std::string generations_are_capped(Scene const& scene) {
     for (auto const& process : scene.after.processes)
         alive.insert(process.generation);
     auto const most = std::max<std::size_t>(2, scene.wanted.max_generations);
-    return alive.size() > most ? std::to_string(alive.size()) + " are alive" : "";
+    bool begins = false;
+    scene.for_each<Spawn>(
+        [&](Spawn const& spawn) { begins = begins || scene.history.find(spawn.generation) == nullptr; });
+    if (alive.size() <= most || !begins)
+        return {};
+    bool const is_served = std::ranges::any_of(scene.between.processes, [&](Process const& process) {
+        return !process.is_leaving() && scene.state_of(process.id) != WorkerPhase::Draining;
+    });
+    if (is_served)
+        return std::to_string(alive.size()) + " are alive";
+    auto const surplus = *std::next(alive.begin(), static_cast<std::ptrdiff_t>(alive.size() - most));
+    auto const soon = scene.now + time_to_die(scene.wanted);
+    for (auto const& process : scene.after.processes) {
+        auto const* const timer =
+            scene.after.find({TimerKind::StopDeadline, static_cast<std::uint32_t>(process.id)});
+        if (process.generation < surplus && process.stage != Stage::Ordered && process.is_leaving() &&
+            (timer == nullptr || timer->at > soon))
+            return name(process.id) + " is too many, and stays";
+    }
+    return {};
 }
 
 std::string replace_is_alone(Scene const& scene) {
@@ -354,8 +373,10 @@ std::string state_is_well_formed(Scene const& scene) {
 }
 
 constexpr std::array all_bookkeeping{
-    Invariant{"generations-are-capped", "No more than max_generations (at least 2) are alive at once.",
-              generations_are_capped},
+    Invariant{
+        "generations-are-capped",
+        "No more than max_generations (at least 2) are alive at once, but for a while where nobody serves.",
+        generations_are_capped},
     Invariant{"replace-is-alone", "With replace a generation starts when no other worker is left.",
               replace_is_alone},
     Invariant{"automatic-starts-are-bounded",

@@ -89,6 +89,31 @@ Orders the_watch_comes_last(UnitState& state, Policy const& policy, Fact const& 
     return orders;
 }
 
+Orders nobody_is_cut_short(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto before = state.generations;
+    for (auto& generation : state.generations)
+        if (generation.role == Role::Outgoing)
+            generation.policy.timeout_stop = std::chrono::hours{1000};
+    auto orders = step(state, policy, fact, now);
+    for (auto& generation : state.generations)
+        for (auto const& old : before)
+            if (old.id == generation.id && old.role == Role::Outgoing)
+                generation.policy.timeout_stop = old.policy.timeout_stop;
+    return orders;
+}
+Orders flows_are_not_minded(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    std::vector<WorkerId> read;
+    for (auto& worker : state.workers)
+        if (worker.phase == WorkerPhase::Draining && worker.was_ready) {
+            read.push_back(worker.id);
+            worker.was_ready = false;
+        }
+    auto orders = step(state, policy, fact, now);
+    for (auto& worker : state.workers)
+        worker.was_ready = worker.was_ready || std::ranges::find(read, worker.id) != read.end();
+    return orders;
+}
+
 constexpr std::array all_demand_mutants{
     Mutant{"a paused unit is filled", "paused-serves-nobody", a_paused_unit_is_filled},
     Mutant{"a lazy one is watched on", "paused-serves-nobody", a_lazy_one_is_watched_on},
@@ -96,6 +121,9 @@ constexpr std::array all_demand_mutants{
     Mutant{"who comes is not heard", "idle-is-proved", who_comes_is_not_heard},
     Mutant{"triggers are not counted", "triggers-are-bounded", triggers_are_not_counted},
     Mutant{"a trigger limit is for good", "triggers-are-bounded", a_trigger_limit_is_for_good},
+    Mutant{"nobody is cut short", "somebody-comes-soon", nobody_is_cut_short},
+    Mutant{"nobody is cut short", "generations-are-capped", nobody_is_cut_short},
+    Mutant{"flows are not minded", "one-reads-a-shard", flows_are_not_minded},
     Mutant{"the watch comes last", "watched-before-told", the_watch_comes_last},
     Mutant{"a second pause is not heard", "paused-has-an-end", a_second_pause_is_not_heard},
     Mutant{"a full queue is not heard", "paused-has-an-end", a_full_queue_is_not_heard},

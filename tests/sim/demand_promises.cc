@@ -86,6 +86,23 @@ std::string watched_before_told(Scene const& scene) {
     return scene.after.watching ? "" : "nobody would be noticed";
 }
 
+/// A restart by replace has said that the old ones go first, however long that takes them.
+std::string somebody_comes_soon(Scene const& scene) {
+    auto const& next = scene.state.next;
+    if (!next || next->is_paused || (next->strategy == Strategy::Replace && next->is_rollout))
+        return {};
+    auto const is_born = [](Process const& process) { // who is ordered is told something at once
+        return process.stage == Stage::Ordered || (!process.is_leaving() && !process.lent);
+    };
+    auto const soon = scene.now + time_to_die(scene.wanted);
+    bool const is_promised = std::ranges::any_of(scene.after.timers, [&](ArmedTimer const& timer) {
+        return timer.key.kind == TimerKind::RestartDelay || timer.key.kind == TimerKind::StartLimit ||
+               (timer.key.kind == TimerKind::StopDeadline && timer.at <= soon);
+    });
+    bool const comes = std::ranges::any_of(scene.after.processes, is_born);
+    return comes || is_promised ? "" : "nobody serves, and nobody comes";
+}
+
 constexpr std::array all_demand_promises{
     Invariant{"paused-serves-nobody",
               "While a unit is paused nothing is started, traffic starts nothing, and every worker is to go.",
@@ -93,6 +110,10 @@ constexpr std::array all_demand_promises{
     Invariant{"paused-has-an-end",
               "A paused unit is resumed at its deadline, or when a queue is nearly full, and says which.",
               paused_has_an_end},
+    Invariant{
+        "somebody-comes-soon",
+        "Where nobody serves, whoever is to come waits no longer for those who drain than a stop would.",
+        somebody_comes_soon},
     Invariant{"idle-is-proved",
               "A lazy unit is stopped only when nobody was there for idle_stop, as was said since.",
               only_the_idle_are_stopped},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The invariants that are promises to the clients of sharded units: they land where somebody serves, and who
 // has landed is served.
+#include "lifecycle/sharing.h"
 #include "sim/invariants.h"
 
 #include <algorithm>
@@ -121,6 +122,11 @@ std::string stuck_are_spared(Scene const& scene) {
     return {};
 }
 
+/// It was ready when that did not count any more.
+bool was_late(Process const& process) {
+    return process.late || (process.is_leaving() && process.ready_at >= process.leaving_since);
+}
+
 std::string flows_stay_with_their_worker(Scene const& scene) {
     if (scene.wanted.steering != SteeringMode::PayloadByte || !scene.wanted.is_sharded)
         return {};
@@ -129,15 +135,36 @@ std::string flows_stay_with_their_worker(Scene const& scene) {
     for (auto const& process : kernel.processes)
         if (process.ready && process.shard && !process.killed && !process.hangs && !process.lent) {
             served.push_back(*process.shard);
-            bool const was_late =
-                process.late || (process.is_leaving() && process.ready_at >= process.leaving_since);
-            if (!was_late && std::ranges::find(kernel.named, *process.shard) == kernel.named.end())
+            if (!was_late(process) && std::ranges::find(kernel.named, *process.shard) == kernel.named.end())
                 return name(process.id) + " has flows, and what names it goes to others";
         }
     for (auto const shard : kernel.named)
         if (std::ranges::find(served, shard) == served.end())
             return shard_name(shard) + " gets what names it, and nobody serves it";
     return {};
+}
+
+/// But for one that had to serve from there, because nothing else was ready.
+std::string one_reads_a_shard(Scene const& scene) {
+    if (scene.wanted.steering != SteeringMode::PayloadByte || !scene.wanted.is_sharded)
+        return {};
+    std::string wrong;
+    scene.for_each<Spawn>([&](Spawn const& spawn) {
+        if (spawn.lent || scene.history.find(spawn.generation) != nullptr)
+            return;
+        for (auto const& process : scene.between.processes) {
+            auto const* const then = scene.after.find(process.id);
+            bool const is_there = process.ready && !was_late(process) && process.shard && !process.hangs &&
+                                  !process.lent && process.generation != spawn.generation &&
+                                  then != nullptr && !then->killed;
+            bool const serves = std::ranges::any_of(scene.state.generations, [&](Generation const& it) {
+                return it.id == process.generation && it.role == Role::Serving;
+            });
+            if (is_there && !serves && process.shard->bank == lifecycle::shard_of(spawn).bank)
+                wrong = name(spawn.generation) + " begins where " + name(process.id) + " reads";
+        }
+    });
+    return wrong;
 }
 
 constexpr std::array all_shard_promises{
@@ -159,6 +186,9 @@ constexpr std::array all_shard_promises{
     Invariant{"flows-stay",
               "What names a worker that has served goes to it, of whatever generation, until it is gone.",
               flows_stay_with_their_worker},
+    Invariant{"one-reads-a-shard",
+              "With payload_byte no generation begins in a bank from which one that goes still reads.",
+              one_reads_a_shard},
 };
 
 } // namespace
