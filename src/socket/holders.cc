@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include <unistd.h>
+
 namespace holdfast {
 
 namespace {
@@ -129,19 +131,28 @@ std::vector<SocketHolder> find_holders(ListenAddress const& address) {
     if (sockets.empty())
         return holders;
     auto const deadline = MonotonicTime::now() + longest_walk;
-    (void)see_processes([&](pid_t pid) {
-        if (holders.size() >= most_holders || MonotonicTime::now() >= deadline)
-            return false;
+    bool is_own_seen = false;
+    auto const look_at = [&](pid_t pid) {
+        is_own_seen = is_own_seen || pid == ::getpid();
         if (HeldSocket* const held = find_in_process(pid, sockets)) {
             held->is_found = true;
             holders.push_back({pid, held->uid, command_of(pid)});
         }
+    };
+    bool is_in_time = true;
+    (void)see_processes([&](pid_t pid) {
+        is_in_time = MonotonicTime::now() < deadline;
+        if (holders.size() >= most_holders || !is_in_time)
+            return false;
+        look_at(pid);
         return true;
     });
+    if (holders.empty() && !is_own_seen) // there were so many before it
+        look_at(::getpid());
     // One line for what belongs to processes that we may not look into.
     auto const hidden =
         std::find_if(sockets.begin(), sockets.end(), [](auto const& held) { return !held.is_found; });
-    if (holders.empty() && hidden != sockets.end())
+    if (holders.empty() && is_in_time && hidden != sockets.end())
         holders.push_back({0, hidden->uid, {}});
     return holders;
 }
