@@ -395,6 +395,10 @@ void UnitRunner::mark_broken(std::string_view what) {
         end_watches(*worker);
     arm_timer();
     sockets_.unwatch();
+    if (auto* const shards = sockets_.shards()) {
+        shards->watch_load({}, {});
+        shards->watch_rest({}, {});
+    }
     if (instances_)
         instances_->freeze();
     trouble_ = "a fault in holdfast itself: " + std::string{what};

@@ -10,6 +10,7 @@
 
 using namespace holdfast;
 using namespace holdfast::test;
+using namespace std::chrono_literals;
 using lifecycle::UnitPhase;
 
 namespace {
@@ -298,4 +299,22 @@ TEST_CASE("the trace has the last facts in their order, and says how many it has
     CHECK(unit.trace().forgotten() == 103 - 64);
     for (std::size_t i = 1; i < full.size(); ++i)
         CHECK(full[i - 1].at <= full[i].at);
+}
+
+// The bug: the queues of a broken unit with least_loaded were looked at 66 times a second, for as long as
+// clients came, and what was seen was dropped.
+TEST_CASE("nobody looks at the shards of a broken unit", "[supervisor]") {
+    Home home;
+    auto& unit =
+        home.add("web", tcp_socket("http", 0) + "reuse_port = true\n" + service(runs, "workers = 2\n") +
+                            "[steering]\nmode = \"least_loaded\"\n");
+    REQUIRE(home.start(unit).ok);
+    auto const client = connect_to(unit.sockets().shards()->groups().front().bound().port);
+    REQUIRE(client.is_open()); // nobody accepts it
+    REQUIRE(home.until([&] { return unit.state().shares.size() == 2; }));
+    unit.mark_broken("in a test");
+    int wakings = 0;
+    for (auto const end = MonotonicTime::now() + 300ms; MonotonicTime::now() < end;)
+        wakings += home.loop->run_once(end - MonotonicTime::now()) ? 1 : 0;
+    CHECK(wakings <= 3); // what was on its way
 }
