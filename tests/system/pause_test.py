@@ -187,7 +187,7 @@ class Pause(Story):
         daemon = self.daemon({"web": self.installed()})
         script = "until %s --runtime-dir %s status web | grep -q 'state *active'; do sleep 0.01; done; sed -i 's/release 1/release 2/' %s" % (
             program("holdfast"), daemon.runtime, self.path("server"))
-        self.assert_says(daemon.run("pause", "web", "--for", "10ms", "--exec", "sh", "-c", script), 0,
+        self.assert_says(daemon.run("pause", "web", "--for", "%dms" % (500 * FACTOR), "--exec", "sh", "-c", script), 0,
                          "it was resumed before it was wished")
         self.assertEqual(self.release_in(self.asks(daemon)), "2")
 
