@@ -30,8 +30,7 @@ Result<std::vector<Listener>> UnitRunner::prepare(UnitSpec const& spec, Arrivals
         return plain_error(is_broken_ ? trouble_ : "it is being removed; apply again when it is gone");
     auto const is_coming = [](Fact const& fact) { return std::holds_alternative<TrafficArrived>(fact); };
     bool const is_at_rest =
-        !is_running() && !has_instances() && state_.generations.empty() && state_.refills.empty() &&
-        !state_.next &&
+        !has_instances() && state_.generations.empty() && state_.refills.empty() && !state_.next &&
         (!underway_ || std::none_of(underway_->facts.begin(), underway_->facts.end(), is_coming));
     if (spec.service.accept != wanted_->service.accept && !is_at_rest)
         return plain_error("`accept` cannot be changed while something runs or is to be started again", {},

@@ -263,9 +263,11 @@ void ShardCustody::guard(ShardGroup const& group) {
 }
 
 void ShardCustody::unguard(ShardGroup const& group) {
-    for (auto const& member : group.members())
+    for (auto const& member : group.members()) {
+        shared_.arrivals->forget(member.listener.fd);
         if (member.listener.wanted.transport == Transport::Tcp)
             shared_.hangups->remove(member.listener.fd);
+    }
 }
 
 void ShardCustody::mend(UnitSpecPtr spec) {
