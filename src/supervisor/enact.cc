@@ -179,7 +179,7 @@ Outcome UnitRunner::try_spawn(Spawn const& order, UnitSpecPtr const& spec) {
     workers_.push_back(std::make_unique<RunningWorker>(shared_.loop, static_cast<WorkerObserver&>(*this),
                                                        order, place, spec, std::move(launched).value()));
     auto& worker = *workers_.back();
-    shared_.unit_of_leader[worker.process.leader()] = this;
+    shared_.leaders.add(worker.process.leader(), *this);
     if (spec->health)
         add_prober(worker, std::move(for_probes));
     if (ours.is_open())

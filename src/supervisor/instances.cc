@@ -54,7 +54,7 @@ Instances::~Instances() {
         reset_connection(std::move(*put_off_));
     shared_.instances -= running_.size();
     for (auto const& [id, running] : running_)
-        shared_.unit_of_leader.erase(running.process.leader());
+        shared_.leaders.remove(running.process.leader());
 }
 
 InstanceRules Instances::rules_of(UnitSpec const& spec) {
@@ -336,7 +336,7 @@ Outcome Instances::start(InstanceId id, Connection const& connection) {
     ++shared_.instances;
     auto& running = place->second;
     running.moves_itself = moves_itself;
-    shared_.unit_of_leader[running.process.leader()] = &unit_;
+    shared_.leaders.add(running.process.leader(), unit_);
     keep(running, std::move(gate));
     return {};
 }
@@ -385,7 +385,7 @@ void Instances::bury(InstanceId id, std::string how, bool is_failure) {
 
 void Instances::forget(InstanceId id) {
     auto const found = running_.find(id);
-    shared_.unit_of_leader.erase(found->second.process.leader());
+    shared_.leaders.remove(found->second.process.leader());
     if (!found->second.kept.empty())
         drop_soon(std::move(found->second.kept));
     running_.erase(found);

@@ -109,7 +109,7 @@ void Instances::adopt(FoundInstances found) {
                              static_cast<WorkerObserver&>(*this), static_cast<std::uint32_t>(kept.id),
                              AdoptedProcess{.leader = pid, .main = pid, .pidfd = std::move(held.fd)});
         ++shared_.instances;
-        shared_.unit_of_leader[pid] = &unit_;
+        shared_.leaders.add(pid, unit_);
     }
     std::ranges::sort(state_.live, {}, &Instance::id);
     if (state_.deadline != MonotonicTime::never())

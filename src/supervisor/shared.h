@@ -9,8 +9,8 @@
 #include "supervisor/arrival_watch.h"
 #include "supervisor/event_log.h"
 #include "supervisor/hangup_watch.h"
+#include "supervisor/leaders.h"
 #include "supervisor/remains.h"
-#include "worker/core_dump_watch.h"
 #include "worker/exec_context.h"
 #include "worker/notify_socket.h"
 
@@ -34,13 +34,12 @@ struct Shared {
     std::function<void(std::uint32_t unit)> save_sockets{};
     Passed passed{}; ///< sockets that units may use and that are not ours
     std::unique_ptr<NotifySocket> notify{};
-    std::unique_ptr<HangupWatch> hangups{};                  ///< always there once the supervisor is made
-    std::unique_ptr<ArrivalWatch> arrivals{};                ///< the same
-    std::unique_ptr<Remains> remains{};                      ///< the same; null again when we end
-    std::unordered_map<std::uint32_t, UnitRunner*> units{};  ///< by number; a number is never used again
-    std::unordered_map<pid_t, UnitRunner*> unit_of_leader{}; ///< every living worker's session leader
-    std::unordered_set<pid_t> other_mains{};                 ///< main processes (MAINPID=) that are no leader
-    std::unique_ptr<CoreDumpWatch> core_dumps{};             ///< only as root, and where the kernel tells
+    std::unique_ptr<HangupWatch> hangups{};                 ///< always there once the supervisor is made
+    std::unique_ptr<ArrivalWatch> arrivals{};               ///< the same
+    std::unique_ptr<Remains> remains{};                     ///< the same; null again when we end
+    std::unordered_map<std::uint32_t, UnitRunner*> units{}; ///< by number; a number is never used again
+    Leaders leaders{};
+    std::unordered_set<pid_t> other_mains{}; ///< main processes (MAINPID=) that are no leader
     Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
     std::size_t instances = 0; ///< that live, of all units with `accept`
     /// Beyond it nobody is accepted: the keeper has room for `most_entries` names, and who is not kept would

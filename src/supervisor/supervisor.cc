@@ -46,9 +46,7 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(EventLoop& loop, Supervis
     if (!arrivals)
         return std::move(arrivals).error();
     raw->shared_.arrivals = std::move(arrivals).value();
-    // Without it a replacement comes when the dump is written: later, and no less right.
-    if (auto dumps = CoreDumpWatch::open(loop, [raw](pid_t pid) { raw->hear_core_dump(pid); }))
-        raw->shared_.core_dumps = std::move(dumps).value();
+    raw->shared_.leaders.hear_core_dumps(loop, [](UnitRunner& unit, pid_t pid) { unit.hear_core_dump(pid); });
     // What a worker leaves behind comes to us, so that a main process that is not our child (MAINPID=) can
     // still be waited for.
     if (::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
@@ -87,9 +85,11 @@ void Supervisor::keep_for_the_next() {
 
 Outcome Supervisor::open_notify() {
     auto const path = options_.runtime_folder + "/notify";
-    auto const is_known = [this](NotifySender const& sender) { return unit_of(sender) != nullptr; };
+    auto const is_known = [this](NotifySender const& sender) {
+        return shared_.leaders.unit_of(sender.pid) != nullptr;
+    };
     auto const heard = [this](NotifySender const& sender, NotifyMessage& message) {
-        if (auto* const unit = unit_of(sender))
+        if (auto* const unit = shared_.leaders.unit_of(sender.pid))
             unit->hear(sender, message);
     };
     UniqueFd kept;
@@ -172,24 +172,11 @@ void Supervisor::ring(std::uint32_t unit) {
         found->second->ring();
 }
 
-void Supervisor::hear_core_dump(pid_t pid) {
-    if (auto* const unit = unit_of({.pid = pid}))
-        unit->hear_core_dump(pid);
-}
-
 void Supervisor::reap() {
     if (!reap_orphans([this](pid_t pid) { return is_of_ours(pid); }))
         // One of ours has died this very moment, and its own pidfd tells it; or there are many orphans, and
         // others have their turn. Then the orphans behind it.
         shared_.loop.post([this] { again_ = shared_.loop.at(MonotonicTime::now(), [this] { reap(); }); });
-}
-
-UnitRunner* Supervisor::unit_of(NotifySender const& sender) const {
-    auto const& units = shared_.unit_of_leader;
-    auto found = units.find(sender.pid);
-    if (found == units.end())
-        found = units.find(::getsid(sender.pid));
-    return found == units.end() ? nullptr : found->second;
 }
 
 UnitRunner& Supervisor::make(UnitSpecPtr spec) {

@@ -81,10 +81,7 @@ public:
 private:
     Supervisor(EventLoop& loop, SupervisorOptions options);
     struct Applying;
-    /// The unit whose worker, or a process in whose session, this is; null for a stranger.
-    [[nodiscard]] UnitRunner* unit_of(NotifySender const& sender) const;
     void ring(std::uint32_t unit);
-    void hear_core_dump(pid_t pid);
     void reap();
     [[nodiscard]] LoadedUnits load(std::map<std::string, UnitSpecPtr> const& now) const;
     [[nodiscard]] std::vector<UnitSpecPtr> read_units();
@@ -92,7 +89,7 @@ private:
     [[nodiscard]] Outcome open_notify();
     void open_remains();
     [[nodiscard]] bool is_of_ours(pid_t pid) const {
-        return shared_.unit_of_leader.contains(pid) || shared_.other_mains.contains(pid);
+        return shared_.leaders.contains(pid) || shared_.other_mains.contains(pid);
     }
     void end_strangers();
     [[nodiscard]] bool adopt(UnitSpecPtr spec, FoundThings found);

@@ -250,7 +250,7 @@ private:
         auto& worker = *known.back();
         worker.status = saved.status;
         worker.reload_signals = saved.reload_signals;
-        unit_.shared_.unit_of_leader[worker.process.leader()] = &unit_;
+        unit_.shared_.leaders.add(worker.process.leader(), unit_);
         if (worker.process.pid() != worker.process.leader())
             unit_.shared_.other_mains.insert(worker.process.pid());
         if (saved.dumps_since) {

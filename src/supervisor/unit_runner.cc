@@ -359,7 +359,7 @@ void UnitRunner::worker_died(WorkerProcess& worker, ExitStatus status) {
 }
 
 void UnitRunner::forget(WorkerProcess const& worker) {
-    shared_.unit_of_leader.erase(worker.leader());
+    shared_.leaders.remove(worker.leader());
     shared_.other_mains.erase(worker.pid());
     for (auto* const of : {&workers_, &dumping_})
         std::erase_if(*of, [&](auto const& known) { return &known->process == &worker; });

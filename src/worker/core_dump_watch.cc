@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 
 #include <arpa/inet.h>
 #include <linux/cn_proc.h>
@@ -22,6 +23,7 @@ namespace {
 constexpr char const* to_hear = "hear of core dumps";
 constexpr std::uint32_t core_dump = 0x40000000; // PROC_EVENT_COREDUMP
 constexpr std::size_t at_event = NLMSG_LENGTH(sizeof(cn_msg));
+constexpr int most_at_once = 64; // then others have their turn
 
 /// The connector speaks of the first pid namespace. Its number in /proc is fixed (PROC_PID_INIT_INO).
 bool is_first_pid_namespace() {
@@ -61,6 +63,23 @@ Outcome subscribe(FdRef socket) {
     return {};
 }
 
+/// Who dumps; 0: the message is of something else, or some were lost; nothing: there is none.
+std::optional<pid_t> next_dump(FdRef socket) {
+    // Aligned as the kernel writes it: the headers, then the event.
+    alignas(nlmsghdr) std::array<char, 256> buffer;
+    sockaddr_nl sender{};
+    socklen_t length = sizeof sender;
+    auto const size = ::recvfrom(socket.raw(), buffer.data(), buffer.size(), MSG_DONTWAIT,
+                                 reinterpret_cast<sockaddr*>(&sender), &length);
+    if (size < 0 && errno != ENOBUFS && errno != EINTR)
+        return {};
+    if (size < static_cast<ssize_t>(at_event + sizeof(proc_event)) || sender.nl_pid != 0)
+        return 0; // only the kernel is believed
+    proc_event event;
+    std::memcpy(&event, buffer.data() + at_event, sizeof event);
+    return static_cast<std::uint32_t>(event.what) == core_dump ? event.event_data.coredump.process_tgid : 0;
+}
+
 } // namespace
 
 Result<std::unique_ptr<CoreDumpWatch>> CoreDumpWatch::open(EventLoop& loop,
@@ -79,33 +98,31 @@ Result<std::unique_ptr<CoreDumpWatch>> CoreDumpWatch::open(EventLoop& loop,
         return system_error(errno, to_hear);
     if (auto done = subscribe(socket); !done)
         return std::move(done).error();
-    std::unique_ptr<CoreDumpWatch> watch{new CoreDumpWatch{std::move(socket), std::move(began)}};
-    auto source = loop.try_watch(
-        watch->socket_, EPOLLIN, [raw = watch.get()](std::uint32_t) { raw->receive(); }, Priority::Deaths);
-    if (!source)
-        return std::move(source).error();
-    watch->source_ = std::move(source).value();
-    return watch;
+    return std::unique_ptr<CoreDumpWatch>{new CoreDumpWatch{loop, std::move(socket), std::move(began)}};
 }
 
 CoreDumpWatch::~CoreDumpWatch() = default;
 
+void CoreDumpWatch::listen() {
+    while (next_dump(socket_)) // of the time when nobody listened
+        ;
+    auto source = loop_.try_watch(
+        socket_, EPOLLIN, [this](std::uint32_t) { receive(); }, Priority::Deaths);
+    if (source)
+        source_ = std::move(source).value();
+}
+
+void CoreDumpWatch::rest() {
+    source_.reset();
+}
+
 void CoreDumpWatch::receive() {
-    // Aligned as the kernel writes it: the headers, then the event.
-    alignas(nlmsghdr) std::array<char, 256> buffer;
-    for (int turn = 0; turn < 64; ++turn) {
-        sockaddr_nl sender{};
-        socklen_t length = sizeof sender;
-        auto const size = ::recvfrom(socket_.raw(), buffer.data(), buffer.size(), MSG_DONTWAIT,
-                                     reinterpret_cast<sockaddr*>(&sender), &length);
-        if (size < 0 && errno != ENOBUFS && errno != EINTR)
+    for (int turn = 0; turn < most_at_once; ++turn) {
+        auto const pid = next_dump(socket_);
+        if (!pid)
             return;
-        if (size < static_cast<ssize_t>(at_event + sizeof(proc_event)) || sender.nl_pid != 0)
-            continue; // only the kernel is believed
-        proc_event event;
-        std::memcpy(&event, buffer.data() + at_event, sizeof event);
-        if (static_cast<std::uint32_t>(event.what) == core_dump)
-            began_(event.event_data.coredump.process_tgid);
+        if (*pid != 0)
+            began_(*pid);
     }
 }
 

@@ -7,10 +7,11 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import time
 
-from harness import (FACTOR, Story, children_of, command_of, connect, has_ended, http_get, main, program, read_answer, state_of, wait_for, web,
-                     worker)
+from harness import (FACTOR, PYTHON, Story, children_of, command_of, connect, has_ended, http_get, main, program, read_answer, state_of,
+                     wait_for, web, worker)
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 
@@ -53,6 +54,8 @@ class IdleStop(Story):
         daemon.wait_state("web", "listening")
         pid = daemon.call("Version")["pid"]
         before = wait_for("rest", lambda: self.rest_of(pid, 0.2))  # our own question was the last that woke it
+        crash = subprocess.Popen([PYTHON, "-c", "import os; os.abort()"], cwd=self.folder)
+        self.assertEqual(crash.wait(), -signal.SIGABRT)  # somebody else's dump is told to root, and none of our business
         time.sleep(1)  # nothing happens: that is what is to be seen
         self.assertEqual(self.sleeps_of(pid), before)
 
