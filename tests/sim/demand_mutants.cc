@@ -58,6 +58,21 @@ Orders a_pause_says_nothing(UnitState& state, Policy const& policy, Fact const& 
     forget_reports(orders, Happening::Resumed);
     return orders;
 }
+Orders a_start_ends_a_pause_in_silence(UnitState& state, Policy const& policy, Fact const& fact,
+                                       MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    if (std::holds_alternative<StartWished>(fact))
+        forget_reports(orders, Happening::Resumed);
+    return orders;
+}
+Orders resumed_is_said_twice(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
+    auto orders = step(state, policy, fact, now);
+    for (auto const& order : Orders{orders})
+        if (auto const* const report = std::get_if<Report>(&order);
+            report != nullptr && report->happening == Happening::Resumed && report->cause != Cause::None)
+            orders.push_back(order);
+    return orders;
+}
 
 Orders idle_is_not_waited_for(UnitState& state, Policy const& policy, Fact const& fact, MonotonicTime now) {
     auto hasty = policy;
@@ -128,6 +143,8 @@ constexpr std::array all_demand_mutants{
     Mutant{"a second pause is not heard", "paused-has-an-end", a_second_pause_is_not_heard},
     Mutant{"a full queue is not heard", "paused-has-an-end", a_full_queue_is_not_heard},
     Mutant{"paused is said at once", "reports-are-true", paused_is_said_at_once},
+    Mutant{"a start ends a pause in silence", "resumed-is-said-once", a_start_ends_a_pause_in_silence},
+    Mutant{"resumed is said twice", "resumed-is-said-once", resumed_is_said_twice},
     Mutant{"a pause says nothing", "wishes-are-answered-once", a_pause_says_nothing},
 };
 

@@ -42,6 +42,19 @@ std::string paused_has_an_end(Scene const& scene) {
     return !is_said ? "it does not say why it is resumed" : comes ? "" : "nothing is started";
 }
 
+/// A stop says that it is stopped.
+std::string resumed_is_said_once(Scene const& scene) {
+    auto const said = std::ranges::count_if(scene.orders, [](Order const& order) {
+        auto const* const report = std::get_if<Report>(&order);
+        return report != nullptr && report->happening == Happening::Resumed;
+    });
+    bool const is_over = scene.history.unit_paused && !scene.unit_paused();
+    bool const is_due = is_over && !std::holds_alternative<StopWished>(scene.fact);
+    return said == (is_due ? 1 : 0) ? ""
+                                    : "it says " + std::to_string(said) + " times that it is resumed, and " +
+                                          (is_due ? "is" : "is not");
+}
+
 /// It counts since somebody has said that nobody is there, and that nobody has come since.
 std::string only_the_idle_are_stopped(Scene const& scene) {
     if (!scene.reports(Happening::IdleStopped))
@@ -110,6 +123,8 @@ constexpr std::array all_demand_promises{
     Invariant{"paused-has-an-end",
               "A paused unit is resumed at its deadline, or when a queue is nearly full, and says which.",
               paused_has_an_end},
+    Invariant{"resumed-is-said-once", "When a paused unit is resumed it says so, once, and at no other time.",
+              resumed_is_said_once},
     Invariant{
         "somebody-comes-soon",
         "Where nobody serves, whoever is to come waits no longer for those who drain than a stop would.",
