@@ -11,6 +11,7 @@ Handover::Handover(ApplyPlan const& plan, Find find) : find_{std::move(find)} {
             parts_[step.unit].step = &step;
     find_links();
     refuse_shards();
+    refuse_waiting_workers();
     for (auto& [unit, part] : parts_)
         if (part.step->spec && part.refusal.empty())
             prepare(part);
@@ -72,6 +73,22 @@ void Handover::refuse_shards() {
             refuse(part, why);
             refuse(parts_.at(listener.other_unit), why);
         }
+}
+
+/// Who accepts for a unit with `accept` must not wait in accept(2), and whether one waits there is the
+/// listener's, for all who hold it: a worker that still serves would see EAGAIN of a sudden.
+void Handover::refuse_waiting_workers() {
+    for (auto const& link : links_) {
+        auto& to = parts_.at(link.to);
+        if (!link.is_move || !to.step->spec || !to.step->spec->service.accept ||
+            !find_(link.from)->is_running() || listener_of(link.from, link.address)->bound_with.non_blocking)
+            continue;
+        auto const why = to_string(link.address) + " cannot move to unit " + link.to +
+                         ", which has `accept`, while workers of unit " + link.from +
+                         " wait on it: stop that unit first; nothing is changed, what runs goes on";
+        refuse(to, why);
+        refuse(parts_.at(link.from), why);
+    }
 }
 
 Listener const* Handover::listener_of(std::string const& unit, ListenAddress const& address) const {

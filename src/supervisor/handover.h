@@ -44,6 +44,7 @@ private:
     };
     void find_links();
     void refuse_shards();
+    void refuse_waiting_workers();
     void prepare(Part& part);
     void refuse_linked();
     void refuse(Part& part, std::string why);

@@ -72,6 +72,29 @@ TEST_CASE("an address that moves from one unit to another keeps its listener and
     CHECK(test.apply().plan.steps.front().action == UnitAction::Keep);
 }
 
+TEST_CASE("who accepts itself gets no listener on which somebody's workers wait", "[supervisor]") {
+    // It was made non-blocking for all who hold it, and they saw EAGAIN.
+    Units test;
+    auto const is_prepared = GENERATE(true, false);
+    test.unit_file("pool", {});
+    if (is_prepared)
+        test.file("pool", "[[socket]]\nname = \"s\"\nlisten = \"" + test.first + "\"\nnon_blocking = true\n" +
+                              service(runs, "", "probation = \"0s\"\n"));
+    else
+        test.unit_file("pool", {test.first});
+    REQUIRE(test.apply().ok);
+    REQUIRE(test.until([&] { return test.unit("pool").is_running(); }));
+    auto const fd = test.fd_of("pool");
+    auto const flags = ::fcntl(fd, F_GETFL);
+    test.unit_file("pool", {});
+    test.file("inetd", "[[socket]]\nname = \"s\"\nlisten = \"" + test.first +
+                           "\"\n[service]\naccept = true\nexec_start = [\"/bin/cat\"]\n");
+    auto const applied = test.apply();
+    CHECK(applied.ok == is_prepared);
+    CHECK(::fcntl(fd, F_GETFL) == flags);
+    CHECK(test.held_by(is_prepared ? "inetd" : "pool") == test.first);
+}
+
 TEST_CASE("a new unit takes the address of one that is removed", "[supervisor]") {
     Units test;
     test.unit_file("old", {test.first});
