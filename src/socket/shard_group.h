@@ -98,6 +98,8 @@ public:
     /// 10 ms where there are 50,000, open or in TIME-WAIT: not for the event loop. The queues take 1 us each.
     [[nodiscard]] static Result<std::vector<std::uint64_t>> list_handshakes(ListenAddress const& bound);
     [[nodiscard]] Result<GroupLook> look_at_queues() const; ///< without handshakes
+    /// Of the one shard; 0 where it was shut down.
+    [[nodiscard]] Result<std::uint32_t> queued_in(Shard shard) const;
     /// TCP: counts the requests of each shard, when it is called, by any thread, also when this is no more;
     /// instead of the list, for a few microseconds per listening socket of the namespace. Nothing where /proc
     /// does not show all of them.

@@ -87,6 +87,16 @@ Result<GroupLook> ShardGroup::look_at_queues() const {
     return look;
 }
 
+Result<std::uint32_t> ShardGroup::queued_in(Shard shard) const {
+    auto const& held = listener(shard);
+    if (is_tcp() && !is_listening(held.fd))
+        return std::uint32_t{0};
+    auto const queue = inspect_queue(held.fd, held.wanted.transport);
+    if (!queue)
+        return queue.error();
+    return queue->waiting;
+}
+
 void ShardGroup::learn_order() {
     order_ = {};
     if (!is_tcp())

@@ -203,6 +203,7 @@ void UnitRunner::follow_workers() {
     auto const named = hosting.hosted(named_shards(state_));
     if (shares != shards->shares() || named != shards->named())
         shards->steer(shares, named);
+    shards->follow_load([&](Shard shard) { return hosting.host_of(shard); });
 }
 
 void UnitRunner::watch_rest(std::vector<Shard> const& restless) {

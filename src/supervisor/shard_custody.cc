@@ -110,8 +110,8 @@ ShardCustody::release_unless(std::function<bool(ListenerIdentity const&)> const&
             released.push_back(std::move(listener));
     }
     groups_ = std::move(staying);
-    if (load_)
-        load_->look_soon();
+    if (load_ && !released.empty())
+        load_->start_anew();
     if (growing_ && have_all_slots()) {
         growing_.reset();
         if (!groups_.empty())
@@ -364,16 +364,19 @@ void ShardCustody::watch_load(std::vector<Hosted> const& shards, ShardLoad::Judg
     load_->watch(shards, std::move(judged));
 }
 
+void ShardCustody::follow_load(std::function<Shard(Shard)> const& host_of) {
+    if (load_)
+        load_->follow(host_of);
+}
+
 std::uint32_t ShardCustody::queued_in(Shard shard) const {
     auto const watched = std::find_if(watched_.begin(), watched_.end(),
                                       [&](Watched const& one) { return one.hosted.shard == shard; });
     auto const host = watched == watched_.end() ? shard : watched->hosted.host;
     std::uint32_t queued = 0;
     for (auto const& group : groups_)
-        if (auto const look = group.look_at_queues())
-            if (auto const found = look.value().queued.find(place_in(group, host));
-                found != look.value().queued.end())
-                queued += found->second;
+        if (auto const waiting = group.queued_in(place_in(group, host)))
+            queued += *waiting;
     return queued;
 }
 

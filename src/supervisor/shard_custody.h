@@ -80,6 +80,8 @@ public:
     void watch_rest(std::vector<Hosted> const& shards, AtRest at_rest);
     /// Looks at these and no others for whether their clients are accepted; empty: at none.
     void watch_load(std::vector<Hosted> const& shards, ShardLoad::Judged judged);
+    /// Where the workers of those accept from now on.
+    void follow_load(std::function<Shard(Shard)> const& host_of);
     /// How many connections wait in the shard (in its host while it is watched), of all addresses; udp:
     /// bytes.
     [[nodiscard]] std::uint32_t queued_in(Shard shard) const;

@@ -40,6 +40,25 @@ void ShardLoad::watch(std::vector<HostedShard> shards, Judged judged) {
     look_soon();
 }
 
+void ShardLoad::follow(std::function<Shard(Shard)> const& host_of) {
+    bool has_moved = false;
+    for (auto& [shard, host] : shards_) {
+        auto const now = host_of(shard);
+        if (now == host)
+            continue;
+        host = now;
+        paces_.erase(shard);
+        has_moved = true;
+    }
+    if (has_moved)
+        look_soon();
+}
+
+void ShardLoad::start_anew() {
+    paces_.clear();
+    look_soon();
+}
+
 /// Not at once: it may be called while the groups are changed, or an order is carried out.
 void ShardLoad::look_soon() {
     if (is_asleep())
@@ -97,15 +116,13 @@ void ShardLoad::look() {
 void ShardLoad::see(MonotonicTime now) {
     std::vector<std::uint32_t> waiting;
     for (std::size_t i = 0; i < groups_.size(); ++i) {
-        auto const look = groups_[i].look_at_queues();
-        if (!look)
-            continue; // it is tried again
         for (auto const& [shard, host] : shards_) {
             auto& paces = paces_[shard];
             paces.resize(groups_.size());
-            auto const found = look->queued.find(place_in(groups_[i], host));
-            waiting.push_back(found == look->queued.end() ? 0 : found->second);
-            paces[i].see(waiting.back(), now);
+            auto const queued = groups_[i].queued_in(place_in(groups_[i], host));
+            waiting.push_back(queued ? *queued : 0);
+            if (queued) // else it is tried again
+                paces[i].see(*queued, now);
         }
         judge(i);
     }

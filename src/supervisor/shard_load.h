@@ -36,8 +36,12 @@ public:
 
     /// These and no others from now on. What is known of those that were watched before stays known.
     void watch(std::vector<HostedShard> shards, Judged judged);
+    /// Where the workers of the watched shards accept from now on.
+    void follow(std::function<Shard(Shard)> const& host_of);
     /// The groups have other listeners: what it sleeps on is old.
     void look_soon();
+    /// The groups are other ones: what is known of the shards is of those before.
+    void start_anew();
     [[nodiscard]] bool is_asleep() const { return static_cast<bool>(traffic_); }
 
 private:

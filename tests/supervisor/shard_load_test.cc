@@ -98,6 +98,28 @@ TEST_CASE("as long as somebody is stuck it looks on, but less and less often", "
     CHECK(unit.wakings(1s) <= 6);
 }
 
+TEST_CASE("who moves to another shard is judged by that one's queue", "[supervisor]") {
+    // It went on looking at the queue where the worker had been a guest.
+    Looked unit;
+    auto const client = unit.come_to(green(1));
+    REQUIRE(unit.until([&] { return unit.stuck[green(1)]; }));
+    unit.load.follow([](Shard) { return green(0); });
+    REQUIRE(unit.until([&] { return !unit.stuck[green(1)]; }));
+    unit.load.follow([](Shard shard) { return shard; });
+    REQUIRE(unit.until([&] { return unit.stuck[green(1)]; }));
+}
+
+TEST_CASE("of another group nothing is known yet", "[supervisor]") {
+    // What was known of the group before counted for the one that took its place.
+    Looked unit;
+    auto const client = unit.come_to(green(0));
+    REQUIRE(unit.until([&] { return unit.stuck[green(0)]; }));
+    unit.load.start_anew();
+    unit.stuck.clear();
+    REQUIRE(unit.until([&] { return unit.stuck.contains(green(0)); }));
+    CHECK(unit.stuck[green(0)]);
+}
+
 TEST_CASE("what sleeps forgets listeners that are closed, and knows new ones", "[supervisor]") {
     Looked unit;
     REQUIRE(unit.until([&] { return unit.load.is_asleep(); }));
