@@ -6,12 +6,15 @@
 #include "supervisor/socket_custody.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <sys/epoll.h>
 
 namespace holdfast {
 
 namespace {
+
+constexpr Duration retry_pause = std::chrono::seconds{1};
 
 constexpr std::uint32_t events_of(bool rests) {
     return rests ? 0U : std::uint32_t{EPOLLIN};
@@ -72,19 +75,28 @@ void SocketCustody::watch_held() {
     stop_sources();
     auto const now = MonotonicTime::now();
     bool const is_limited = watching_->is_limited && polls_ != nullptr;
+    auto again_at = is_limited ? polls_->next_end(now) : MonotonicTime::never();
+    bool const is_told_before = std::exchange(watching_->is_short, false);
     auto const watch_one = [&](Listener const& listener) {
         if (is_limited && polls_->left_alone_until(listener.fd.raw(), now))
             return;
         if (watching_->on_client) // accept(2) is not to wait for the next one where who was there has gone
             (void)make_non_blocking(listener.fd, true);
-        watching_->sources.push_back(shared_.loop.watch(
+        auto source = shared_.loop.try_watch(
             listener.fd, events_of(watching_->is_resting),
             [this, fd = listener.fd.raw()](std::uint32_t) {
                 if (watching_->is_resting) // it was shut down, which epoll(7) tells again and again
                     return stop_sources();
                 watching_->on_client ? hear_each(fd) : hear_first(fd);
             },
-            Priority::Clients));
+            Priority::Clients);
+        if (source)
+            return watching_->sources.push_back(std::move(source).value());
+        if (!is_told_before && !watching_->is_short)
+            shared_.events.say(Weight::Failure, "socket-not-watched", spec_->name,
+                               to_string(source.error()) + "; its clients wait, and this is tried again");
+        watching_->is_short = true;
+        again_at = std::min(again_at, now + retry_pause);
     };
     for (auto const& held : held_)
         watch_one(held);
@@ -95,9 +107,8 @@ void SocketCustody::watch_held() {
             if (member.shard) // nobody would take what came to the anchor
                 watch_one(member.listener);
         });
-    if (auto const end = is_limited ? polls_->next_end(now) : MonotonicTime::never();
-        end != MonotonicTime::never())
-        watching_->again = shared_.loop.at(end, [this] { watch_held(); });
+    if (again_at != MonotonicTime::never())
+        watching_->again = shared_.loop.at(again_at, [this] { watch_held(); });
 }
 
 void SocketCustody::hear_each(int listener) {

@@ -11,8 +11,9 @@ struct SocketCustody::Watching {
     std::function<void(Listener const&)> on_client; ///< instead of it: whenever there is one
     bool is_limited = false;
     bool is_resting = false;
+    bool is_short = false; ///< one cannot be watched just now, and that was told
     std::vector<EventSource> sources;
-    EventSource again; ///< when a listener that was left alone is so no longer
+    EventSource again; ///< when a listener that is not watched may be so again
 };
 
 } // namespace holdfast

@@ -212,6 +212,24 @@ TEST_CASE("the first client on a watched listener is told once", "[supervisor]")
     CHECK(traffic == 11);
 }
 
+// Where the kernel had no room for a watch (fs.epoll.max_user_watches) the unit was broken for good.
+TEST_CASE("a listener that cannot be watched just now is watched later", "[supervisor]") {
+    Custody custody{tcp_socket("a", 0)};
+    REQUIRE(custody.hold());
+    auto in_the_way = custody.loop->watch(
+        custody.sockets.held()[0].fd, 0, [](std::uint32_t) {}, Priority::Clients);
+    int traffic = 0;
+    custody.sockets.watch([&] { ++traffic; });
+    UniqueFd const client = connect_to(custody.port(0));
+    custody.settle();
+    CHECK(traffic == 0);
+    auto const told = custody.told("socket-not-watched");
+    CHECK_FALSE(told.empty());
+    in_the_way.reset();
+    CHECK(custody.until([&] { return traffic == 1; }, 5s));
+    CHECK(custody.told("socket-not-watched") == told);
+}
+
 TEST_CASE("listeners that come while the unit is watched are watched too", "[supervisor]") {
     // A lazy unit that was changed while it waited did not see clients of its new socket; and a descriptor
     // that was closed while it was watched took the watch of another with it.
