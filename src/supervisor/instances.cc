@@ -3,10 +3,12 @@
 
 #include "base/scope_exit.h"
 #include "lifecycle/happening.h"
+#include "supervisor/pace.h"
 #include "supervisor/policy.h"
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace holdfast {
 
@@ -18,9 +20,16 @@ namespace {
 /// So long connections are taken in one turn of the loop: to start a process takes a tenth of it, and other
 /// units wait no longer.
 constexpr Duration longest_turn = 1ms;
+/// Who is refused takes so much of a turn, and then a twentieth of the time: a flood waits in its own queue,
+/// where the kernel drops it, and costs nobody else.
+constexpr Duration longest_refusing = 500us;
 /// Where descriptors, memory or processes are used up, or the listener does not listen just now.
 constexpr Duration pause_when_short = 100ms;
 constexpr std::size_t most_ended = 16;
+
+std::uint64_t refused_of(InstanceCounts const& counts) {
+    return counts.refused_full + counts.refused_source;
+}
 
 std::uint32_t number_of(InstanceId id) {
     return static_cast<std::uint32_t>(id);
@@ -286,11 +295,17 @@ bool Instances::is_room_for_one() {
 }
 
 void Instances::accept_from(Listener const& listener) {
-    auto const turn_ends = MonotonicTime::now() + longest_turn;
+    auto now = MonotonicTime::now();
+    auto const turn_ends = now + longest_turn;
+    Duration refusing{};
+    ScopeExit const slow_down{[&] {
+        if (refusing > Duration{})
+            pause(refusing * pace::per_look);
+    }};
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;
     happen(ClientWaits{});
-    while (state_.is_accepting && !pause_) {
+    while (state_.is_accepting && !pause_ && now < turn_ends && refusing < longest_refusing) {
         if (is_at_limit(state_, rules_, MonotonicTime::now()))
             return; // whether anybody else waits is told by the next turn
         if (!is_room_for_one())
@@ -298,9 +313,11 @@ void Instances::accept_from(Listener const& listener) {
         auto connection = accept_connection(from, non_blocking);
         if (!connection)
             return hear_accept_failure(listener, connection.error());
+        auto const refused = refused_of(state_.counts);
         admit(*connection);
-        if (MonotonicTime::now() >= turn_ends)
-            return;
+        auto const before = std::exchange(now, MonotonicTime::now());
+        if (refused_of(state_.counts) != refused)
+            refusing += now - before;
     }
 }
 

@@ -4,6 +4,8 @@
 #include "supervisor/instances.h"
 
 #include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <filesystem>
 
 #include <fcntl.h>
@@ -114,6 +116,27 @@ TEST_CASE("in a want of descriptors who was accepted waits too, and is served af
     REQUIRE(home.until([&] { return has_word(client); }));
     CHECK(said(client) == "hello\n");
     CHECK(unit.instances()->state().counts.accepted == 1);
+}
+
+// It took a processor of its own: the services of other units had the rest.
+TEST_CASE("who refuses a flood has a small part of the processor", "[supervisor]") {
+    Accepting home;
+    auto& unit = home.up("one", accepting(R"(["/bin/cat"])", "max_connections = 1\non_full = \"refuse\"\n"));
+    auto const served = connect_to(port_of(unit));
+    REQUIRE(home.until([&] { return live(unit) == 1; }));
+    std::vector<UniqueFd> flood;
+    for (int i = 0; i < 500; ++i)
+        flood.push_back(connect_to(port_of(unit)));
+    auto const processor_time = [] {
+        timespec spent{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+        return std::chrono::seconds{spent.tv_sec} + std::chrono::nanoseconds{spent.tv_nsec};
+    };
+    auto const began = MonotonicTime::now();
+    auto const spent_before = processor_time();
+    REQUIRE(home.until([&] { return unit.instances()->state().counts.refused_full == flood.size(); }));
+    auto const spent = processor_time() - spent_before;
+    CHECK(spent < (MonotonicTime::now() - began) / 4);
 }
 
 // Its timer went on: who was told to go was killed, though nothing more was to be done for the unit.
