@@ -23,7 +23,7 @@ namespace {
 constexpr char const* to_hear = "hear of core dumps";
 constexpr std::uint32_t core_dump = 0x40000000; // PROC_EVENT_COREDUMP
 constexpr std::size_t at_event = NLMSG_LENGTH(sizeof(cn_msg));
-constexpr int most_at_once = 64; // then others have their turn
+constexpr int most_dumps_at_once = 64; // then others have their turn
 
 /// The connector speaks of the first pid namespace. Its number in /proc is fixed (PROC_PID_INIT_INO).
 bool is_first_pid_namespace() {
@@ -117,7 +117,7 @@ void CoreDumpWatch::rest() {
 }
 
 void CoreDumpWatch::receive() {
-    for (int turn = 0; turn < most_at_once; ++turn) {
+    for (int turn = 0; turn < most_dumps_at_once; ++turn) {
         auto const pid = next_dump(socket_);
         if (!pid)
             return;
