@@ -4,9 +4,8 @@ import os
 import random
 import signal
 import subprocess
-import unittest
 
-from harness import FACTOR, HERE, NOBODY, PYTHON, Story, children_of, command_of, has_ended, http_get, main, program, state_of, unit_text, tcp, wait_for, web
+from harness import FACTOR, HERE, NOBODY, PYTHON, Story, children_of, command_of, http_get, main, program, state_of, unit_text, tcp, wait_for, web
 
 CGROUPS = next((path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(path + "/cgroup.procs")), None)
 HIDDEN = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"]

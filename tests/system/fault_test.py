@@ -2,9 +2,7 @@
 """holdfastd is killed at system calls, one after the other, while it starts workers and replaces them: nothing is lost and nothing is there twice.
 HOLDFAST_FAULTS: how many of each call (default 6; all that there are take some minutes)."""
 import os
-import shutil
 import signal
-import subprocess
 
 from harness import FACTOR, Story, children_of, command_of, main, program, state_of, wait_for, web
 
@@ -16,11 +14,7 @@ CALLS = ("clone3", "pipe2", "memfd_create", "sendmsg", "write", "close", "pidfd_
 class Fault(Story):
     def setUp(self):
         super().setUp()
-        if shutil.which("strace") is None:
-            self.skip("strace is not there")
-        probe = subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True)
-        if probe.returncode != 0:
-            self.skip("strace may not be used here")
+        self.needs_strace()
 
     def program_with_fault(self, call, number):
         """Killed on entry to that call: the first time it runs, or the next time when `again` is removed."""

@@ -7,7 +7,6 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
 import time
 
 from harness import DEADLINE, FACTOR, HERE, PYTHON, Story, main, program, state_of, tcp, unit_text, wait_for
@@ -333,29 +332,21 @@ class FdStore(Story):
         self.assertEqual(self.restart(daemon).stored(), [("n%d" % i, str(i)) for i in range(KILLS)])
 
     def test_killed_at_any_system_call_nothing_is_lost_and_nothing_twice(self):
-        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
-            self.skip("strace is not there, or may not be used")
+        self.needs_strace()
         daemon, worker = self.kept(self.unit(fd_store_max=1000))
         stored, hits = [], 0
         for call in ("recvmsg", "recvfrom", "memfd_create", "sendmsg"):
             for number in range(1, FAULTS + 1):
                 pid = daemon.call("Version")["pid"]
-                with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", "trace=" + call, "-e",
-                                       "inject=%s:signal=SIGKILL:when=%d" % (call, number)], stderr=subprocess.DEVNULL) as tracer:
-                    wait_for("strace", lambda: "TracerPid:\t%d\n" % tracer.pid in self.status_of(pid))
+                with self.injecting(pid, call, "signal=SIGKILL:when=%d" % number):
                     for _ in range(2):
                         name = "%s%d" % (call, len(stored))
                         stored.append((name, name))
                         worker.store(self.memfd(name), name=name)
-                    tracer.terminate()
                 hits += daemon.call("Version")["pid"] != pid
         print("  killed %d times" % hits)
         self.assertGreater(hits, 4)
         self.assertEqual(self.restart(daemon).stored(), stored)
-
-    def status_of(self, pid):
-        with open("/proc/%d/status" % pid) as status:
-            return status.read()
 
 
 if __name__ == "__main__":

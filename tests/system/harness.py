@@ -7,6 +7,7 @@ test started is gone at its end, and so is everything that holdfast made: that i
     HOLDFAST_BIN          folder of holdfast, holdfastd, holdfast-webserver, holdfast-load (or the first argument)
     HOLDFAST_TIME_FACTOR  all deadlines are multiplied by it (sanitizer builds are slower)
 """
+import contextlib
 import ctypes
 import json
 import os
@@ -34,6 +35,11 @@ def main():
     # What outlives its holdfastd comes to us, so that it is found.
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     unittest.main(verbosity=2)
+
+
+def tracer_of(pid):
+    with open("/proc/%d/status" % pid, encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("TracerPid:"))
 
 
 def toml(value):
@@ -234,6 +240,21 @@ class Story(unittest.TestCase):
     def skip(self, why):
         print("skipped: " + why)
         self.skipTest(why)
+
+    def needs_strace(self):
+        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
+            self.skip("strace is not there, or may not be used")
+
+    @contextlib.contextmanager
+    def injecting(self, pid, call, what):
+        """While it is open, these system calls of the process go wrong: `error=ENOSPC`, `signal=SIGKILL:when=3` (strace(1), inject)."""
+        with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", "trace=" + call, "-e", "inject=%s:%s" % (call, what)],
+                              stderr=subprocess.DEVNULL) as tracer:
+            try:
+                wait_for("strace", lambda: tracer_of(pid) == tracer.pid)
+                yield
+            finally:
+                tracer.terminate()
 
     def needs_root(self, why="it needs root"):
         if not is_root():

@@ -7,9 +7,8 @@ import random
 import signal
 import threading
 import time
-import unittest
 
-from harness import FACTOR, NOBODY, PYTHON, Story, children_of, command_of, has_ended, main, program, state_of, tcp, unit_text, wait_for, web, worker
+from harness import FACTOR, NOBODY, PYTHON, Story, children_of, command_of, main, program, state_of, tcp, unit_text, wait_for, web, worker
 
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "24"))
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from harness import (DEADLINE, FACTOR, Story, children_of, command_of, connect, has_ended, http_get, main, program, read_answer, state_of, tcp,
+from harness import (DEADLINE, FACTOR, Story, connect, has_ended, http_get, main, program, read_answer, tcp,
                      unit_text, wait_for, web, worker)
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
@@ -38,11 +38,6 @@ class Pause(Story):
             status, body = read_answer(client)
         self.assertEqual(status, 200)
         return body.split("release=")[1].split()[0]
-
-    def supervisor(self, daemon):
-        def find():
-            return [pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid) and state_of(pid) not in "Z"]
-        return wait_for("a holdfastd", find)[0]
 
     def test_clients_wait_while_the_program_is_replaced_and_get_the_new_one(self):
         daemon = self.daemon({"web": self.installed()})

@@ -5,7 +5,6 @@ import resource
 import shutil
 import signal
 import socket
-import subprocess
 
 from common import free_port
 from harness import FACTOR, Story, children_of, command_of, has_ended, http_get, main, program, read_answer, state_of, tcp, unit_text, wait_for, web, worker
@@ -52,8 +51,7 @@ class Successor(Story):
 
     def test_what_could_not_be_saved_is_saved_later(self):
         """A memfd that could not be made counted as saved."""
-        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode != 0:
-            self.skip("strace is not to be had")
+        self.needs_strace()
         script = self.path("holdfastd")
         with open(script, "w", encoding="utf-8") as file:
             file.write("#!/bin/sh\ntest -e %(done)s && exec %(program)s \"$@\"\n: > %(done)s\n"
@@ -235,19 +233,14 @@ class Successor(Story):
 
     def test_deaths_at_the_signal_to_reload_lose_no_worker(self):
         """A state that was still empty was saved then, and all workers but one were dropped: the next one started them a second time."""
-        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode != 0:
-            self.skip("strace is not to be had")
+        self.needs_strace()
         for number in range(1, 9):
             with self.subTest(sendmsg=number):
                 log = self.path("reloads%d" % number)
                 daemon = self.kept({"web": worker("reload=" + log, "say=READY=1", type="notify-reload", workers=3)}, folder="f%d" % number)
                 pids = sorted(self.pids(daemon))
-                tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(self.supervisor(daemon)), "-e", "trace=sendmsg",
-                                           "-e", "inject=sendmsg:signal=SIGKILL:when=%d" % number], stderr=subprocess.DEVNULL)
-                wait_for("the tracer", lambda: "TracerPid:\t0" not in open("/proc/%d/status" % self.supervisor(daemon), encoding="ascii").read())
-                self.assert_says(daemon.run("reload", "web", deadline=60 * FACTOR), 0, "all workers have reloaded")
-                tracer.terminate()
-                tracer.wait()
+                with self.injecting(self.supervisor(daemon), "sendmsg", "signal=SIGKILL:when=%d" % number):
+                    self.assert_says(daemon.run("reload", "web", deadline=60 * FACTOR), 0, "all workers have reloaded")
                 for _ in range(2):
                     self.assertEqual(sorted(self.pids(daemon)), pids)
                     self.kill(daemon)

@@ -3,7 +3,6 @@
 HOLDFAST_UPGRADES: how often under load (default 12)."""
 import os
 import shutil
-import subprocess
 import time
 
 from harness import FACTOR, Story, main, program, wait_for, web
@@ -67,8 +66,7 @@ class Upgrade(Story):
 
     def test_one_that_takes_all_and_dies_leaves_the_previous_in_charge(self):
         # It adopts everything, begins to save it again in its own way, and is killed before it says that it is ready.
-        if shutil.which("strace") is None or subprocess.run(["strace", "-o", "/dev/null", "true"], check=False, capture_output=True).returncode:
-            self.skip("strace is not there, or may not be used")
+        self.needs_strace()
         self.fails("#!/bin/sh\nexec strace -D -o /dev/null -e trace=sendmsg -e inject=sendmsg:signal=SIGKILL:when=5 %s \"$@\"\n"
                    % program("holdfastd"), "was killed by SIGKILL before it was ready, twice")
 
