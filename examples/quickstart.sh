@@ -38,7 +38,7 @@ build() {
     "$root/tests/install-dependencies.sh" build
     local log=$work/build.log
     local compiled=()
-    [ -e "$root/build/release/CMakeCache.txt" ] || compiled=(-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12) # faster
+    [ -e "$root/build/release/CMakeCache.txt" ] || compiled=(-DCMAKE_UNITY_BUILD=ON) # faster
     if ! { cmake -S "$root" --preset release "${compiled[@]}" && cmake --build "$root/build/release" \
         --target holdfastd holdfast holdfast-webserver holdfast-load; } >"$log" 2>&1; then
         tail -40 "$log" >&2

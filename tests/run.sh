@@ -14,7 +14,7 @@ for preset in "${presets[@]}"; do
     echo "== $preset: building in build/$preset"
     compiled=()
     # A new folder: several files at once, which takes less than half the time. One that is there keeps how it is compiled.
-    [ -e "build/$preset/CMakeCache.txt" ] || compiled=(-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12)
+    [ -e "build/$preset/CMakeCache.txt" ] || compiled=(-DCMAKE_UNITY_BUILD=ON)
     cmake --preset "$preset" "${compiled[@]}" >"build-$preset.log" 2>&1 && cmake --build "build/$preset" -j "$jobs" >>"build-$preset.log" 2>&1 || {
         tail -60 "build-$preset.log"
         echo "== $preset: the build failed (the whole log: build-$preset.log)"
