@@ -21,6 +21,24 @@ struct Before {
     MonotonicTime held_until;
 };
 
+/// In a flood they come one by one: as many at once, whenever a span is over, would cost others a moment.
+bool is_flooded(InstancesState const& state, InstanceRules const& rules, MonotonicTime now) {
+    return state.flood_until && now < *state.flood_until + rules.limit_interval;
+}
+
+/// When one more may be started, as far as their rate goes.
+MonotonicTime next_start(InstancesState const& state, InstanceRules const& rules, MonotonicTime now) {
+    auto next = MonotonicTime{};
+    auto const& starts = state.starts;
+    if (rules.limit_burst == 0 || starts.empty())
+        return next;
+    if (starts.size() >= rules.limit_burst)
+        next = starts[starts.size() - rules.limit_burst] + rules.limit_interval;
+    if (is_flooded(state, rules, now))
+        next = std::max(next, starts.back() + rules.limit_interval / rules.limit_burst);
+    return next;
+}
+
 class InstancesStep {
 public:
     InstancesStep(InstancesState& state, InstanceRules const& rules, MonotonicTime now,
@@ -50,7 +68,7 @@ public:
     void on(ClientWaits const&) {
         if (!state_.is_open || !is_at_limit(state_, rules_, now_))
             return;
-        bool const is_new = !state_.flood_until || now_ >= *state_.flood_until + rules_.limit_interval;
+        bool const is_new = !is_flooded(state_, rules_, now_);
         hold();
         if (is_new)
             orders_.emplace_back(StartLimitMet{state_.held_until});
@@ -167,7 +185,7 @@ private:
     }
 
     void hold() {
-        state_.held_until = state_.starts[state_.starts.size() - rules_.limit_burst] + rules_.limit_interval;
+        state_.held_until = next_start(state_, rules_, now_);
         state_.flood_until = state_.held_until;
     }
 
@@ -212,9 +230,7 @@ InstanceOrders step(InstancesState& state, InstanceRules const& rules, InstanceF
 }
 
 bool is_at_limit(InstancesState const& state, InstanceRules const& rules, MonotonicTime now) {
-    if (rules.limit_burst == 0 || state.starts.size() < rules.limit_burst)
-        return false;
-    return now < state.starts[state.starts.size() - rules.limit_burst] + rules.limit_interval;
+    return now < next_start(state, rules, now);
 }
 
 bool may_accept(InstancesState const& state, InstanceRules const& rules) {

@@ -81,7 +81,7 @@ std::string Instances::start_limit_text(UnitSpec const& spec, Duration pause) {
     auto const limit = trigger_limit_of(spec);
     return std::to_string(limit.burst) + " processes were started in " + to_string(limit.interval) +
            " (trigger_limit_burst): others wait in the queue, and are accepted in " + to_short_string(pause) +
-           ", so many at a time as long as this lasts";
+           ", then one every " + to_short_string(limit.interval / limit.burst) + " as long as this lasts";
 }
 
 std::string Instances::name_of(InstanceId id, RemotePeer const& peer) const {

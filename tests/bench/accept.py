@@ -18,11 +18,10 @@ STAY = ["/bin/sh", "-c", "echo hi; read line"]
 MOST = 3000  # connections that each server may have at once
 
 
-def accept_unit(command, listen, is_limited=False, **service):
+def accept_unit(command, listen, trigger_limit_burst=0, **service):
     service = {"exec_start": command, "accept": True, "handoff": ["inetd"], "max_connections": MOST, **service}
-    limit = "" if is_limited else "trigger_limit_burst = 0\n"
-    return "[[socket]]\nlisten = %s\nbacklog = 4096\n%s[service]\n%s" % (
-        json.dumps(listen), limit, "".join("%s = %s\n" % (key, json.dumps(value)) for key, value in service.items()))
+    return "[[socket]]\nlisten = %s\nbacklog = 4096\ntrigger_limit_burst = %d\n[service]\n%s" % (
+        json.dumps(listen), trigger_limit_burst, "".join("%s = %s\n" % (key, json.dumps(value)) for key, value in service.items()))
 
 
 class Peer:
@@ -190,7 +189,7 @@ def private_kib(pid):
         return sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
 
 
-def latencies(port, seconds, rate=100):
+def latencies(port, seconds, rate):
     """Of a unit with accept, in ms: connect to the first byte."""
     found = []
     begin = time.monotonic()
@@ -213,24 +212,33 @@ def take_what_is_left():
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
+def flooded(bench, options, web, other, target, kind, sources):
+    """What the clients of two other units see meanwhile: p99 in ms; and what the flooder says."""
+    flooding = subprocess.Popen([bench.program("holdfast-bench-connect"), "flood", target, str(options.flood), kind, str(sources)],
+                                stdout=subprocess.PIPE, preexec_fn=take_what_is_left)
+    busy = load(bench, "127.0.0.1:" + web, 200, options.flood_seconds)
+    stormy = latencies(other, options.flood_seconds, options.flood_rate)
+    during = busy.result()
+    return during["latency_us"]["p99"] / 1e3, p99(stormy), json.loads(flooding.communicate()[0])
+
+
 def flood(bench, options):
+    """On this machine the flood itself costs time, too: beside it the same one on a listener that nobody accepts from."""
     limited, other, web = (str(free_port()) for _ in range(3))
-    units = {"limited": accept_unit(["/bin/cat"], "127.0.0.1:" + limited, is_limited=True, max_connections=64, max_connections_per_source=8),
+    units = {"limited": accept_unit(["/bin/cat"], "127.0.0.1:" + limited, max_connections=64, max_connections_per_source=8,
+                                    trigger_limit_burst=options.flood_starts),
              "other": accept_unit(ANSWER, "127.0.0.1:" + other),
              "web": web_unit(bench, "127.0.0.1:" + web)}
     with Holdfastd(bench, units, (bench.program("holdfast-keeper"), "--")) as daemon:
         pid = int(subprocess.run(["pgrep", "-P", str(daemon.process.pid)], stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0])
         for kind, sources in (("silent", 1), ("reset", 1), ("silent", 250), ("reset", 250)):
             quiet = load(bench, "127.0.0.1:" + web, 200, options.flood_seconds)
-            calm = latencies(other, options.flood_seconds)
-            before = quiet.result()
+            calm = p99(latencies(other, options.flood_seconds, options.flood_rate))
+            before = quiet.result()["latency_us"]["p99"] / 1e3
+            with socket.create_server(("127.0.0.1", 0), backlog=4096) as bare:
+                bare_web, bare_other, _ = flooded(bench, options, web, other, str(bare.getsockname()[1]), kind, sources)
             memory = private_kib(pid)
-            flooding = subprocess.Popen([bench.program("holdfast-bench-connect"), "flood", limited, str(options.flood), kind, str(sources)],
-                                        stdout=subprocess.PIPE, preexec_fn=take_what_is_left)
-            busy = load(bench, "127.0.0.1:" + web, 200, options.flood_seconds)
-            stormy = latencies(other, options.flood_seconds)
-            during = busy.result()
-            got = json.loads(flooding.communicate()[0])
+            during, stormy, got = flooded(bench, options, web, other, limited, kind, sources)
             began = time.monotonic()
             while True:
                 with connect(limited) as sock:
@@ -245,11 +253,14 @@ def flood(bench, options):
             back = time.monotonic() - began
             counts = daemon.json("status", "limited")["units"][0]["connections"]
             what = "%s, %d source%s" % (kind, sources, "" if sources == 1 else "s")
-            print("%d connections (%s) in %.1f s: %d accepted, %d refused by source, so far; web p99 %.2f -> %.2f ms, other p99 %.2f -> %.2f ms"
+            print("%d connections (%s) in %.1f s: %d accepted, %d refused by source, so far; p99 without, flooded where nobody accepts, flooded: "
+                  "web %.2f, %.2f, %.2f ms, other %.2f, %.2f, %.2f ms"
                   % (got["made"], what, got["seconds"], counts["accepted"], counts["refused_source"],
-                     before["latency_us"]["p99"] / 1e3, during["latency_us"]["p99"] / 1e3, p99(calm), p99(stormy)))
-            bench.judge("flood (%s): web p99 / without" % what, during["latency_us"]["p99"] / before["latency_us"]["p99"], 1.5)
-            bench.judge("flood (%s): p99 of another unit with accept / without" % what, p99(stormy) / p99(calm), 1.5)
+                     before, bare_web, during, calm, bare_other, stormy))
+            bench.judge("flood (%s): web p99 / without" % what, during / before, 1.5)
+            bench.judge("flood (%s): web p99 / flooded where nobody accepts" % what, during / bare_web, 1.5)
+            bench.judge("flood (%s): p99 of another unit with accept / without" % what, stormy / calm, 1.5)
+            bench.judge("flood (%s): the same / flooded where nobody accepts" % what, stormy / bare_other, 1.5)
             bench.judge("flood (%s): holdfastd grows by" % what, private_kib(pid) - memory, 1024, " KiB")
             bench.judge("flood (%s): the unit is back after" % what, back, 1.0, " s")
 
@@ -263,6 +274,8 @@ def main():
         bench.parser.add_argument("--alive", type=int, default=1000)
         bench.parser.add_argument("--flood", type=int, default=50000)
         bench.parser.add_argument("--flood-seconds", type=float, default=6)
+        bench.parser.add_argument("--flood-rate", type=int, default=20, help="connections a second of the other unit with accept")
+        bench.parser.add_argument("--flood-starts", type=int, default=20, help="trigger_limit_burst (in 2 s) of the flooded unit")
         bench.parser.add_argument("--part", choices=("rate", "alive", "flood"), action="append", help="only this; may be given more than once")
         options = bench.parse()
         parts = options.part or ["rate", "alive", "flood"]

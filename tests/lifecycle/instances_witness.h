@@ -76,9 +76,13 @@ public:
     MonotonicTime hold = MonotonicTime::never();
 
     [[nodiscard]] bool is_at_limit(InstanceRules const& rules, MonotonicTime now) const {
-        return rules.limit_burst != 0 && std::ranges::count_if(starts_, [&](MonotonicTime at) {
-                                             return at + rules.limit_interval > now;
-                                         }) >= rules.limit_burst;
+        if (rules.limit_burst == 0 || starts_.empty())
+            return false;
+        auto const lately =
+            std::ranges::count_if(starts_, [&](auto at) { return at + rules.limit_interval > now; });
+        bool const is_flood = flood_ && now < *flood_ + rules.limit_interval;
+        bool const is_too_soon = starts_.back() + rules.limit_interval / rules.limit_burst > now;
+        return lately >= rules.limit_burst || (is_flood && is_too_soon);
     }
 
 private:
