@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one table of settings: a row per key of a unit file, built or not. It drives reading, suggestions for
-// misspelt keys, "not supported yet" and to_toml(); a JSON schema and the manual page are to be made from it
-// too, so each row says in a sentence what it is for. The rows are in settings_*.cc, a file per story.
+// misspelt keys, "not supported yet" and to_toml(); the JSON schema and the key reference of the manual page
+// are made from it (cli/reference), so each row says in a sentence what it is for. The rows are in
+// settings_*.cc, a file per story.
 #pragma once
 
 #include "base/enum_names.h"
@@ -48,6 +49,7 @@ struct Setting {
     std::string_view doc;                                      ///< one sentence for the manual page
     void (*read)(Reader, Node const&, void* target) = nullptr; ///< null: not supported yet
     std::string (*write)(void const* target) = nullptr;        ///< TOML; empty: not set
+    AcceptsAny (*accepts)() = nullptr;                         ///< null: not supported yet
 
     [[nodiscard]] bool is_supported() const { return read != nullptr; }
 };
@@ -83,12 +85,13 @@ constexpr Setting setting(Section section, std::string_view key, std::string_vie
         [](Reader in, Node const& node, void* target) {
             Codec::read(in, node, static_cast<Target*>(target)->*Member);
         },
-        [](void const* target) { return Codec::write(static_cast<Target const*>(target)->*Member); }};
+        [](void const* target) { return Codec::write(static_cast<Target const*>(target)->*Member); },
+        Codec::accepts};
 }
 
 /// A row that is reserved: a key of the design that is not built.
 constexpr Setting later(Section section, std::string_view key, std::string_view kind, std::string_view doc) {
-    return Setting{section, key, kind, {}, doc, nullptr, nullptr};
+    return Setting{section, key, kind, {}, doc, nullptr, nullptr, nullptr};
 }
 
 // The parts of the table.
