@@ -17,6 +17,8 @@ namespace {
 
 constexpr int most_tries = 5;
 
+} // namespace
+
 Result<std::string> socket_path(CommandLine const& line) {
     if (!line.runtime_folder.empty())
         return control_socket_path(line.runtime_folder);
@@ -26,8 +28,6 @@ Result<std::string> socket_path(CommandLine const& line) {
         return std::move(folder).error();
     return control_socket_path(*folder);
 }
-
-} // namespace
 
 Session::Session(CommandLine const& line) : line_{line}, screen_{look_at(FdRef{STDOUT_FILENO})} {}
 

@@ -15,6 +15,9 @@
 
 namespace holdfast::cli {
 
+/// That of the daemon that `line` means.
+[[nodiscard]] Result<std::string> socket_path(CommandLine const& line);
+
 class Session {
 public:
     explicit Session(CommandLine const& line);

@@ -20,14 +20,12 @@ Parsed parse_options(int argc, char** argv) {
     auto* const system_flag = app.add_flag("--system", system, "Serve the machine (the default for root)");
     app.add_flag("--user", user, "Serve one user (the default for anybody else)")->excludes(system_flag);
     app.add_option("--unit-dir", options.unit_folders,
-                   "Read units from DIR only (may be given more than once; the first hit wins)")
+                   "Read units from DIR only; repeatable")
         ->type_name("DIR");
     app.add_option("--runtime-dir", options.runtime_folder, "Keep the sockets of the daemon itself in DIR")
         ->type_name("DIR");
-    app.add_flag("--foreground", options.foreground,
-                 "Log to standard error, and let the workers' output through (holdfastd never forks away)");
-    app.add_flag("--delegated", options.delegated,
-                 "The cgroup it is started in is its own, also where systemd does not mark it so");
+    app.add_flag("--foreground", options.foreground, "Log, and let workers write, to standard error");
+    app.add_flag("--delegated", options.delegated, "The cgroup it is started in is its own");
     app.add_flag("--verbose", options.verbose, "Log more");
     try {
         app.parse(argc, argv);

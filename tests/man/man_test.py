@@ -236,6 +236,13 @@ class KeeperPage(unittest.TestCase):
         self.assertIn("With status %s" % number, [head for head, _ in items(part(self.page, "Ss", "When holdfastd ends"))])
 
 
+class Help(unittest.TestCase):
+    def test_the_help_of_no_program_is_wider_than_80_columns(self):
+        for program in ("holdfast", "holdfastd", "holdfast-keeper"):
+            for line in run(program, "--help").stdout.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+
+
 class LibraryPage(unittest.TestCase):
     def test_every_function_of_the_header_is_described_and_no_other(self):
         functions = re.findall(r"^HOLDFAST_API .*?\b(holdfast_\w+)\(", read("src", "client", "holdfast.h"), re.M)
