@@ -90,6 +90,9 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
     if (which == Verb::Verify)
+        verb.add_option("--config", line.config_file, "Check this file of the daemon's own settings")
+            ->type_name("FILE");
+    if (which == Verb::Verify)
         verb.add_option("--unit-dir", line.unit_folders, "Look for units here instead; repeatable")
             ->type_name("DIR")
             ->allow_extra_args(false);

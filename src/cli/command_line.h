@@ -45,6 +45,7 @@ struct CommandLine {
     std::optional<unsigned> generation;    ///< report, timeline
     std::string svg_path;                  ///< timeline; \"-\" is standard output
     std::vector<std::string> unit_folders; ///< verify
+    std::string config_file;               ///< verify: a holdfast.toml; empty: the usual one
     RunOptions run;
 };
 

@@ -173,6 +173,12 @@ AcceptsAny AbsolutePath::accepts() {
     return {accepts_text("^/[^\\u0000]*$")};
 }
 
+AcceptsAny PathList::accepts() {
+    auto any = one_or_list(AbsolutePath::accepts());
+    any.back().least = 1;
+    return any;
+}
+
 AcceptsAny Percentages::accepts() {
     auto list = accepts_list({accepts_whole(1, 99)});
     list.least = 1;

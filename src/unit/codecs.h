@@ -91,6 +91,16 @@ struct AbsolutePath {
     static std::string write(std::string const& path) { return Text::write(path); }
 };
 
+/// Absolute paths, at least one; one is a list of one.
+struct PathList {
+    static constexpr std::string_view kind = "path or list of paths";
+    static AcceptsAny accepts();
+    static void read(Reader in, Node const& node, std::vector<std::string>& into);
+    static std::string write(std::vector<std::string> const& paths) {
+        return paths.empty() ? "" : toml_list(paths);
+    }
+};
+
 /// One to most_canary_steps whole numbers from 1 to 99, each higher than the one before.
 struct Percentages {
     static constexpr std::string_view kind = "list of percentages";

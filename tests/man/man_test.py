@@ -17,8 +17,8 @@ PAGES = sorted(glob.glob(os.path.join(SOURCE, "man", "*.[1-8]")) + glob.glob(os.
 
 
 def read(*path):
-    if path == ("man", "holdfast.unit.5"):  # made by the build
-        path = (BUILT, "holdfast.unit.5")
+    if path in (("man", "holdfast.unit.5"), ("man", "holdfast.toml.5")):  # made by the build
+        path = (BUILT, path[1])
     with open(os.path.join(SOURCE, *path), encoding="utf-8") as file:
         return file.read()
 
@@ -66,7 +66,10 @@ def header(section):
     return "[[%s]]" % section if section.startswith("socket") else "[%s]" % section
 
 
-def settings():
+DAEMON_SECTIONS = {"daemon", "control", "limits", "metrics"}
+
+
+def settings(of_daemon=False):
     """Each row of the table: `later(…)` is reserved, any other is supported and has a default."""
     rows = []
     for path in sorted(glob.glob(os.path.join(SOURCE, "src", "unit", "settings_*.cc"))):
@@ -75,13 +78,14 @@ def settings():
         for match in re.finditer(r"(later|[\w>])\s*\(\s*(?:in|Section::(\w+)),\s*\"([a-z0-9_]+)\",\s*\"([^\"]*)\"", text):
             section = snake(match.group(2) or own.group(1))
             is_supported = not text[:match.end(1)].endswith("later")
-            rows.append(Row(section, match.group(3), match.group(4), is_supported))
+            if (section in DAEMON_SECTIONS) == of_daemon:
+                rows.append(Row(section, match.group(3), match.group(4), is_supported))
     return rows
 
 
-def documented_settings():
+def documented_settings(page="holdfast.unit.5"):
     """{(section, key): text} of the page's SETTINGS."""
-    text = part(read("man", "holdfast.unit.5"), "Sh", "SETTINGS")
+    text = part(read("man", page), "Sh", "SETTINGS")
     found = {}
     for title in re.findall(r"^\.Ss \[+([\w.]+)\]+$", text, re.M):
         for head, body in items(part(text, "Ss", header(title))):
@@ -146,6 +150,30 @@ class UnitPage(unittest.TestCase):
                     file.write(block)
             checked = run("holdfast", "verify", os.path.join(folder, "unit0.toml"))
             self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+
+class DaemonFilePage(unittest.TestCase):
+    def test_every_key_is_described_with_its_default_and_no_other(self):
+        rows = settings(of_daemon=True)
+        described = documented_settings("holdfast.toml.5")
+        self.assertGreater(len(rows), 5)
+        self.assertEqual(set(described), {(row.section, row.key) for row in rows if row.is_supported})
+        for row in rows:
+            if row.is_supported:
+                self.assertIn("Default: %s." % row.fallback, described[(row.section, row.key)])
+        later = part(read("man", "holdfast.toml.5"), "Sh", "NOT SUPPORTED YET")
+        self.assertEqual(re.findall(r"^\.Cm (\w+)", later, re.M), [row.key for row in rows if not row.is_supported])
+
+    def test_the_examples_are_accepted(self):
+        blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", part(read("man", "holdfast.toml.5"), "Sh", "EXAMPLES"), re.M | re.S)
+        self.assertTrue(blocks)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "holdfast.toml")
+            for block in blocks:
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(block)
+                checked = run("holdfast", "verify", "--config", path)
+                self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
 
 # ---- the programs ----
@@ -266,7 +294,7 @@ class AllPages(unittest.TestCase):
         rules = read("man", "CMakeLists.txt")
         for page in PAGES:
             name = os.path.basename(page)
-            self.assertRegex(rules, r"FILES (%s|\$\{unit_page\}) DESTINATION \$\{CMAKE_INSTALL_MANDIR\}/man%s\b"
+            self.assertRegex(rules, r"FILES (%s|\$\{unit_page\} \$\{daemon_page\}) DESTINATION \$\{CMAKE_INSTALL_MANDIR\}/man%s\b"
                              % (re.escape(name), name[-1]))
 
     def test_references_among_our_pages_lead_somewhere(self):

@@ -57,6 +57,17 @@ class Schema(unittest.TestCase):
     def test_it_is_a_schema(self):
         jsonschema.Draft7Validator.check_schema(self.schema)
 
+    def test_that_of_holdfast_toml_takes_the_good_and_refuses_the_bad_ones(self):
+        with open(os.path.join(BUILT, "holdfast.toml.schema.json"), encoding="utf-8") as file:
+            validator = jsonschema.Draft7Validator(json.load(file))
+        for path in units("tests", "units", "daemon", "*", "*.toml"):
+            with self.subTest(os.path.relpath(path, SOURCE)):
+                try:
+                    is_good = validator.is_valid(read_toml(path))
+                except tomllib.TOMLDecodeError:
+                    is_good = False
+                self.assertEqual(is_good, os.path.basename(os.path.dirname(path)) == "good")
+
     def test_it_takes_the_examples_and_every_good_unit(self):
         paths = units("tests", "units", "good", "*.toml") + units("examples", "*", "*.toml")
         self.assertGreater(len(paths), 15)

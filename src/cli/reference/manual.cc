@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/reference/reference.h"
-#include "unit/settings.h"
 
 #include <set>
 
@@ -44,12 +43,12 @@ std::string lines_of(Setting const& row) {
            (row.fallback == "required" ? "Required.\n" : "Default: " + std::string{row.fallback} + ".\n");
 }
 
-std::string later_keys() {
+std::string later_keys(SettingsFile file) {
     std::string text = ".Bl -tag -width Ds\n";
     for (auto const& [section, name] : enum_table(Section{})) {
         std::string keys;
         for (auto const& row : settings_of(section))
-            if (!row.is_supported())
+            if (!row.is_supported() && file_of(section) == file)
                 keys += (keys.empty() ? ".Cm " : " ,\n.Cm ") + std::string{row.key};
         if (!keys.empty())
             text += ".It Li " + header_of(section) + "\n" + keys + "\n";
@@ -67,7 +66,7 @@ std::optional<Section> section_of(std::string_view title) {
 
 } // namespace
 
-Result<std::string> fill_in(std::string_view page) {
+Result<std::string> fill_in(std::string_view page, SettingsFile file) {
     std::string text;
     std::optional<Section> section;
     std::set<Setting const*> described;
@@ -83,7 +82,7 @@ Result<std::string> fill_in(std::string_view page) {
                                    ", which is no supported key of its section, or stands there twice");
             text += lines_of(*row);
         } else if (line == later_mark) {
-            text += later_keys();
+            text += later_keys(file);
             has_later = true;
         } else {
             text += std::string{line} + "\n";
@@ -93,7 +92,7 @@ Result<std::string> fill_in(std::string_view page) {
         text.pop_back();
     for (auto const& entry : enum_table(Section{}))
         for (auto const& row : settings_of(entry.value))
-            if (row.is_supported() && described.count(&row) == 0)
+            if (row.is_supported() && file_of(row.section) == file && described.count(&row) == 0)
                 return plain_error("the page does not describe " + quoted(row.key) + " of " +
                                    header_of(entry.value));
     if (!has_later)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/reference/reference.h"
-#include "unit/settings.h"
 
 #include <nlohmann/json.hpp>
 
@@ -136,17 +135,21 @@ json section_of(Section section) {
 
 } // namespace
 
-std::string unit_schema() {
-    json schema{
-        {"$schema", "http://json-schema.org/draft-07/schema#"},
-        {"title", "holdfast.unit " HOLDFAST_VERSION},
-        {"description", "A unit of holdfast: sockets, and the service that uses them. See holdfast.unit(5)."},
-        {"type", "object"},
-        {"additionalProperties", false},
-        {"required", {"service"}}};
+std::string schema_of(SettingsFile file) {
+    bool const is_unit = file == SettingsFile::Unit;
+    json schema{{"$schema", "http://json-schema.org/draft-07/schema#"},
+                {"title", std::string{is_unit ? "holdfast.unit" : "holdfast.toml"} + " " HOLDFAST_VERSION},
+                {"description",
+                 is_unit
+                     ? "A unit of holdfast: sockets, and the service that uses them. See holdfast.unit(5)."
+                     : "The settings of holdfastd itself. See holdfast.toml(5)."},
+                {"type", "object"},
+                {"additionalProperties", false}};
+    if (is_unit)
+        schema["required"] = {"service"};
     for (auto const& [section, name] : enum_table(Section{})) {
-        if (section == Section::SocketOption)
-            continue; // stands below `option` of a socket, which is not supported yet
+        if (section == Section::SocketOption || file_of(section) != file)
+            continue; // the former stands below `option` of a socket, which is not supported yet
         auto one = section_of(section);
         schema["properties"][std::string{name}] =
             section == Section::Socket ? json{{"type", "array"}, {"items", std::move(one)}} : std::move(one);
