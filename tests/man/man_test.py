@@ -280,15 +280,22 @@ class LibraryPage(unittest.TestCase):
 
 
 class AllPages(unittest.TestCase):
+    # What mandoc says of style, and why that is none of our faults.
+    NO_FAULTS = [
+        r"STYLE: referenced manual not found|outdated mandoc.db",  # of the machine: what is installed there
+        r"STYLE: input text line longer than 80",  # how long a line of the source is
+        r"STYLE: trailing delimiter: Ss \[+[\w.]+\]+$",  # a section is written in brackets
+    ]
+
     def test_mandoc_finds_nothing_to_complain_of(self):
         self.assertTrue(PAGES)
         if shutil.which("mandoc") is None:
             print("skipped: mandoc is not installed")
             return
-        checked = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *PAGES], stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
-        self.assertEqual(checked.stdout, "")
-        self.assertEqual(checked.returncode, 0)
+        checked = subprocess.run(["mandoc", "-T", "lint", *PAGES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30,
+                                 check=False)
+        found = [line for line in checked.stdout.splitlines() if not any(re.search(pattern, line) for pattern in self.NO_FAULTS)]
+        self.assertEqual(found, [])
 
     def test_every_page_is_installed_into_its_section(self):
         rules = read("man", "CMakeLists.txt")
