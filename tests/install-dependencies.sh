@@ -5,7 +5,7 @@
 set -euo pipefail
 
 for_build=(cmake g++ libcli11-dev libspdlog-dev libsystemd-dev libtomlplusplus-dev ninja-build nlohmann-json3-dev pkg-config catch2 python3)
-for_test=("${for_build[@]}" curl gunicorn iproute2 lighttpd mandoc procps)
+for_test=("${for_build[@]}" curl fish gunicorn iproute2 lighttpd mandoc procps python3-jsonschema zsh)
 for_bench=("${for_build[@]}" iproute2 libserver-starter-perl procps s6 ucspi-tcp)
 for_systemd=("${for_build[@]}" iproute2 mmdebstrap procps systemd-container util-linux)
 

@@ -36,6 +36,13 @@ std::string_view skip_spaces(std::string_view text) {
 
 } // namespace
 
+std::vector<std::string_view> duration_units() {
+    std::vector<std::string_view> names;
+    for (auto const& unit : time_units)
+        names.push_back(unit.name);
+    return names;
+}
+
 std::optional<Duration> parse_duration(std::string_view text) {
     text = skip_spaces(text);
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace holdfast {
 
@@ -45,6 +46,9 @@ private:
 /// is seconds ("1.5"). Units: us, ms, s, min, h, d, w (and their long forms). Nothing on a malformed text, a
 /// negative one, or one past 10^9 seconds.
 [[nodiscard]] std::optional<Duration> parse_duration(std::string_view text);
+
+/// Every unit that it knows.
+[[nodiscard]] std::vector<std::string_view> duration_units();
 
 /// The shortest exact form that parse_duration reads back: "1min 30s", "250ms", "0s", "infinity".
 [[nodiscard]] std::string to_string(Duration duration);

@@ -42,6 +42,8 @@ constexpr LookRow looks[] = {
     {Verb::Trace, "Trace", [](json const& answer, Screen const&) { return render_trace(answer); }},
 };
 
+constexpr std::size_t shown_log_lines = 10;
+
 bool is_active(json const& unit) {
     std::string const state = text_of(unit, "state");
     return state != "inactive" && (state != "bad" || !list_of(unit, "workers").empty());
@@ -60,7 +62,9 @@ ExitStatus look(Session& session) {
         if (line.json)
             session.print_json(*answer, false);
         else
-            session.print(row.render(*answer, session.screen()));
+            line.verb == Verb::Show || line.verb == Verb::Trace
+                ? session.print_verbatim(row.render(*answer, session.screen()))
+                : session.print(row.render(*answer, session.screen()));
         // A plan that unit files with errors are missing from is no plan to rely on.
         return flag_of(*answer, "complete").value_or(true) ? ExitStatus::Done : ExitStatus::Failed;
     }
@@ -93,7 +97,8 @@ ExitStatus show_status(Session& session) {
             session.print_json(*answer, false);
         for (auto const& unit : list_of(*answer, "units")) {
             if (!line.json)
-                session.print((is_first ? "" : "\n") + render_status(unit, session.screen()));
+                session.print((is_first ? "" : "\n") +
+                              render_status(unit, read_log_tail(unit, shown_log_lines), session.screen()));
             is_first = false;
             if (!is_active(unit))
                 status = first_bad(status, ExitStatus::NotActive);

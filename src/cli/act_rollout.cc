@@ -92,7 +92,7 @@ ExitStatus draw_timeline(Session& session) {
     }
     auto const svg = timeline_svg(*answer);
     if (line.svg_path == "-") {
-        session.print(svg);
+        session.print_verbatim(svg);
         return ExitStatus::Done;
     }
     auto const status = write_file(line.svg_path, svg);

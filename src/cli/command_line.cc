@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "base/words.h"
+#include "cli/help.h"
 #include "unit/spec.h"
 
 #include <algorithm>
@@ -44,15 +45,13 @@ void add_run_options(CLI::App& verb, RunOptions& run) {
         ->check(CLI::Range(1U, unsigned{most_workers}));
     verb.add_flag("--reuse-port", run.reuse_port, "A shard of the listener for each worker");
     verb.add_option("--handoff", run.handoff, "How the program gets its sockets")
-        ->type_name("listen_fds|scm_rights|…");
+        ->type_name("WORD:{listen_fds,scm_rights}");
     verb.add_option("--ready", run.ready, "When it is ready: it says so, it runs, or its port answers")
         ->check(CLI::IsMember({"notify", "exec", "tcp"}))
         ->type_name("WORD");
     verb.add_option("--watch", run.watch, "Restart it when this file or folder changes; repeatable")
         ->type_name("PATH")
         ->allow_extra_args(false);
-    verb.footer("The program and its arguments follow after --:\n"
-                "  holdfast run --listen 8080 -- ./app --verbose");
 }
 
 void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
@@ -64,8 +63,7 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
     if (changes || which == Verb::Shutdown || which == Verb::Upgrade)
         verb.add_flag("--no-wait", line.no_wait, "Return as soon as the daemon has begun");
     if (which == Verb::Restart)
-        verb.add_option("--strategy", line.strategy,
-                        "For this once: overlap, rolling, canary, replace or in_place")
+        verb.add_option("--strategy", line.strategy, "For this once, instead of that of the unit")
             ->check(one_of_the_strategies())
             ->type_name("WORD");
     if (which == Verb::Pause) {
@@ -79,10 +77,8 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
                 "It resumes by itself then (5min)")
             ->type_name("DURATION");
         // It never gets here: see read_command_line().
-        verb.add_option("--exec", line.command, "Last: run this while it is paused, and resume it after that")
+        verb.add_option("--exec", line.command, "Last: run this meanwhile, and resume after it")
             ->type_name("CMD ARGS...");
-        verb.footer("What follows --exec is the command:\n"
-                    "  holdfast pause web --for 2min --exec apt-get install web");
     }
     if (which == Verb::Report || which == Verb::Timeline)
         verb.add_option("--generation", line.generation, "The rollout to this generation, not the last one")
@@ -93,6 +89,9 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
             ->required();
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
+    if (which == Verb::Verify)
+        verb.add_option("--config", line.config_file, "Check this file of the daemon's own settings")
+            ->type_name("FILE");
     if (which == Verb::Verify)
         verb.add_option("--unit-dir", line.unit_folders, "Look for units here instead; repeatable")
             ->type_name("DIR")
@@ -132,11 +131,56 @@ std::string footer() {
     for (auto const& row : verbs())
         if (!row.is_supported())
             later += (later.empty() ? "" : " ") + std::string{row.name};
-    std::string text = "Not supported yet: " + later + "\n\nExit status:";
-    for (auto const& row : enum_table(ExitStatus{}))
-        text += (row.value == ExitStatus::Done ? " " : ", ") + std::to_string(static_cast<int>(row.value)) +
-                " " + std::string{row.name};
+    std::string text = "Not supported yet: " + later + "\n\n";
+    std::string line = "Exit status: ";
+    for (auto const& row : enum_table(ExitStatus{})) {
+        auto const one = std::to_string(static_cast<int>(row.value)) + " " + std::string{row.name};
+        if (line.size() + one.size() + 1 > help_width) { // a status and its words stay together
+            text += line.substr(0, line.size() - 1) + "\n";
+            line = "  ";
+        }
+        line += one + ", ";
+    }
+    text += line.substr(0, line.size() - 2);
     return text;
+}
+
+/// What the program takes, into `line`.
+void describe(CLI::App& app, CommandLine& line) {
+    app.name("holdfast");
+    app.description("Holds a server's sockets fast while the server changes underneath.");
+    app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
+    app.require_subcommand(0, 1);
+    app.get_formatter()->label("SUBCOMMAND", "VERB");
+    add_globals(app, line);
+    for (auto const& row : verbs()) {
+        if (!row.is_supported())
+            continue;
+        auto* verb = app.add_subcommand(std::string{row.name}, std::string{row.summary});
+        verb->group("Verbs");
+        verb->fallthrough(); // --json and its like are known after the verb as well
+        add_operands(*verb, row, line);
+        add_verb_options(*verb, row.verb, line);
+        verb->footer("Example:\n  " + std::string{row.example});
+    }
+    app.footer(footer()); // last, or every verb would inherit it
+}
+
+OptionShape shape_of(CLI::Option const& option) {
+    OptionShape shape;
+    for (auto const& name : option.get_snames())
+        shape.names.push_back("-" + name);
+    for (auto const& name : option.get_lnames())
+        shape.names.push_back("--" + name);
+    shape.takes_value = option.get_items_expected_max() > 0;
+    shape.summary = option.get_description();
+    auto const type = option.get_type_name(); // "WORD:{a,b}", as the help text has it
+    shape.value = type.substr(0, type.find(':'));
+    auto const open = type.find('{');
+    if (auto const close = type.find('}'); open != std::string::npos && close != std::string::npos)
+        for (auto const word : split(std::string_view{type}.substr(open + 1, close - open - 1), ','))
+            shape.words.emplace_back(word);
+    return shape;
 }
 
 /// The word that stands where the verb should: the first that is neither an option nor an option's value.
@@ -169,7 +213,7 @@ PrintAndExit explain(CLI::App& app, CLI::ParseError const& error) {
     if (error.get_exit_code() == 0) { // --help
         std::ostringstream out;
         app.exit(error, out, out);
-        return {out.str(), ExitStatus::Done};
+        return {fitted(out.str()), ExitStatus::Done};
     }
     std::string const verb =
         app.get_subcommands().empty() ? "" : " " + app.get_subcommands().front()->get_name();
@@ -223,6 +267,18 @@ std::optional<PrintAndExit> check(CommandLine const& line, bool exec_is_empty) {
 
 } // namespace
 
+std::vector<OptionShape> options_of(VerbRow const* verb) {
+    CommandLine line;
+    CLI::App app;
+    describe(app, line);
+    std::vector<OptionShape> options;
+    auto const* const of = verb == nullptr ? &app : app.get_subcommand(std::string{verb->name});
+    for (auto const* option : of->get_options())
+        if (!option->get_lnames().empty() && (verb == nullptr || !option->check_lname("help")))
+            options.push_back(shape_of(*option));
+    return options;
+}
+
 std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::string> const& arguments) {
     // What follows -- is the program of `run`, untouched; to other verbs it is units like before. What
     // follows the --exec of `pause` is a command.
@@ -242,21 +298,8 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
         return PrintAndExit{"holdfast: holdfast " + word + " is not supported yet\n", ExitStatus::Failed};
 
     CommandLine line;
-    CLI::App app{"Holds a server's sockets fast while the server changes underneath.", "holdfast"};
-    app.set_version_flag("--version", "holdfast " HOLDFAST_VERSION);
-    app.require_subcommand(0, 1);
-    app.get_formatter()->label("SUBCOMMAND", "VERB");
-    add_globals(app, line);
-    for (auto const& candidate : verbs()) {
-        if (!candidate.is_supported())
-            continue;
-        auto* verb = app.add_subcommand(std::string{candidate.name}, std::string{candidate.summary});
-        verb->group("Verbs");
-        verb->fallthrough(); // --json and its like are known after the verb as well
-        add_operands(*verb, candidate, line);
-        add_verb_options(*verb, candidate.verb, line);
-    }
-    app.footer(footer()); // last, or every verb would inherit it
+    CLI::App app;
+    describe(app, line);
     try {
         std::vector<std::string> reversed{mine.rbegin(), mine.rend()};
         if (!word.empty() && row->verb != Verb::Run && exec == arguments.end())
@@ -266,7 +309,7 @@ std::variant<CommandLine, PrintAndExit> read_command_line(std::vector<std::strin
         return explain(app, error);
     }
     if (word.empty())
-        return PrintAndExit{app.help(), ExitStatus::Usage};
+        return PrintAndExit{fitted(app.help()), ExitStatus::Usage};
     line.verb = row->verb;
     if (line.verb == Verb::Run)
         line.run.command = behind;

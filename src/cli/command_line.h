@@ -45,6 +45,7 @@ struct CommandLine {
     std::optional<unsigned> generation;    ///< report, timeline
     std::string svg_path;                  ///< timeline; \"-\" is standard output
     std::vector<std::string> unit_folders; ///< verify
+    std::string config_file;               ///< verify: a holdfast.toml; empty: the usual one
     RunOptions run;
 };
 
@@ -59,5 +60,16 @@ struct PrintAndExit {
 /// "not supported yet".
 [[nodiscard]] std::variant<CommandLine, PrintAndExit>
 read_command_line(std::vector<std::string> const& arguments);
+
+/// An option as read_command_line() knows it.
+struct OptionShape {
+    std::vector<std::string> names; ///< "-q", "--quiet"
+    bool takes_value = false;
+    std::string value;              ///< what it is called: "DIR", "N"
+    std::vector<std::string> words; ///< it is one of these; empty: anything
+    std::string summary;
+};
+/// Those of one verb; of null, those that stand before or after any.
+[[nodiscard]] std::vector<OptionShape> options_of(VerbRow const* verb);
 
 } // namespace holdfast::cli

@@ -2,6 +2,7 @@
 // main of `holdfast`: read what was typed, do it, exit with its status.
 #include "cli/act.h"
 #include "cli/command_line.h"
+#include "cli/complete.h"
 
 #include <cstdio>
 #include <exception>
@@ -31,6 +32,10 @@ int print_and_exit(PrintAndExit const& print) {
 
 int main(int count, char** arguments) {
     try {
+        if (count > 1 && arguments[1] == complete_verb) {
+            print_completions({arguments + 2, arguments + count});
+            return static_cast<int>(ExitStatus::Done);
+        }
         auto const read = read_command_line({arguments + (count > 0 ? 1 : 0), arguments + count});
         if (auto const* print = std::get_if<PrintAndExit>(&read))
             return print_and_exit(*print);

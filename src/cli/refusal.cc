@@ -41,31 +41,37 @@ std::string no_such_rollout(json const& parameters) {
 }
 
 std::string not_permitted(json const&) {
-    return "you may not do that: only root, the daemon's own user and the group holdfast may";
+    return "you may not do that: only root, the daemon's own user and the group of its socket (holdfast, "
+           "unless "
+           "holdfast.toml says otherwise) may; use sudo, or join that group";
 }
 
 std::string not_supported_yet(json const& parameters) {
-    return text_of(parameters, "what") + " is not supported yet";
+    return text_of(parameters, "what") + " is not supported yet by this daemon; see `holdfast version`";
 }
 
 std::string shutting_down(json const&) {
-    return "the daemon is shutting down";
+    return "the daemon is shutting down; start it again with `systemctl start holdfast`, or as it was "
+           "started";
 }
 
 std::string too_many(json const& parameters) {
-    return "the daemon has its " + digits_of(parameters, "limit") + " clients already; try again";
+    return "the daemon has its " + digits_of(parameters, "limit") + " clients already; try again in a moment";
 }
 
 std::string bad_message(json const& parameters) {
-    return "the daemon did not understand: " + text_of(parameters, "reason");
+    return "the daemon did not understand: " + text_of(parameters, "reason") +
+           "; it may be of another version (see `holdfast version`)";
 }
 
 std::string internal(json const& parameters) {
-    return "the daemon failed at this; please report it: " + text_of(parameters, "message");
+    return "the daemon failed at this; please report it, with what `holdfast events` says: " +
+           text_of(parameters, "message");
 }
 
 std::string cannot_upgrade(json const& parameters) {
-    return "not upgraded: " + text_of(parameters, "message");
+    return "not upgraded: " + text_of(parameters, "message") +
+           "; the same holdfastd goes on, and `holdfast upgrade` may be tried again";
 }
 
 std::string other_version(json const& parameters) {
@@ -125,7 +131,10 @@ Refusal explain_silence(Error const& error, std::string const& path, bool is_def
         return {ExitStatus::NotPermitted,
                 "you may not talk to the daemon " + at + "; be root, or in the group holdfast\n"};
     case NoAnswer::TimedOut:
-        return {ExitStatus::NoDaemon, "the daemon " + at + " does not answer in time; it may be stopped\n"};
+        return {ExitStatus::NoDaemon,
+                "the daemon " + at +
+                    " does not answer in time; it may be stopped: see `systemctl status holdfast`, "
+                    "or its log\n"};
     case NoAnswer::ConnectionLost:
         return {ExitStatus::NoDaemon,
                 "the daemon " + at + " ended before it answered; see `holdfast status`\n"};

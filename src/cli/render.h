@@ -3,6 +3,7 @@
 // io.holdfast.Manager.varlink describes them) and the screen. Each ends with a newline, or is empty.
 #pragma once
 
+#include "cli/log_tail.h"
 #include "cli/screen.h"
 
 #include <string>
@@ -11,8 +12,8 @@
 
 namespace holdfast::cli {
 
-/// Status of one unit: one screen.
-[[nodiscard]] std::string render_status(nlohmann::json const& unit, Screen const& screen);
+/// Status of one unit, with the last lines of its log and what to type next: no more than fits the screen.
+[[nodiscard]] std::string render_status(nlohmann::json const& unit, LogTail const& log, Screen const& screen);
 /// List, and Status without a unit: a line for each, then the problems.
 [[nodiscard]] std::string render_list(nlohmann::json const& units, Screen const& screen, bool with_problems);
 [[nodiscard]] std::string render_sockets(nlohmann::json const& sockets, Screen const& screen);

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t usual_width = 80;
 constexpr std::size_t least_width = 40;
+constexpr std::size_t usual_height = 24;
 
 char const* escape_of(Colour colour) {
     switch (colour) {
@@ -45,6 +46,7 @@ Screen look_at(FdRef output) {
     winsize size{};
     bool const knows = ::ioctl(output.raw(), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
     screen.width = knows ? std::max<std::size_t>(size.ws_col, least_width) : usual_width;
+    screen.height = knows && size.ws_row > 0 ? size.ws_row : usual_height;
     char const* no_colour = std::getenv("NO_COLOR");
     char const* terminal = std::getenv("TERM");
     screen.colour = (no_colour == nullptr || *no_colour == '\0') && terminal != nullptr &&
@@ -99,6 +101,45 @@ std::size_t width_of(std::string_view text) {
     for (char const c : text)
         width += continues_character(c) ? 0 : 1;
     return width;
+}
+
+std::size_t visible_width(std::string_view text) {
+    std::size_t width = width_of(text);
+    for (auto at = text.find('\033'); at != std::string_view::npos; at = text.find('\033', at + 1))
+        width -= std::min(text.find('m', at), text.size() - 1) - at + 1;
+    return width;
+}
+
+std::string folded(std::string_view text, Screen const& screen) {
+    if (screen.width == 0)
+        return std::string{text};
+    std::string out;
+    bool is_first = true;
+    for (auto line : split(text, '\n')) {
+        out += is_first ? "" : "\n";
+        is_first = false;
+        std::size_t const begin = std::min(line.find_first_not_of(' '), line.size());
+        std::string indent;
+        while (indent.size() + visible_width(line) > screen.width) {
+            std::size_t space = std::string_view::npos;
+            std::size_t const from = indent.empty() ? begin + 1 : 1;
+            for (auto at = line.find(' ', from); at != std::string_view::npos; at = line.find(' ', at + 1)) {
+                bool const fits = indent.size() + visible_width(line.substr(0, at)) <= screen.width;
+                if (!fits && space != std::string_view::npos)
+                    break;
+                space = at; // behind a word that fits nowhere, too
+                if (!fits)
+                    break;
+            }
+            if (space == std::string_view::npos)
+                break;
+            out += indent + std::string{line.substr(0, space)} + "\n";
+            line.remove_prefix(std::min(line.find_first_not_of(' ', space), line.size()));
+            indent = std::string(begin + 2, ' ');
+        }
+        out += indent + std::string{line};
+    }
+    return out;
 }
 
 std::string cut_to(std::string_view text, std::size_t width) {

@@ -17,6 +17,8 @@ namespace {
 
 constexpr int most_tries = 5;
 
+} // namespace
+
 Result<std::string> socket_path(CommandLine const& line) {
     if (!line.runtime_folder.empty())
         return control_socket_path(line.runtime_folder);
@@ -27,21 +29,25 @@ Result<std::string> socket_path(CommandLine const& line) {
     return control_socket_path(*folder);
 }
 
-} // namespace
-
 Session::Session(CommandLine const& line) : line_{line}, screen_{look_at(FdRef{STDOUT_FILENO})} {}
 
 void Session::print(std::string const& text) const {
+    print_verbatim(folded(text, screen_));
+}
+
+void Session::print_verbatim(std::string const& text) const {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout); // whoever follows in a pipe sees each line when it happens; main looks for errors
 }
 
-void Session::print_json(json const& value, bool one_line) const {
-    print(value.dump(one_line ? -1 : 2, ' ', false, json::error_handler_t::replace) + "\n");
+void Session::print_json(json value, bool one_line) const {
+    value["format"] = json_format;
+    print_verbatim(value.dump(one_line ? -1 : 2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 void Session::complain(std::string const& text) {
-    std::string const whole = "holdfast: " + text + (text.ends_with('\n') ? "" : "\n");
+    auto const whole =
+        folded("holdfast: " + text + (text.ends_with('\n') ? "" : "\n"), look_at(FdRef{STDERR_FILENO}));
     std::fwrite(whole.data(), 1, whole.size(), stderr);
 }
 

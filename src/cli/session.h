@@ -15,6 +15,13 @@
 
 namespace holdfast::cli {
 
+/// That of the daemon that `line` means.
+[[nodiscard]] Result<std::string> socket_path(CommandLine const& line);
+
+/// The member `format` of all that --json prints: raised when a member changes its meaning, or goes. One that
+/// is new raises nothing.
+inline constexpr int json_format = 1;
+
 class Session {
 public:
     explicit Session(CommandLine const& line);
@@ -38,10 +45,13 @@ public:
     [[nodiscard]] CommandLine const& line() const { return line_; }
     [[nodiscard]] Screen const& screen() const { return screen_; }
 
-    /// To standard output, at once. After --json nothing but JSON may go there.
+    /// To standard output, at once, folded to the screen. After --json nothing but JSON may go there.
     void print(std::string const& text) const;
-    void print_json(nlohmann::json const& value, bool one_line) const;
-    /// To standard error, behind "holdfast: ".
+    /// As it is: what is to be taken from the terminal again.
+    void print_verbatim(std::string const& text) const;
+    /// An object; with `format`, see below.
+    void print_json(nlohmann::json value, bool one_line) const;
+    /// To standard error, behind "holdfast: ", folded to its screen.
     static void complain(std::string const& text);
 
 private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every verb of `holdfast` in one table: its name, what it takes, and the sentence of the help text.
+// Every verb of `holdfast` in one table: its name, what it takes, the sentence of the help text, an example.
 #pragma once
 
 #include "base/enum_names.h"
@@ -55,6 +55,7 @@ struct VerbRow {
     std::string_view name;
     Operands operands = Operands::Any;
     std::string_view summary; ///< empty: not supported yet
+    std::string_view example; ///< what somebody would type
     [[nodiscard]] constexpr bool is_supported() const { return !summary.empty(); }
 };
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/act.h"
 #include "cli/session.h"
+#include "unit/daemon_spec.h"
 #include "unit/load.h"
 #include "worker/identity.h"
 #include "worker/launch.h"
@@ -92,11 +93,21 @@ json to_json(Verified const& verified) {
     for (auto const& [name, diagnostics] : verified.units)
         units.push_back(
             {{"unit", name}, {"ok", !has_errors(diagnostics)}, {"diagnostics", to_json(diagnostics)}});
-    return {{"units", std::move(units)}, {"folder_errors", to_json(verified.folders)}};
+    json config;
+    if (!verified.config_path.empty())
+        config = {{"file", verified.config_path},
+                  {"ok", !has_errors(verified.config)},
+                  {"diagnostics", to_json(verified.config)}};
+    return {{"units", std::move(units)},
+            {"folder_errors", to_json(verified.folders)},
+            {"config", std::move(config)}};
 }
 
 std::string to_text(Verified const& verified, Screen const& screen) {
     std::string text;
+    text += harmless_lines(to_string(verified.config));
+    if (!verified.config_path.empty() && !has_errors(verified.config))
+        text += harmless(verified.config_path) + ": " + paint("ok", Colour::Good, screen) + "\n";
     for (auto const& diagnostic : verified.folders)
         text += harmless_lines(to_string(diagnostic));
     for (auto const& [name, diagnostics] : verified.units) {
@@ -164,22 +175,37 @@ Verified verify_units(std::vector<std::string> const& operands, std::vector<std:
     return verified;
 }
 
+/// The one that was named; else with all units that of the mode, where it is there.
+void verify_config(CommandLine const& line, RunMode mode, Verified& verified) {
+    auto const usual = mode == RunMode::System ? system_daemon_file() : user_daemon_file();
+    bool const is_named = !line.config_file.empty();
+    if (!is_named && (!line.operands.empty() || !line.unit_folders.empty() || usual.empty() ||
+                      ::access(usual.c_str(), F_OK) != 0))
+        return;
+    verified.config_path = is_named ? line.config_file : usual;
+    verified.config = load_daemon_file(verified.config_path, is_named).diagnostics;
+}
+
 ExitStatus verify(Session& session) {
     auto const& line = session.line();
     auto const mode = line.user ? RunMode::User : line.system ? RunMode::System : default_mode();
     auto const folders = !line.unit_folders.empty() ? line.unit_folders
                          : mode == RunMode::System  ? system_unit_folders()
                                                     : user_unit_folders();
-    auto const verified = verify_units(line.operands, folders, !line.unit_folders.empty());
+    bool const config_alone = !line.config_file.empty() && line.operands.empty() && line.unit_folders.empty();
+    auto verified =
+        config_alone ? Verified{} : verify_units(line.operands, folders, !line.unit_folders.empty());
+    verify_config(line, mode, verified);
     if (line.json)
         session.print_json(to_json(verified), false);
     else
-        session.print(to_text(verified, session.screen()));
-    if (verified.units.empty() && verified.folders.empty() && verified.unknown.empty())
+        session.print_verbatim(to_text(verified, session.screen()));
+    if (verified.config_path.empty() && verified.units.empty() && verified.folders.empty() &&
+        verified.unknown.empty())
         Session::complain("there is no unit in " + join(folders, ", "));
     for (auto const& name : verified.unknown)
         Session::complain("there is no unit `" + name + "` in " + join(folders, ", "));
-    bool bad = has_errors(verified.folders);
+    bool bad = has_errors(verified.folders) || has_errors(verified.config);
     for (auto const& [name, diagnostics] : verified.units)
         bad = bad || has_errors(diagnostics);
     if (!verified.unknown.empty())

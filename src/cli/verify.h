@@ -19,6 +19,8 @@ struct Verified {
     std::map<std::string, std::vector<Diagnostic>> units;
     std::vector<Diagnostic> folders;
     std::vector<std::string> unknown; ///< units that no folder has
+    std::string config_path;          ///< the holdfast.toml that was checked; empty: none
+    std::vector<Diagnostic> config;
 };
 /// `operands`: files (they have a '/' or end with ".toml") and names of units in `folders`; none: every unit
 /// there is. `must_exist`: the folders were named by the user.

@@ -3,6 +3,7 @@
 
 #include "base/accounts.h"
 #include "base/scope_exit.h"
+#include "base/text.h"
 
 #include <cerrno>
 #include <cstring>
@@ -24,9 +25,24 @@ Outcome refuse_what_is_no_socket(std::string const& path) {
     return {};
 }
 
+/// Says who is let in. False: of chmod(2).
+bool open_to(std::string const& path, std::optional<gid_t> group, std::optional<mode_t> mode) {
+    // An ordinary user shares his primary group with others who are none of his business.
+    bool const has_group = group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) == 0;
+    mode_t const usual = has_group || ::geteuid() == 0 ? 0660 : 0600;
+    return ::chmod(path.c_str(), mode.value_or(usual)) == 0;
+}
+
 } // namespace
 
-Result<BoundControlSocket> bind_control_socket(std::string const& path, std::string const& group) {
+std::optional<gid_t> find_control_group(std::string const& group) {
+    if (auto const number = parse_decimal<gid_t>(group))
+        return number;
+    return group.empty() ? std::nullopt : find_group(group);
+}
+
+Result<BoundControlSocket> bind_control_socket(std::string const& path, std::string const& group,
+                                               std::optional<mode_t> mode) {
     std::string const temporary = path + ".new";
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -38,7 +54,7 @@ Result<BoundControlSocket> bind_control_socket(std::string const& path, std::str
 
     BoundControlSocket bound;
     bound.path = path;
-    bound.group = group.empty() ? std::nullopt : find_group(group);
+    bound.group = find_control_group(group);
     bound.fd = UniqueFd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (!bound.fd.is_open())
         return system_error(errno, "make the control socket", path);
@@ -48,11 +64,7 @@ Result<BoundControlSocket> bind_control_socket(std::string const& path, std::str
         return system_error(errno, "bind the control socket", path);
     ScopeExit undo{[&] { ::unlink(temporary.c_str()); }};
 
-    // An ordinary user shares his primary group with others who are none of his business.
-    bool const has_group =
-        bound.group && ::chown(temporary.c_str(), static_cast<uid_t>(-1), *bound.group) == 0;
-    mode_t const mode = has_group || ::geteuid() == 0 ? 0660 : 0600;
-    if (::chmod(temporary.c_str(), mode) < 0)
+    if (!open_to(temporary, bound.group, mode))
         return system_error(errno, "set the mode of the control socket", path);
     struct stat made {};
     if (::stat(temporary.c_str(), &made) < 0)
@@ -68,14 +80,15 @@ Result<BoundControlSocket> bind_control_socket(std::string const& path, std::str
 }
 
 std::optional<BoundControlSocket> adopt_control_socket(std::string const& path, std::string const& group,
-                                                       UniqueFd fd) {
+                                                       std::optional<mode_t> mode, UniqueFd fd) {
     struct stat seen {};
     if (::lstat(path.c_str(), &seen) < 0 || !S_ISSOCK(seen.st_mode))
         return std::nullopt;
     BoundControlSocket bound;
     bound.fd = std::move(fd);
     bound.path = path;
-    bound.group = group.empty() ? std::nullopt : find_group(group);
+    bound.group = find_control_group(group);
+    (void)open_to(path, bound.group, mode); // where it cannot be, it stays as it was made
     bound.device = seen.st_dev;
     bound.inode = seen.st_ino;
     return bound;

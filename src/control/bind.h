@@ -21,12 +21,17 @@ struct BoundControlSocket {
     ino_t inode = 0;
 };
 
+/// By its name or number; nothing where there is no such group, or none is named.
+[[nodiscard]] std::optional<gid_t> find_control_group(std::string const& group);
+
 /// See ControlServer::open().
-[[nodiscard]] Result<BoundControlSocket> bind_control_socket(std::string const& path,
-                                                             std::string const& group);
-/// One that another daemon of ours has bound to `path`; nothing where no socket is there any more.
+[[nodiscard]] Result<BoundControlSocket>
+bind_control_socket(std::string const& path, std::string const& group, std::optional<mode_t> mode);
+/// One that another daemon of ours has bound to `path`, with the group and mode that are wanted now; nothing
+/// where no socket is there any more.
 [[nodiscard]] std::optional<BoundControlSocket> adopt_control_socket(std::string const& path,
-                                                                     std::string const& group, UniqueFd fd);
+                                                                     std::string const& group,
+                                                                     std::optional<mode_t> mode, UniqueFd fd);
 /// Unlinks the path if it is still our node, and closes.
 void give_up_control_socket(BoundControlSocket& bound) noexcept;
 

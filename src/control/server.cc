@@ -66,9 +66,9 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(EventLoop& loop, Cont
                                                            Handler handler, UniqueFd kept) {
     std::optional<BoundControlSocket> bound;
     if (kept.is_open())
-        bound = adopt_control_socket(options.path, options.group, std::move(kept));
+        bound = adopt_control_socket(options.path, options.group, options.mode, std::move(kept));
     if (!bound) {
-        auto made = bind_control_socket(options.path, options.group);
+        auto made = bind_control_socket(options.path, options.group, options.mode);
         if (!made)
             return std::move(made).error();
         bound = std::move(made).value();

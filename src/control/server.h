@@ -18,6 +18,7 @@ namespace holdfast {
 struct ControlServerOptions {
     std::string path; ///< RUNTIME_DIR/control.sock; its folder exists and is ours alone to write
     std::string group = "holdfast"; ///< owns the socket and may change things, if it exists; empty: nobody
+    std::optional<mode_t> mode{};   ///< of the socket; none: as below
     ControlLimits limits;
     /// Told once when descriptors run out, and again after it went well in between.
     std::function<void(Error const&)> on_problem;

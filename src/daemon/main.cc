@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // main of holdfastd, a table of contents: options, runtime folder, log, event loop, units, control socket,
 // serve, end.
+#include "control/bind.h"
+#include "daemon/config.h"
 #include "daemon/job.h"
 #include "daemon/options.h"
 #include "daemon/upwards.h"
@@ -28,7 +30,9 @@ int refuse(Error const& error) {
     return 1;
 }
 
-Result<std::string> log_folder(Options const& options) {
+Result<std::string> log_folder(Options const& options, std::string const& configured) {
+    if (!configured.empty())
+        return configured;
     if (options.runtime_folder_given)
         return options.runtime_folder + "/log";
     if (options.mode == RunMode::System)
@@ -41,7 +45,8 @@ Result<std::string> log_folder(Options const& options) {
                        "set HOME, or give --runtime-dir");
 }
 
-Result<Surroundings> find_surroundings(Options const& options, std::vector<LimitSpec> limits) {
+Result<Surroundings> find_surroundings(Options const& options, DaemonSpec const& spec,
+                                       std::vector<LimitSpec> limits) {
     Surroundings around;
     around.mode = options.mode;
     around.limits = std::move(limits);
@@ -54,7 +59,7 @@ Result<Surroundings> find_surroundings(Options const& options, std::vector<Limit
         around.journal_unit = own_unit(options.mode);
     } else {
         around.output = Output::Kind::File;
-        auto folder = log_folder(options);
+        auto folder = log_folder(options, spec.log_dir);
         if (!folder)
             return std::move(folder).error();
         around.log_folder = std::move(folder).value();
@@ -117,40 +122,63 @@ Result<Inheritance> inherit() {
     return inheritance;
 }
 
-int serve(Options const& options) {
+/// Who comes after a crash, or after a successor that failed, is needed more than what its settings say.
+bool is_fresh(Inheritance const& inherited) {
+    return !inherited.keeper || inherited.found.start.reason == StartReason::First ||
+           inherited.found.start.reason == StartReason::Upgrade;
+}
+
+int serve(Options options) {
     SignalMask const mask{SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2};
     auto limits = raise_descriptor_limit(); // what is inherited may be more than we were given room for
     auto inherited = inherit();
     if (!inherited)
         return refuse(inherited.error());
+    auto config = Config::read(options, is_fresh(*inherited));
+    if (!config)
+        return refuse(config.error());
     auto const lock = take_runtime_folder(options.runtime_folder, inherited->take("lock"));
     if (!lock)
         return refuse(lock.error());
-    auto around = find_surroundings(options, std::move(limits));
+    auto around = find_surroundings(options, config->spec(), std::move(limits));
     if (!around)
         return refuse(around.error());
-    open_log({.to_journal = !options.foreground && has_journal(), .verbose = options.verbose});
+    open_log({.to_journal = !options.foreground && has_journal()});
+    set_log_level(config->spec().log_level);
+    for (auto const& problem : config->problems())
+        log_line(Weight::Failure, to_string(problem));
+    if (auto const& group = config->spec().group; group != DaemonSpec{}.group && !find_control_group(group))
+        log_line(Weight::Warning, "there is no group `" + group + "`, so nobody may control holdfastd by it");
 
     auto made = EventLoop::create();
     if (!made)
         return refuse(made.error());
     auto& loop = **made;
     Upwards upwards{loop, inherited->keeper ? Upwards::As::Parent : Upwards::As::Itself};
+    std::function<void(DaemonSpec const&)> const nothing;
+    std::function<void(DaemonSpec const&)> take_over;
     auto passed = inherited->take_passed();
     auto kept_control = inherited->take("control");
     auto kept_share = inherited->take("share");
-    auto supervisor = Supervisor::create(loop, {.unit_folders = options.unit_folders,
-                                                .unit_folders_must_exist = options.unit_folders_given,
-                                                .runtime_folder = options.runtime_folder,
-                                                .around = std::move(around).value(),
-                                                .keeper = std::move(inherited->keeper),
-                                                .found = std::move(inherited->found),
-                                                .passed = std::move(passed),
-                                                .may_use_cgroups = true,
-                                                .cgroup_is_given = options.delegated});
+    auto supervisor = Supervisor::create(
+        loop, {.unit_folders = options.unit_folders,
+               .unit_folders_must_exist = options.unit_folders_given,
+               .runtime_folder = options.runtime_folder,
+               .around = std::move(around).value(),
+               .keeper = std::move(inherited->keeper),
+               .found = std::move(inherited->found),
+               .passed = std::move(passed),
+               .may_use_cgroups = true,
+               .cgroup_is_given = options.delegated,
+               .reread = [&](bool take) { return config->reread(take ? take_over : nothing); }});
     if (!supervisor)
         return refuse(supervisor.error());
     auto& units = **supervisor;
+    take_over = [&units](DaemonSpec const& spec) {
+        set_log_level(spec.log_level);
+        units.shared().most_instances = spec.max_connections;
+    };
+    take_over(config->spec());
     if (!units.why_no_cgroups().empty())
         log_line(Weight::Normal, units.why_no_cgroups());
 
@@ -164,6 +192,8 @@ int serve(Options const& options) {
     Requests requests{units, shut_down};
     ControlServerOptions control_options;
     control_options.path = control_socket_path(options.runtime_folder);
+    control_options.group = config->spec().group;
+    control_options.mode = config->spec().mode;
     control_options.on_problem = [&](Error const& error) {
         units.shared().events.say(Weight::Warning, "control", "", to_string(error));
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/options.h"
 
+#include "unit/daemon_spec.h"
 #include "unit/load.h"
 
 #include <cstdio>
@@ -19,15 +20,14 @@ Parsed parse_options(int argc, char** argv) {
     app.set_version_flag("--version", "holdfastd " HOLDFAST_VERSION);
     auto* const system_flag = app.add_flag("--system", system, "Serve the machine (the default for root)");
     app.add_flag("--user", user, "Serve one user (the default for anybody else)")->excludes(system_flag);
-    app.add_option("--unit-dir", options.unit_folders,
-                   "Read units from DIR only (may be given more than once; the first hit wins)")
+    app.add_option("--config", options.config_file, "Read the daemon's own settings from FILE")
+        ->type_name("FILE");
+    app.add_option("--unit-dir", options.unit_folders, "Read units from DIR only; repeatable")
         ->type_name("DIR");
     app.add_option("--runtime-dir", options.runtime_folder, "Keep the sockets of the daemon itself in DIR")
         ->type_name("DIR");
-    app.add_flag("--foreground", options.foreground,
-                 "Log to standard error, and let the workers' output through (holdfastd never forks away)");
-    app.add_flag("--delegated", options.delegated,
-                 "The cgroup it is started in is its own, also where systemd does not mark it so");
+    app.add_flag("--foreground", options.foreground, "Log, and let workers write, to standard error");
+    app.add_flag("--delegated", options.delegated, "The cgroup it is started in is its own");
     app.add_flag("--verbose", options.verbose, "Log more");
     try {
         app.parse(argc, argv);
@@ -35,6 +35,9 @@ Parsed parse_options(int argc, char** argv) {
         return {std::nullopt, app.exit(error) == 0 ? 0 : 2};
     }
     options.mode = system ? RunMode::System : user ? RunMode::User : default_mode();
+    options.config_file_given = !options.config_file.empty();
+    if (!options.config_file_given)
+        options.config_file = options.mode == RunMode::System ? system_daemon_file() : user_daemon_file();
     options.unit_folders_given = !options.unit_folders.empty();
     if (!options.unit_folders_given)
         options.unit_folders = options.mode == RunMode::System ? system_unit_folders() : user_unit_folders();

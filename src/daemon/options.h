@@ -16,6 +16,8 @@ struct Options {
     bool unit_folders_given = false;
     std::string runtime_folder;
     bool runtime_folder_given = false;
+    std::string config_file; ///< holdfast.toml; empty: there is no place for one
+    bool config_file_given = false;
     bool foreground = false; ///< log to standard error, let the workers' output through
     bool verbose = false;
     bool delegated = false; ///< the cgroup we are in is ours

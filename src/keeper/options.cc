@@ -14,14 +14,14 @@ constexpr int usage_error = 2;
 constexpr std::string_view help_text =
     "Usage: holdfast-keeper [OPTIONS] -- PROGRAM [ARGUMENTS]\n"
     "\n"
-    "Holds the sockets and the workers of holdfastd while it is away: starts PROGRAM (holdfastd),\n"
-    "starts it again when it crashes, and replaces it on an upgrade.\n"
+    "Holds the sockets and the workers of holdfastd while it is away: starts PROGRAM\n"
+    "(holdfastd), starts it again when it crashes, and replaces it on an upgrade.\n"
     "\n"
     "Options:\n"
     "  -h,--help             Print this help and exit\n"
     "  --version             Print the version and exit\n"
-    "  --ready-timeout TIME  How long an upgraded PROGRAM may take until it serves (10s)\n"
-    "  --stop-timeout TIME   How long PROGRAM may take to hear SIGTERM or SIGINT (10s)\n";
+    "  --ready-timeout TIME  How long a new PROGRAM may take until it serves (10s)\n"
+    "  --stop-timeout TIME   How long PROGRAM may take to hear SIGTERM (10s)\n";
 
 void print(std::string_view text) {
     (void)!::write(STDOUT_FILENO, text.data(), text.size());

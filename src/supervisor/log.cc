@@ -99,9 +99,14 @@ void open_log(LogOptions options) {
     logger = std::make_shared<spdlog::async_logger>("holdfastd", std::move(sink), spdlog::thread_pool(),
                                                     spdlog::async_overflow_policy::overrun_oldest);
     logger->set_pattern(options.to_journal ? "%v" : "%Y-%m-%d %H:%M:%S.%e %l: %v");
-    logger->set_level(options.quiet     ? spdlog::level::warn
-                      : options.verbose ? spdlog::level::debug
-                                        : spdlog::level::info);
+    logger->set_level(options.quiet ? spdlog::level::warn : spdlog::level::info);
+}
+
+void set_log_level(LogLevel level) {
+    if (auto const& log = the_log())
+        log->set_level(level == LogLevel::Warning ? spdlog::level::warn
+                       : level == LogLevel::Debug ? spdlog::level::debug
+                                                  : spdlog::level::info);
 }
 
 void close_log() {

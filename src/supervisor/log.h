@@ -4,6 +4,8 @@
 // never stops the event loop.
 #pragma once
 
+#include "unit/daemon_spec.h"
+
 #include <string_view>
 
 namespace holdfast {
@@ -13,10 +15,11 @@ enum class Weight { Normal, Warning, Failure };
 
 struct LogOptions {
     bool to_journal = false;
-    bool verbose = false;
     bool quiet = false; ///< warnings and worse only
 };
 
+/// From now on; where LogOptions has said otherwise.
+void set_log_level(LogLevel level);
 /// All signals must be blocked before, since the writing thread inherits the mask.
 void open_log(LogOptions options);
 /// Writes what is queued, waiting a little, and ends the thread.

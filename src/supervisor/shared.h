@@ -11,6 +11,7 @@
 #include "supervisor/hangup_watch.h"
 #include "supervisor/leaders.h"
 #include "supervisor/remains.h"
+#include "unit/daemon_spec.h"
 #include "worker/exec_context.h"
 #include "worker/notify_socket.h"
 
@@ -41,10 +42,8 @@ struct Shared {
     Leaders leaders{};
     std::unordered_set<pid_t> other_mains{}; ///< main processes (MAINPID=) that are no leader
     Ration counting{std::chrono::milliseconds{100}, std::chrono::seconds{1}}; ///< of open connections
-    std::size_t instances = 0; ///< that live, of all units with `accept`
-    /// Beyond it nobody is accepted: the keeper has room for `most_entries` names, and who is not kept would
-    /// be ended by the next supervisor as a stranger. The rest is for sockets and workers.
-    std::size_t most_instances = 12000;
+    std::size_t instances = 0;                            ///< that live, of all units with `accept`
+    std::size_t most_instances = most_connections_of_all; ///< beyond it nobody is accepted
     unsigned sampled_units = 0; ///< whose queues are sampled: a rollout is under way, it is
                                 ///< paused, or its load counts (least_loaded)
     unsigned idle_watches = 0;  ///< units that are to end when nobody is there

@@ -255,7 +255,7 @@ void Supervisor::tell_bad(ApplyPlan const& plan) {
 
 // ---- plan and apply ----
 
-ApplyPlan Supervisor::plan() const {
+ApplyPlan Supervisor::plan(bool is_applied) const {
     std::map<std::string, UnitSpecPtr> now;
     for (auto const& [name, unit] : units_)
         now[name] = unit->spec_ptr();
@@ -271,6 +271,10 @@ ApplyPlan Supervisor::plan() const {
     for (auto& step : plan.steps)
         if (step.spec)
             note_deferred(step);
+    if (options_.reread)
+        for (auto& found : options_.reread(is_applied))
+            (found.severity == Severity::Error ? plan.folder_errors : plan.warnings)
+                .push_back(std::move(found));
     return plan;
 }
 
@@ -337,11 +341,11 @@ void Supervisor::apply(std::optional<MonotonicTime> asked, std::function<void(Ap
         applying->open = 1;
         return shared_.loop.post([applying] { applying->close_one(); });
     }
-    applying->result.plan = plan();
+    applying->result.plan = plan(true);
     auto const& plan = applying->result.plan; // what comes of a step is written into it, and none is moved
     applying->result.ok = plan.is_complete();
     if (!applying->result.ok)
-        applying->result.message = "some unit files have errors and were left out";
+        applying->result.message = "some files have errors and were left out";
     tell_bad(plan);
     applying->open = 1; // ours, so that it cannot end before it is all begun
     for (auto const& step : plan.steps)

@@ -28,6 +28,9 @@ struct SupervisorOptions {
     Passed passed{};                    ///< sockets that whoever started us has bound
     bool may_use_cgroups = false;       ///< if one is given to us: we move into a leaf of it
     bool cgroup_is_given = false;       ///< the one we are in is, whatever it says itself
+    /// Settings of our own that are read with the unit files, what is wrong with them, and, as warnings, what
+    /// cannot be taken over; `take`: what can be is.
+    std::function<std::vector<Diagnostic>(bool take)> reread{};
 };
 
 class Supervisor {
@@ -46,7 +49,7 @@ public:
     /// A unit without a file (`holdfast run`), bound and not started.
     UnitRunner& add(UnitSpecPtr spec);
 
-    [[nodiscard]] ApplyPlan plan() const;
+    [[nodiscard]] ApplyPlan plan() const { return plan(false); }
     struct Applied {
         ApplyPlan plan;
         bool ok = false;
@@ -81,6 +84,7 @@ public:
 private:
     Supervisor(EventLoop& loop, SupervisorOptions options);
     struct Applying;
+    [[nodiscard]] ApplyPlan plan(bool is_applied) const;
     void ring(std::uint32_t unit);
     void reap();
     [[nodiscard]] LoadedUnits load(std::map<std::string, UnitSpecPtr> const& now) const;

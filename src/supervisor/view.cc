@@ -175,6 +175,22 @@ Look::Look(Supervisor const& looked_at) : supervisor{looked_at} {
         last_events[event.unit] = event.text;
 }
 
+namespace {
+
+std::string output_word(Output::Kind kind) {
+    switch (kind) {
+    case Output::Kind::Through:
+        return "through";
+    case Output::Kind::File:
+        return "file";
+    case Output::Kind::Journal:
+        return "journal";
+    }
+    return "?";
+}
+
+} // namespace
+
 json sockets(UnitRunner const& unit, Look& look) {
     json list = json::array();
     auto const wanted = sockets_of(unit.spec());
@@ -249,6 +265,7 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
             {"fd_store", unit.store() != nullptr ? unit.store()->size() : 0},
             {"fd_store_max", unit.spec().service.fd_store_max},
             {"file", optional(unit.spec().path)},
+            {"output", output_word(around.output)},
             {"log",
              around.output == Output::Kind::File ? json(log_path(around, unit.spec().name)) : json(nullptr)},
             {"problem", optional(problem_of(unit, look.supervisor))},
@@ -269,6 +286,7 @@ json bad_unit(std::string const& name, std::vector<Diagnostic> const& diagnostic
             {"fd_store", 0},
             {"fd_store_max", 0},
             {"file", diagnostics.empty() ? json(nullptr) : json(diagnostics.front().file)},
+            {"output", nullptr},
             {"log", nullptr},
             {"problem", to_string(diagnostics)},
             {"last_event", nullptr}};

@@ -254,6 +254,22 @@ void AbsolutePath::read(Reader in, Node const& node, std::string& into) {
     into = node.text;
 }
 
+void PathList::read(Reader in, Node const& node, std::vector<std::string>& into) {
+    into.clear();
+    auto const add = [&](Node const& item) {
+        std::string path;
+        AbsolutePath::read(in, item, path);
+        if (!path.empty())
+            into.push_back(std::move(path));
+    };
+    if (!node.is(NodeKind::List))
+        return add(node);
+    if (node.items.empty())
+        in.error(node, quoted(in.key) + " is an empty list", "name at least one folder, or leave it out");
+    for (auto const& item : node.items)
+        add(item);
+}
+
 void Percentages::read(Reader in, Node const& node, CanarySteps& into) {
     if (!node.is(NodeKind::List))
         return in.wrong_kind(node, "a list of percentages, [5, 25, 50]");

@@ -52,10 +52,8 @@ std::string suggest_limit(std::string_view name) {
             lower.erase(0, prefix.size());
             break;
         }
-    Names names;
-    for (auto const& row : limit_rows)
-        names.push_back(row.name);
-    return did_you_mean(nearest(lower, names), "names are those of setrlimit(2) in lower case, as in nofile");
+    return did_you_mean(nearest(lower, limit_names()),
+                        "names are those of setrlimit(2) in lower case, as in nofile");
 }
 
 std::optional<std::uint64_t> parse_limit(std::string_view text) {
@@ -100,6 +98,13 @@ std::string limit_text(std::uint64_t value) {
 }
 
 } // namespace
+
+Names limit_names() {
+    Names names;
+    for (auto const& row : limit_rows)
+        names.push_back(row.name);
+    return names;
+}
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {
     std::uint64_t number = 0;

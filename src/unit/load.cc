@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/text.h"
+#include "unit/daemon_spec.h"
 #include "unit/source_stamp.h"
 #include "unit/toml_text.h"
 
@@ -74,10 +75,10 @@ bool is_mask(struct stat const& status) {
 // since it may be another file by then.
 Outcome check_status(struct stat const& status) {
     if (!S_ISREG(status.st_mode))
-        return plain_error("this is no regular file", {}, "a unit file must be a file, or a link to one");
+        return plain_error("this is no regular file", {}, "it must be a file, or a link to one");
     if (status.st_size > static_cast<off_t>(largest_unit_file))
         return plain_error("the file is larger than 1 MiB", {},
-                           "this cannot be a unit file; is the name right?");
+                           "this cannot be the right file; is the name right?");
     return {};
 }
 
@@ -265,6 +266,24 @@ LoadedUnits load_units(std::vector<std::string> const& folders, bool must_exist,
         loaded.warnings.insert(loaded.warnings.end(), unit.diagnostics.begin(), unit.diagnostics.end());
     }
     return loaded;
+}
+
+std::string system_daemon_file() {
+    return "/etc/holdfast/holdfast.toml";
+}
+
+std::string user_daemon_file() {
+    auto const base = base_folder("XDG_CONFIG_HOME", "/.config");
+    return base.empty() ? base : base + "/holdfast/holdfast.toml";
+}
+
+ParsedDaemon load_daemon_file(std::string const& path, bool must_exist) {
+    auto text = read_file(path);
+    if (text)
+        return parse_daemon_file({path, std::move(text).value()});
+    if (text.error().code == ENOENT && !must_exist)
+        return {};
+    return {{}, {unreadable(path, text.error())}};
 }
 
 ParsedUnit load_unit_file(std::string const& path) {

@@ -3,6 +3,7 @@
 
 #include "unit/check.h"
 #include "unit/merge.h"
+#include "unit/read_sections.h"
 #include "unit/settings.h"
 #include "unit/toml_text.h"
 
@@ -11,21 +12,6 @@
 namespace holdfast {
 
 namespace {
-
-// The keys of one table into the struct of its section. For a section that is not built, `target` is null:
-// none of its rows reads.
-void read_table(Section section, Node const& table, void* target, Report& report) {
-    for (auto const& entry : table.entries) {
-        auto const* const row = find_setting(section, entry.key);
-        if (!row)
-            report.error(entry.place, "unknown key " + quoted(entry.key) + " in " + header_of(section),
-                         suggest_key(section, entry.key));
-        else if (!row->is_supported())
-            report.error(entry.place, quoted(entry.key) + " is not supported yet");
-        else
-            row->read(Reader{report, row->key}, entry.value, target);
-    }
-}
 
 void read_sockets(Entry const& entry, UnitSpec& spec, Report& report) {
     if (!entry.value.is(NodeKind::List))
@@ -62,6 +48,10 @@ void* target_of(Section section, UnitSpec& spec) {
     case Section::SocketOption:
     case Section::Sandbox:
     case Section::Resources:
+    case Section::Daemon:
+    case Section::Control:
+    case Section::Limits:
+    case Section::Metrics:
         return nullptr;
     }
     return nullptr;
@@ -71,10 +61,7 @@ void read_section(Section section, Entry const& entry, UnitSpec& spec, Report& r
     if (section == Section::Socket)
         return read_sockets(entry, spec, report);
     if (!entry.value.is(NodeKind::Table))
-        return report.error(entry.place,
-                            quoted(entry.key) + " must be one table, not " +
-                                std::string{kind_name(entry.value.kind)},
-                            "write " + header_of(section) + " and its keys below");
+        return report_no_table(section, entry, report);
     auto* const target = target_of(section, spec);
     if (!target && entry.value.entries.empty())
         return report.error(entry.place, quoted(header_of(section)) + " is not supported yet");
@@ -92,29 +79,12 @@ void set_accept_defaults(Node const& root, UnitSpec& spec) {
 }
 
 void read_root(Node const& root, UnitSpec& spec, Report& report) {
-    std::vector<std::string_view> names;
-    for (auto const& row : enum_table(Section{}))
-        if (row.value != Section::SocketOption)
-            names.push_back(row.name);
     for (auto const& entry : root.entries) {
         auto const section = from_name<Section>(entry.key);
-        if (section && *section != Section::SocketOption) {
+        if (section && *section != Section::SocketOption && file_of(*section) == SettingsFile::Unit)
             read_section(*section, entry, spec, report);
-        } else if (entry.value.is(NodeKind::Table) ||
-                   (entry.value.is(NodeKind::List) && !entry.value.items.empty() &&
-                    entry.value.items.front().is(NodeKind::Table))) {
-            std::string lower = entry.key.substr(0, 64);
-            std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
-                return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-            });
-            auto const meant = nearest(lower == "install" ? "unit" : lower, names);
-            auto const found = meant.empty() ? std::nullopt : from_name<Section>(meant);
-            report.error(entry.place, "unknown section " + quoted(entry.key),
-                         found ? "did you mean " + header_of(*found) + "?" : "");
-        } else {
-            report.error(entry.place, quoted(entry.key) + " stands outside any section",
-                         suggest_section_of(entry.key));
-        }
+        else
+            report_unknown_entry(entry, SettingsFile::Unit, report);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "base/enum_names.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "unit/accepts.h"
 #include "unit/report.h"
 
 #include <algorithm>
@@ -44,6 +45,7 @@ struct Reader {
 
 struct Text {
     static constexpr std::string_view kind = "text";
+    static AcceptsAny accepts();
     static void read(Reader in, Node const& node, std::string& into);
     static std::string write(std::string const& text) {
         return text.empty() ? std::string{} : toml_string(text);
@@ -53,12 +55,14 @@ struct Text {
 /// A list of strings; one string is a list of one.
 struct TextList {
     static constexpr std::string_view kind = "list of texts";
+    static AcceptsAny accepts();
     static void read(Reader in, Node const& node, std::vector<std::string>& into);
     static std::string write(std::vector<std::string> const& texts) { return toml_list(texts); }
 };
 
 struct Flag {
     static constexpr std::string_view kind = "true or false";
+    static AcceptsAny accepts();
     static void read(Reader in, Node const& node, bool& into);
     static std::string write(bool flag) { return flag ? "true" : "false"; }
 };
@@ -70,6 +74,7 @@ struct Flag {
 template <std::int64_t Low, std::int64_t High>
 struct Whole {
     static constexpr std::string_view kind = "number";
+    static AcceptsAny accepts() { return {accepts_whole(Low, High)}; }
     template <class T>
     static void read(Reader in, Node const& node, T& into) {
         if (auto const number = read_whole(in, node, Low, High))
@@ -84,6 +89,7 @@ struct Whole {
 /// File mode bits as an octal string, "0660".
 struct Mode {
     static constexpr std::string_view kind = "octal text";
+    static AcceptsAny accepts();
     static void read(Reader in, Node const& node, mode_t& into);
     static std::string write(mode_t mode);
 };
@@ -93,9 +99,15 @@ enum class Allow { Positive = 0, Zero = 1, Infinity = 2, ZeroAndInfinity = 3 };
 /// Nothing when it was reported.
 [[nodiscard]] std::optional<Duration> read_duration(Reader in, Node const& node, Allow allow);
 
+[[nodiscard]] AcceptsAny accepts_duration(Allow allow);
+
 template <Allow allow>
 struct Time {
-    static constexpr std::string_view kind = "duration";
+    static constexpr std::string_view kind = allow == Allow::Positive   ? "duration above 0"
+                                             : allow == Allow::Zero     ? "duration"
+                                             : allow == Allow::Infinity ? "duration above 0, or infinity"
+                                                                        : "duration, or infinity";
+    static AcceptsAny accepts() { return accepts_duration(allow); }
     static void read(Reader in, Node const& node, Duration& into) {
         if (auto const duration = read_duration(in, node, allow))
             into = *duration;
@@ -106,6 +118,7 @@ struct Time {
 template <class Codec>
 struct Maybe {
     static constexpr std::string_view kind = Codec::kind;
+    static AcceptsAny accepts() { return Codec::accepts(); }
     template <class T>
     static void read(Reader in, Node const& node, std::optional<T>& into) {
         T value{};
@@ -129,13 +142,17 @@ using Names = std::vector<std::string_view>;
 template <class E, auto const& Later>
 struct Word {
     static constexpr std::string_view kind = "word";
-    static std::optional<E> read_one(Reader in, Node const& node) {
-        Names const later(Later.begin(), Later.end());
+    static AcceptsAny accepts() { return {accepts_words(names())}; }
+    static Names names() {
         Names names;
         for (auto const& row : enum_table(E{})) // the core may know a word before the rest does
-            if (std::find(later.begin(), later.end(), row.name) == later.end())
+            if (std::find(Later.begin(), Later.end(), row.name) == Later.end())
                 names.push_back(row.name);
-        auto const index = read_word(in, node, names, later);
+        return names;
+    }
+    static std::optional<E> read_one(Reader in, Node const& node) {
+        auto const names = Word::names();
+        auto const index = read_word(in, node, names, Names(Later.begin(), Later.end()));
         return index ? from_name<E>(names[*index]) : std::nullopt;
     }
     static void read(Reader in, Node const& node, E& into) {
@@ -145,10 +162,13 @@ struct Word {
     static std::string write(E value) { return toml_string(to_name(value)); }
 };
 
+[[nodiscard]] AcceptsAny accepts_word_list(Names words);
+
 /// A list of them without repetition; one is a list of one.
 template <class E, auto const& Later>
 struct WordList {
     static constexpr std::string_view kind = "list of words";
+    static AcceptsAny accepts() { return accepts_word_list(Word<E, Later>::names()); }
     static void read(Reader in, Node const& node, std::vector<E>& into) {
         into.clear();
         auto const add = [&](Node const& item) {

@@ -32,6 +32,10 @@ constexpr std::array aliases{
     Alias{"file_descriptor_store_max", "fd_store_max"},
     Alias{"instances", "max_connections"}, // of xinetd.conf(5)
     Alias{"per_source", "max_connections_per_source"},
+    Alias{"unit_dir", "unit_dirs"},
+    Alias{"unit_path", "unit_dirs"},
+    Alias{"socket_group", "group"},
+    Alias{"socket_mode", "mode"},
 };
 
 // "ExecStart" as exec_start, "TimeoutStartSec" as timeout_start.
@@ -58,21 +62,24 @@ std::string_view nearest_key(Section section, std::string_view key) {
 }
 
 // Where a key that is spelt right belongs; empty when no section has it.
-std::string section_of(std::string_view key) {
+std::string section_of(SettingsFile file, std::string_view key) {
     for (auto const& row : enum_table(Section{}))
-        if (find_setting(row.value, key))
+        if (file_of(row.value) == file && find_setting(row.value, key))
             return "`" + std::string{key} + "` belongs in " + header_of(row.value);
     return {};
 }
 
 } // namespace
 
-std::string suggest_section_of(std::string_view key) {
+std::string suggest_section_of(SettingsFile file, std::string_view key) {
     auto const ours = in_our_spelling(key);
-    if (auto const exact = section_of(ours); !exact.empty())
+    if (auto const exact = section_of(file, ours); !exact.empty())
         return exact;
-    for (auto const section : {Section::Service, Section::Unit, Section::Socket})
-        if (auto const meant = nearest_key(section, ours); !meant.empty())
+    for (auto const section : {Section::Service, Section::Unit, Section::Socket, Section::Daemon,
+                               Section::Control, Section::Limits})
+        if (file_of(section) != file)
+            continue;
+        else if (auto const meant = nearest_key(section, ours); !meant.empty())
             return "did you mean `" + std::string{meant} + "` in " + header_of(section) + "?";
     return "write it below its [section]";
 }
@@ -99,6 +106,14 @@ std::span<Setting const> settings_of(Section section) {
         return share_settings();
     case Section::Steering:
         return steering_settings();
+    case Section::Daemon:
+        return daemon_settings();
+    case Section::Control:
+        return control_settings();
+    case Section::Limits:
+        return limits_settings();
+    case Section::Metrics:
+        return metrics_settings();
     }
     return {};
 }
@@ -123,7 +138,7 @@ std::string suggest_key(Section section, std::string_view key) {
     for (auto const& alias : aliases)
         if (alias.theirs == ours && find_setting(section, alias.ours))
             return did_you_mean(alias.ours);
-    if (auto const elsewhere = section_of(ours); !elsewhere.empty())
+    if (auto const elsewhere = section_of(file_of(section), ours); !elsewhere.empty())
         return elsewhere;
     return did_you_mean(nearest_key(section, ours));
 }

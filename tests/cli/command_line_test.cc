@@ -189,7 +189,7 @@ TEST_CASE("help is not an error, and no verb at all is", "[cli]") {
     for (auto const& row : verbs())
         CHECK_THAT(help.text, ContainsSubstring(std::string{row.name}));
     CHECK_THAT(help.text, ContainsSubstring("Exit status: 0 done, 1 failed, 2 usage, 3 not active, 4 no such "
-                                            "unit, 5 not permitted, 6 no daemon"));
+                                            "unit,\n  5 not permitted, 6 no daemon"));
     auto const verb_help = refused({"restart", "--help"});
     CHECK(verb_help.status == ExitStatus::Done);
     CHECK_THAT(verb_help.text, ContainsSubstring("--strategy"));

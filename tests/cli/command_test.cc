@@ -122,7 +122,8 @@ TEST_CASE("restart shows each step and the result, and passes the strategy on", 
     CHECK(run(server, {"restart", "web", "--quiet"}).out == "web: restarted\n");
     CHECK_FALSE(strategy);
     CHECK(run(server, {"restart", "web", "--json"}).out ==
-          event("starting").dump() + "\n" + json{{"ok", true}, {"message", "restarted"}}.dump() + "\n");
+          json{{"event", event("starting")["event"]}, {"format", 1}}.dump() + "\n" +
+              json{{"ok", true}, {"message", "restarted"}, {"format", 1}}.dump() + "\n");
 }
 
 TEST_CASE("a rollout that failed is exit status 1", "[cli]") {

@@ -2,6 +2,8 @@
 #include "catch.h"
 #include "cli/render.h"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 using namespace holdfast;
@@ -88,7 +90,7 @@ json report() {
 } // namespace
 
 TEST_CASE("the status of a unit says what it does, with its workers and sockets", "[cli]") {
-    CHECK(render_status(web(), pipe_screen) ==
+    CHECK(render_status(web(), LogTail{}, pipe_screen) ==
           "web: Storefront\n"
           "  state       active since 3min 20s, generation 7\n"
           "  file        /etc/holdfast/units/web.toml\n"
@@ -98,17 +100,67 @@ TEST_CASE("the status of a unit says what it does, with its workers and sockets"
           "      12    7  serving  ready  4711  1.25s    5.0M  1.25s  serving \\x1b[31mall\n"
           "\n"
           "  SOCKET  ADDRESS     STATE  FD  QUEUE  LIMIT  DROPS\n"
-          "  http    0.0.0.0:80  held    9      3   4096      0\n");
+          "  http    0.0.0.0:80  held    9      3   4096      0\n"
+          "\n"
+          "  next        holdfast restart web, holdfast events --follow web\n");
+}
+
+TEST_CASE("the status ends with the last lines of the log, and what to type next", "[cli]") {
+    LogTail log;
+    log.where = "journalctl -t web";
+    for (int line = 0; line < 20; ++line)
+        log.lines.push_back("line \033" + std::to_string(line));
+    auto const text = render_status(web(), log, pipe_screen);
+    CHECK_THAT(text, ContainsSubstring("  log         journalctl -t web\n"));
+    CHECK_THAT(text, ContainsSubstring("\n\n  LAST LINES OF ITS LOG\n  line \\x1b10\n"));
+    CHECK_THAT(text, ContainsSubstring("  line \\x1b19\n\n  next  "));
+    CHECK_THAT(render_status(web(), {{}, "/var/log/web.log", "Permission denied"}, pipe_screen),
+               ContainsSubstring("/var/log/web.log (Permission denied)\n"));
+}
+
+TEST_CASE("on a terminal the status is cut to it: the log first, then the longest table", "[cli]") {
+    auto unit = web();
+    for (int i = 0; i < 30; ++i) {
+        unit["workers"].push_back(unit["workers"][0]);
+        unit["sockets"].push_back(unit["sockets"][0]);
+    }
+    LogTail log;
+    log.lines.assign(
+        20, "a line that is much longer than the eighty columns of the terminal that it is shown on, yes");
+    for (std::size_t const height : {24, 30, 60}) {
+        auto const text = render_status(unit, log, Screen{80, true, MonotonicTime{1000s}, height});
+        CHECK(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) < height);
+        CHECK_THAT(text, ContainsSubstring("more: holdfast sockets web\n"));
+        CHECK_THAT(text, ContainsSubstring("more: holdfast --json status web\n"));
+        CHECK_THAT(text, ContainsSubstring("LAST LINES"));
+        CHECK_THAT(text, ContainsSubstring("next"));
+    }
+}
+
+TEST_CASE("what to type next depends on how the unit is", "[cli]") {
+    auto unit = web();
+    for (auto const& [state, next] : {std::pair{"inactive", "holdfast start web"},
+                                      {"paused", "holdfast resume web"},
+                                      {"rolling-out", "holdfast rollout status web"},
+                                      {"backing-off", "holdfast events --follow web"}}) {
+        unit["state"] = state;
+        CHECK_THAT(render_status(unit, {}, pipe_screen),
+                   ContainsSubstring("  next        " + std::string{next}));
+    }
+    CHECK_THAT(render_status(bad(), {}, pipe_screen), ContainsSubstring("holdfast verify /etc/db.toml"));
 }
 
 TEST_CASE("the status of a unit with a broken file shows the diagnostics", "[cli]") {
-    CHECK(render_status(bad(), pipe_screen) == "db\n"
-                                               "  state       bad\n"
-                                               "  file        /etc/db.toml\n"
-                                               "  problem     its file has errors:\n"
-                                               "  /etc/db.toml:1:1: error: no\n"
-                                               "      x\n"
-                                               "      ^\n");
+    CHECK(render_status(bad(), LogTail{}, pipe_screen) == "db\n"
+                                                          "  state       bad\n"
+                                                          "  file        /etc/db.toml\n"
+                                                          "  problem     its file has errors:\n"
+                                                          "  /etc/db.toml:1:1: error: no\n"
+                                                          "      x\n"
+                                                          "      ^\n"
+                                                          "\n"
+                                                          "  next        holdfast verify /etc/db.toml, then "
+                                                          "holdfast apply\n");
 }
 
 TEST_CASE("a list has a line for each unit, and problems below where they are wanted", "[cli]") {
@@ -328,7 +380,7 @@ TEST_CASE("an answer of another version, with members missing or of other types,
          {json::object(), json{{"workers", 7}, {"name", json::array()}, {"since_usec", "x"}},
           json{{"report", "x"}, {"units", {1, "a", nullptr, {{"listeners", {1}}}}}}}) {
         INFO(odd.dump());
-        CHECK_NOTHROW(render_status(odd, narrow));
+        CHECK_NOTHROW(render_status(odd, LogTail{}, narrow));
         CHECK_NOTHROW(render_list(json::array({odd}), narrow, true));
         CHECK_NOTHROW(render_sockets(json::array({odd}), narrow));
         CHECK_NOTHROW(render_show(odd));

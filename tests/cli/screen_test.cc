@@ -115,3 +115,16 @@ TEST_CASE("a terminal has a width and colour, a pipe has neither, NO_COLOR is ob
     REQUIRE(::setenv("TERM", "dumb", 1) == 0);
     CHECK_FALSE(look_at(inner).colour);
 }
+
+TEST_CASE("a line that is wider than the screen goes on in a further one", "[cli]") {
+    Screen const narrow{20, true, {}, 24};
+    CHECK(folded("  state     active since yesterday\nshort\n", narrow) ==
+          "  state     active\n    since yesterday\nshort\n");
+    CHECK(folded("\033[1;31mfailed\033[0m: 12345 890123 5\n", narrow) ==
+          "\033[1;31mfailed\033[0m: 12345 890123\n  5\n");
+    CHECK(folded("at /a/path/that/is/longer/than/that it ends", narrow) ==
+          "at\n  /a/path/that/is/longer/than/that\n  it ends");
+    CHECK(folded("/a/path/that/is/longer/than/that", narrow) == "/a/path/that/is/longer/than/that");
+    CHECK(folded("a line that is wider than twenty", Screen{}) == "a line that is wider than twenty");
+    CHECK(visible_width("\033[2mab\033[0m") == 2);
+}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manual pages against what they describe: the table of settings (src/unit/settings_*.cc), what `holdfast verify` says of
-each key, the help texts of the programs, holdfast.h. Run as: man_test.py SOURCE_FOLDER FOLDER_OF_THE_PROGRAMS
+each key, the help texts of the programs, holdfast.h. Run as: man_test.py SOURCE_FOLDER FOLDER_OF_THE_PROGRAMS FOLDER_OF_THE_BUILT_PAGES
 """
 import glob
 import json
@@ -12,11 +12,13 @@ import sys
 import tempfile
 import unittest
 
-SOURCE, BIN = (os.path.abspath(path) for path in sys.argv[1:3])
-PAGES = sorted(glob.glob(os.path.join(SOURCE, "man", "*.[1-8]")))
+SOURCE, BIN, BUILT = (os.path.abspath(path) for path in sys.argv[1:4])
+PAGES = sorted(glob.glob(os.path.join(SOURCE, "man", "*.[1-8]")) + glob.glob(os.path.join(BUILT, "*.[1-8]")))
 
 
 def read(*path):
+    if path in (("man", "holdfast.unit.5"), ("man", "holdfast.toml.5")):  # made by the build
+        path = (BUILT, path[1])
     with open(os.path.join(SOURCE, *path), encoding="utf-8") as file:
         return file.read()
 
@@ -64,7 +66,10 @@ def header(section):
     return "[[%s]]" % section if section.startswith("socket") else "[%s]" % section
 
 
-def settings():
+DAEMON_SECTIONS = {"daemon", "control", "limits", "metrics"}
+
+
+def settings(of_daemon=False):
     """Each row of the table: `later(…)` is reserved, any other is supported and has a default."""
     rows = []
     for path in sorted(glob.glob(os.path.join(SOURCE, "src", "unit", "settings_*.cc"))):
@@ -73,13 +78,14 @@ def settings():
         for match in re.finditer(r"(later|[\w>])\s*\(\s*(?:in|Section::(\w+)),\s*\"([a-z0-9_]+)\",\s*\"([^\"]*)\"", text):
             section = snake(match.group(2) or own.group(1))
             is_supported = not text[:match.end(1)].endswith("later")
-            rows.append(Row(section, match.group(3), match.group(4), is_supported))
+            if (section in DAEMON_SECTIONS) == of_daemon:
+                rows.append(Row(section, match.group(3), match.group(4), is_supported))
     return rows
 
 
-def documented_settings():
+def documented_settings(page="holdfast.unit.5"):
     """{(section, key): text} of the page's SETTINGS."""
-    text = part(read("man", "holdfast.unit.5"), "Sh", "SETTINGS")
+    text = part(read("man", page), "Sh", "SETTINGS")
     found = {}
     for title in re.findall(r"^\.Ss \[+([\w.]+)\]+$", text, re.M):
         for head, body in items(part(text, "Ss", header(title))):
@@ -146,6 +152,30 @@ class UnitPage(unittest.TestCase):
             self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
 
+class DaemonFilePage(unittest.TestCase):
+    def test_every_key_is_described_with_its_default_and_no_other(self):
+        rows = settings(of_daemon=True)
+        described = documented_settings("holdfast.toml.5")
+        self.assertGreater(len(rows), 5)
+        self.assertEqual(set(described), {(row.section, row.key) for row in rows if row.is_supported})
+        for row in rows:
+            if row.is_supported:
+                self.assertIn("Default: %s." % row.fallback, described[(row.section, row.key)])
+        later = part(read("man", "holdfast.toml.5"), "Sh", "NOT SUPPORTED YET")
+        self.assertEqual(re.findall(r"^\.Cm (\w+)", later, re.M), [row.key for row in rows if not row.is_supported])
+
+    def test_the_examples_are_accepted(self):
+        blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed$", part(read("man", "holdfast.toml.5"), "Sh", "EXAMPLES"), re.M | re.S)
+        self.assertTrue(blocks)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "holdfast.toml")
+            for block in blocks:
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(block)
+                checked = run("holdfast", "verify", "--config", path)
+                self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+
 # ---- the programs ----
 
 def options_of_help(text):
@@ -189,7 +219,7 @@ class CommandPage(unittest.TestCase):
         self.assertEqual(options_of_page(heads), options_of_help(self.help))
 
     def test_verbs_that_are_not_supported_yet_are_listed(self):
-        names = re.search(r"^Not supported yet: (.*)$", self.help, re.M).group(1).split()
+        names = re.search(r"^Not supported yet: (.*?)\n\n", self.help, re.M | re.S).group(1).split()
         listed = part(self.page, "Ss", "Not supported yet").split("\nThe values")[0]
         self.assertEqual(re.findall(r"^\.Cm (\w+)", listed, re.M), names)
 
@@ -234,6 +264,13 @@ class KeeperPage(unittest.TestCase):
         self.assertIn("With status %s" % number, [head for head, _ in items(part(self.page, "Ss", "When holdfastd ends"))])
 
 
+class Help(unittest.TestCase):
+    def test_the_help_of_no_program_is_wider_than_80_columns(self):
+        for program in ("holdfast", "holdfastd", "holdfast-keeper"):
+            for line in run(program, "--help").stdout.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+
+
 class LibraryPage(unittest.TestCase):
     def test_every_function_of_the_header_is_described_and_no_other(self):
         functions = re.findall(r"^HOLDFAST_API .*?\b(holdfast_\w+)\(", read("src", "client", "holdfast.h"), re.M)
@@ -243,21 +280,29 @@ class LibraryPage(unittest.TestCase):
 
 
 class AllPages(unittest.TestCase):
+    # What mandoc says of style, and why that is none of our faults.
+    NO_FAULTS = [
+        r"STYLE: referenced manual not found|outdated mandoc.db",  # of the machine: what is installed there
+        r"STYLE: input text line longer than 80",  # how long a line of the source is
+        r"STYLE: trailing delimiter: Ss \[+[\w.]+\]+$",  # a section is written in brackets
+    ]
+
     def test_mandoc_finds_nothing_to_complain_of(self):
         self.assertTrue(PAGES)
         if shutil.which("mandoc") is None:
             print("skipped: mandoc is not installed")
             return
-        checked = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *PAGES], stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
-        self.assertEqual(checked.stdout, "")
-        self.assertEqual(checked.returncode, 0)
+        checked = subprocess.run(["mandoc", "-T", "lint", *PAGES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30,
+                                 check=False)
+        found = [line for line in checked.stdout.splitlines() if not any(re.search(pattern, line) for pattern in self.NO_FAULTS)]
+        self.assertEqual(found, [])
 
     def test_every_page_is_installed_into_its_section(self):
         rules = read("man", "CMakeLists.txt")
         for page in PAGES:
             name = os.path.basename(page)
-            self.assertRegex(rules, r"FILES %s DESTINATION \$\{CMAKE_INSTALL_MANDIR\}/man%s\b" % (re.escape(name), name[-1]))
+            self.assertRegex(rules, r"FILES (%s|\$\{unit_page\} \$\{daemon_page\}) DESTINATION \$\{CMAKE_INSTALL_MANDIR\}/man%s\b"
+                             % (re.escape(name), name[-1]))
 
     def test_references_among_our_pages_lead_somewhere(self):
         ours = {tuple(os.path.basename(page).rsplit(".", 1)) for page in PAGES}

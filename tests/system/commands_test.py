@@ -31,12 +31,14 @@ class Commands(Story):
                 self.assertEqual(answer.status, status, answer)
                 self.assertGreater(len(answer.values), 0)
                 for value in answer.values:
+                    self.assertEqual(value.pop("format"), 1)
                     self.assertEqual(interface.reply_differences(method, value), [], answer)
                 self.assertEqual(daemon.run("--json", *arguments).status, status)  # before the verb as well
         version = daemon.run("version", "--json").json
         self.assertEqual(version["daemon"]["pid"], daemon.pid)
         self.assertEqual(version["daemon"]["version"], version["command"]["version"])
-        self.assertEqual(interface.reply_differences("Shutdown", daemon.run("shutdown", "--json").json), [])
+        self.assertEqual(interface.reply_differences("Shutdown", {**daemon.run("shutdown", "--json").json, "format": None}),
+                         ["Shutdown: unknown member format"])
         self.assertEqual(daemon.wait_end(), 0)
 
     def test_0_done(self):

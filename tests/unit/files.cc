@@ -5,6 +5,7 @@
 // which writes those files anew, and fails when it changed any, so that no such run passes for a test; then
 // read the difference before it is committed.
 #include "catch.h"
+#include "unit/daemon_spec.h"
 #include "unit/parse.h"
 
 #include <algorithm>
@@ -66,6 +67,28 @@ TEST_CASE("every bad unit file is refused with the expected diagnostics", "[unit
         CHECK(has_errors(unit.diagnostics));
         CHECK(!unit.spec);
         auto const shown = to_string(unit.diagnostics);
+        auto const expected_path = fs::path{path}.replace_extension(".expected");
+        if (update && content_of(expected_path) != shown) {
+            std::ofstream{expected_path, std::ios::binary} << shown;
+            FAIL_CHECK("written anew");
+        } else {
+            CHECK(shown == content_of(expected_path));
+        }
+    }
+}
+
+TEST_CASE("every good holdfast.toml reads, and every bad one is refused with the expected diagnostics",
+          "[unit][files]") {
+    bool const update = std::getenv("HOLDFAST_UPDATE_EXPECTED") != nullptr;
+    for (auto const& path : units_in("daemon/good")) {
+        INFO(path.filename().string());
+        CHECK(to_string(parse_daemon_file({path.filename().string(), content_of(path)}).diagnostics).empty());
+    }
+    for (auto const& path : units_in("daemon/bad")) {
+        INFO(path.filename().string());
+        auto const parsed = parse_daemon_file({path.filename().string(), content_of(path)});
+        CHECK(has_errors(parsed.diagnostics));
+        auto const shown = to_string(parsed.diagnostics);
         auto const expected_path = fs::path{path}.replace_extension(".expected");
         if (update && content_of(expected_path) != shown) {
             std::ofstream{expected_path, std::ios::binary} << shown;

@@ -4,6 +4,7 @@
 #include "base/signal_names.h"
 #include "catch.h"
 #include "unit/codecs.h"
+#include "unit/daemon_spec.h"
 
 #include <csignal>
 #include <set>
@@ -30,11 +31,15 @@ TEST_CASE("each key stands once in its section and has a sentence for the manual
 TEST_CASE("the default that a row tells is the one in force", "[unit]") {
     UnitSpec spec;
     SocketSpec const socket;
+    DaemonSpec const daemon;
     spec.service.exec_start = {"web"};
     std::pair<Section, void const*> const sources[] = {{Section::Unit, &spec},
                                                        {Section::Socket, &socket},
                                                        {Section::Service, &spec.service},
-                                                       {Section::Rollout, &spec.rollout}};
+                                                       {Section::Rollout, &spec.rollout},
+                                                       {Section::Daemon, &daemon},
+                                                       {Section::Control, &daemon},
+                                                       {Section::Limits, &daemon}};
     int compared = 0;
     for (auto const& [section, source] : sources) {
         for (auto const& row : settings_of(section)) {
@@ -63,7 +68,7 @@ TEST_CASE("a misspelt key finds its way home", "[unit]") {
     CHECK(suggest_key(Section::Socket, "FileDescriptorName") == "did you mean `name`?");
     CHECK(suggest_key(Section::Unit, "listen") == "`listen` belongs in [[socket]]");
     CHECK(suggest_key(Section::Unit, "zzzzzzzz").empty());
-    CHECK(suggest_section_of("ExecStart") == "`exec_start` belongs in [service]");
+    CHECK(suggest_section_of(SettingsFile::Unit, "ExecStart") == "`exec_start` belongs in [service]");
 }
 
 TEST_CASE("sizes are powers of 1024", "[unit]") {
