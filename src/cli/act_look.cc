@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that only look.
+#include "base/text.h"
 #include "cli/act.h"
 #include "cli/answer.h"
 #include "cli/render.h"
 #include "cli/session.h"
+#include "unit/settings.h"
+
+#include <algorithm>
 
 namespace holdfast::cli {
 
@@ -44,6 +48,68 @@ constexpr LookRow looks[] = {
 
 constexpr std::size_t shown_log_lines = 10;
 
+/// Of a list of sockets, those of one name.
+void keep_socket(json& answer, std::string const& name) {
+    json kept = json::array();
+    for (auto const& socket : list_of(answer, "sockets"))
+        if (text_of(socket, "name") == name)
+            kept.push_back(socket);
+    answer["sockets"] = std::move(kept);
+}
+
+/// Of a unit as TOML, the lines of one key, "service.workers = 4"; of a [[socket]] one for each.
+std::string lines_of_key(std::string const& toml, std::string_view key) {
+    std::string section, found;
+    for (auto const line : split(toml, '\n')) {
+        if (line.starts_with('[')) {
+            section = line.substr(line.find_first_not_of('['));
+            section.resize(std::min(section.find(']'), section.size()));
+        }
+        auto const name = line.substr(0, std::min(line.find(' '), line.size()));
+        auto const whole = section + "." + std::string{name};
+        if (line.find(" = ") != std::string_view::npos && (key == name || key == whole))
+            found += section + "." + std::string{line} + "\n";
+    }
+    return found;
+}
+
+/// Why there is no such line: it has its default, or nobody knows it.
+std::string why_no_key(std::string_view key) {
+    auto const dot = key.find('.');
+    auto const bare = dot == std::string_view::npos ? key : key.substr(dot + 1);
+    std::string meant;
+    for (auto const& [section, name] : enum_table(Section{})) {
+        if (file_of(section) != SettingsFile::Unit ||
+            (dot != std::string_view::npos && key.substr(0, dot) != name))
+            continue;
+        if (auto const* const row = find_setting(section, bare))
+            return "`" + std::string{key} + "` " +
+                   (row->is_supported() ? "is not set; default: " + std::string{row->fallback}
+                                        : "is not supported yet");
+        if (meant.empty())
+            meant = suggest_key(section, bare);
+    }
+    return "there is no setting `" + std::string{key} + "`" +
+           (meant.empty() ? "; see holdfast.unit(5)" : "; " + meant);
+}
+
+/// What the line asks for of the answer. False: there is none, which has been said.
+bool narrow(json& answer, CommandLine const& line) {
+    if (!line.socket.empty())
+        keep_socket(answer, line.socket);
+    if (!line.socket.empty() && list_of(answer, "sockets").empty())
+        Session::complain("there is no socket `" + line.socket +
+                          "`; `holdfast sockets` lists those there are");
+    if (!line.key.empty()) {
+        answer["toml"] = lines_of_key(text_of(answer, "toml"), line.key);
+        answer["files"] = json::array();
+        if (text_of(answer, "toml").empty())
+            Session::complain(why_no_key(line.key));
+    }
+    return (line.socket.empty() || !list_of(answer, "sockets").empty()) &&
+           (line.key.empty() || !text_of(answer, "toml").empty());
+}
+
 bool is_active(json const& unit) {
     std::string const state = text_of(unit, "state");
     return state != "inactive" && (state != "bad" || !list_of(unit, "workers").empty());
@@ -56,9 +122,11 @@ ExitStatus look(Session& session) {
     for (auto const& row : looks) {
         if (row.verb != line.verb)
             continue;
-        auto const answer = session.ask(row.method, maybe_unit(line));
+        auto answer = session.ask(row.method, maybe_unit(line));
         if (!answer)
             return session.status();
+        if (!narrow(*answer, line))
+            return ExitStatus::Failed;
         if (line.json)
             session.print_json(*answer, false);
         else

@@ -87,6 +87,11 @@ void add_verb_options(CLI::App& verb, Verb which, CommandLine& line) {
         verb.add_option("--svg", line.svg_path, "Where the picture goes; - is standard output")
             ->type_name("FILE")
             ->required();
+    if (which == Verb::Show)
+        verb.add_option("--key", line.key, "This setting alone: service.workers, or workers")
+            ->type_name("KEY");
+    if (which == Verb::Sockets)
+        verb.add_option("--name", line.socket, "The sockets of this name alone")->type_name("SOCKET");
     if (which == Verb::Events)
         verb.add_flag("-f,--follow", line.follow, "Go on with what happens from now");
     if (which == Verb::Verify)

@@ -36,6 +36,8 @@ struct CommandLine {
     bool quiet = false;                    ///< start, stop, restart, scale, rollout, apply: no progress
     bool no_wait = false;                  ///< start, stop, restart, scale, rollout, shutdown, upgrade
     bool follow = false;                   ///< events
+    std::string key;                       ///< show: this setting alone, "workers" or "service.workers"
+    std::string socket;                    ///< sockets: those of this name alone
     std::optional<std::string> strategy;   ///< restart
     std::optional<unsigned> workers;       ///< scale
     std::optional<Duration> pause_time;    ///< pause

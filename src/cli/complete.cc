@@ -7,6 +7,7 @@
 #include "cli/screen.h"
 #include "cli/session.h"
 #include "unit/load.h"
+#include "unit/settings.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -25,6 +26,16 @@ VerbRow const* find_verb(std::string_view name) {
         if (row.name == name && row.is_supported())
             return &row;
     return nullptr;
+}
+
+/// "service.workers": those of units that are supported.
+std::vector<Candidate> all_keys() {
+    std::vector<Candidate> keys;
+    for (auto const& [section, name] : enum_table(Section{}))
+        for (auto const& row : settings_of(section))
+            if (row.is_supported() && file_of(section) == SettingsFile::Unit)
+                keys.push_back({std::string{name} + "." + std::string{row.key}, std::string{row.doc}});
+    return keys;
 }
 
 /// A command line that is being typed.
@@ -126,6 +137,12 @@ private:
         for (auto const& word : option.words)
             if (word.starts_with(begun))
                 found_.push_back({before + word, {}});
+        line_.operands = operands_;
+        for (auto& name : option.value == "KEY"      ? all_keys()
+                          : option.value == "SOCKET" ? sources_.sockets_of_daemon(line_)
+                                                     : std::vector<Candidate>{})
+            if (name.word.starts_with(begun))
+                found_.push_back({before + name.word, std::move(name.about)});
     }
 
     void offer_operands() {
@@ -173,18 +190,35 @@ private:
     std::vector<Candidate> found_;
 };
 
-std::vector<Candidate> ask_for_units(CommandLine const& line) {
+/// The parameters of the answer; an empty object where there is none.
+nlohmann::json ask(CommandLine const& line, std::string_view method) {
     auto const path = socket_path(line);
     if (!path)
-        return {};
+        return nlohmann::json::object();
     auto client = ControlClient::connect_to(*path, patience);
     if (!client)
-        return {};
-    auto const answer = client->call("List", nlohmann::json::object(), patience);
-    if (!answer || !answer->error.empty())
-        return {};
+        return nlohmann::json::object();
+    auto answer = client->call(method, nlohmann::json::object(), patience);
+    return answer && answer->error.empty() ? std::move(answer->parameters) : nlohmann::json::object();
+}
+
+std::vector<Candidate> ask_for_sockets(CommandLine const& line) {
+    auto const answer = ask(line, "Sockets");
+    std::map<std::string, std::string> found; // once for all shards and addresses
+    for (auto const& socket : list_of(answer, "sockets"))
+        if (line.operands.empty() || text_of(socket, "unit") == line.operands.front())
+            found.emplace(text_of(socket, "name"),
+                          text_of(socket, "unit") + ": " + text_of(socket, "address"));
+    std::vector<Candidate> sockets;
+    for (auto& [name, about] : found)
+        sockets.push_back({name, std::move(about)});
+    return sockets;
+}
+
+std::vector<Candidate> ask_for_units(CommandLine const& line) {
+    auto const answer = ask(line, "List");
     std::vector<Candidate> units;
-    for (auto const& unit : list_of(answer->parameters, "units")) {
+    for (auto const& unit : list_of(answer, "units")) {
         auto const description = text_of(unit, "description");
         units.push_back({text_of(unit, "name"),
                          text_of(unit, "state") + (description.empty() ? "" : ": " + description)});
@@ -221,7 +255,7 @@ std::vector<Candidate> complete(std::vector<std::string> const& words, NameSourc
 }
 
 void print_completions(std::vector<std::string> const& words) {
-    for (auto const& candidate : complete(words, {ask_for_units, find_units})) {
+    for (auto const& candidate : complete(words, {ask_for_units, find_units, ask_for_sockets})) {
         auto const about = cut_to(harmless(candidate.about), longest_about);
         std::printf("%s%s%s\n", candidate.word.c_str(), about.empty() ? "" : "\t", about.c_str());
     }

@@ -32,6 +32,7 @@ inline constexpr std::string_view any_program = ":programs";
 struct NameSources {
     std::function<std::vector<Candidate>(CommandLine const&)> units_of_daemon;
     std::function<std::vector<Candidate>(CommandLine const&)> units_in_folders;
+    std::function<std::vector<Candidate>(CommandLine const&)> sockets_of_daemon; ///< of the unit that is named
 };
 
 /// Those that begin with the last of `words`.

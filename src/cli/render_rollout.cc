@@ -173,7 +173,11 @@ std::string render_result(std::string const& unit, json const& result, Screen co
     // The message mostly holds the reason already.
     if (!reason.empty() && message.find(reason) == std::string::npos)
         text += "  " + harmless(reason) + "\n";
-    return report.empty() ? text : text + render_rollout(report, screen);
+    if (!report.empty())
+        text += render_rollout(report, screen);
+    return ok ? text
+              : text + "  see: holdfast status " + harmless(unit) + ", holdfast events " + harmless(unit) +
+                    "\n";
 }
 
 } // namespace holdfast::cli

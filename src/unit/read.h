@@ -177,7 +177,7 @@ struct WordList {
                 return;
             for (E const known : into)
                 if (known == *value)
-                    return in.error(item, quoted(item.text) + " is listed twice");
+                    return in.error(item, holdfast::quoted(item.text) + " is listed twice");
             into.push_back(*value);
         };
         if (!node.is(NodeKind::List))

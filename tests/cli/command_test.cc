@@ -133,7 +133,7 @@ TEST_CASE("a rollout that failed is exit status 1", "[cli]") {
     };
     auto const ran = run(server, {"restart", "web"});
     CHECK(ran.status == 1);
-    CHECK(ran.out == "web: the old generation stays\n");
+    CHECK(ran.out == "web: the old generation stays\n  see: holdfast status web, holdfast events web\n");
 }
 
 TEST_CASE("of several units each is tried, and the first that went wrong decides", "[cli]") {
@@ -148,7 +148,7 @@ TEST_CASE("of several units each is tried, and the first that went wrong decides
     };
     auto const ran = run(server, {"stop", "a", "b", "c", "d"});
     CHECK(ran.status == 4);
-    CHECK(ran.out == "a: done\nc: failed\nd: done\n");
+    CHECK(ran.out == "a: done\nc: failed\n  see: holdfast status c, holdfast events c\nd: done\n");
     CHECK(ran.err == "holdfast: there is no unit `b`; did you mean `a`?\n");
     CHECK(seen == std::vector<std::string>{"Stop a", "Stop b", "Stop c", "Stop d"});
 }

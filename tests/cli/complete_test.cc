@@ -22,6 +22,10 @@ Words offered(Words const& words, CommandLine* asked = nullptr) {
             if (asked != nullptr)
                 *asked = line;
             return std::vector<Candidate>{{"new", "/units/new.toml"}};
+        },
+        [&](CommandLine const& line) {
+            return line.operands == Words{"web"} ? std::vector<Candidate>{{"http", "web: 127.0.0.1:80"}}
+                                                 : std::vector<Candidate>{{"http", ""}, {"rpc", ""}};
         }};
     Words found;
     for (auto const& candidate : complete(words, sources))
@@ -75,6 +79,16 @@ TEST_CASE("options are those of the verb and of all, with the values that they t
     CHECK(offered({"verify", "--unit-dir", ""}) == Words{":folders"});
     CHECK(offered({"--runtime-dir", ""}) == Words{":folders"});
     CHECK(offered({"restart", "--strategy", "rolling", "d"}) == Words{"db"});
+}
+
+TEST_CASE("sockets and keys are values of options", "[cli]") {
+    CHECK(offered({"sockets", "--name", ""}) == Words{"http", "rpc"});
+    CHECK(offered({"sockets", "web", "--name", ""}) == Words{"http"});
+    CHECK(offered({"sockets", "--name=r"}) == Words{"--name=rpc"});
+    CHECK(offered({"show", "web", "--key", "service.work"}) ==
+          Words{"service.workers", "service.working_directory"});
+    CHECK_FALSE(has(offered({"show", "web", "--key", ""}), "service.nice")); // not supported yet
+    CHECK_FALSE(has(offered({"show", "web", "--key", ""}), "control.mode")); // of no unit
 }
 
 TEST_CASE("rollout takes an action and then a unit, scale a unit and then a number", "[cli]") {

@@ -49,6 +49,17 @@ class Commands(Story):
             self.assertEqual((answer.status, answer.err), (0, ""), answer)
             self.assertTrue(answer.out, verb)
 
+    def test_one_setting_and_one_socket_are_picked(self):
+        daemon = self.daemon({"web": web(workers=2)})
+        self.assertEqual(daemon.run("show", "web", "--key", "workers").out, "service.workers = 2\n")
+        self.assertEqual(daemon.run("show", "web", "--key", "service.workers", "--json").json["toml"], "service.workers = 2\n")
+        self.assertEqual(daemon.run("show", "web", "--key", "socket.name").out, 'socket.name = "http"\n')
+        self.assert_says(daemon.run("show", "web", "--key", "service.user"), 1, "is not set; default: the supervisor's")
+        self.assert_says(daemon.run("show", "web", "--key", "wrkers"), 1, "did you mean `workers`?")
+        self.assert_says(daemon.run("show", "web", "--key", "nice"), 1, "not supported yet")
+        self.assertEqual(len(daemon.run("sockets", "--name", "http", "--json").json["sockets"]), 1)
+        self.assert_says(daemon.run("sockets", "web", "--name", "htp"), 1, "there is no socket `htp`")
+
     def test_1_failed_and_why(self):
         daemon = self.daemon({"web": web(), "bad": BAD}, active=["web"])
         self.assert_says(daemon.run("start", "bad"), 1, "exec_strat", "did you mean `exec_start`")

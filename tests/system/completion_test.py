@@ -92,6 +92,8 @@ class Completion(Story):
         self.in_both(start + "restart w", "web", "web@2:b")
         self.in_both(start + "restart web d", "db")
         self.in_both(start + "status db ", "web", "web@2:b")
+        self.in_both(start + "sockets web --name h", "http")
+        self.in_both(start + "show web --key service.worke", "service.workers")
         # bash puts what it gets behind the last : = or @.
         self.assertEqual(self.offered("bash", start + "stop web@2:"), ["b"])
         self.assertEqual(self.offered("bash", start + "stop web@"), ["2:b"])
