@@ -278,11 +278,14 @@ std::string user_daemon_file() {
 }
 
 ParsedDaemon load_daemon_file(std::string const& path, bool must_exist) {
+    // A usual place that we may not even look into is that of somebody else: HOME outlives sudo.
+    struct stat status {};
+    if (!must_exist && ::stat(path.c_str(), &status) != 0 &&
+        (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+        return {};
     auto text = read_file(path);
     if (text)
         return parse_daemon_file({path, std::move(text).value()});
-    if (text.error().code == ENOENT && !must_exist)
-        return {};
     return {{}, {unreadable(path, text.error())}};
 }
 

@@ -50,4 +50,5 @@ TEST_CASE("a holdfast.toml that is not there is an error only where it was named
     write_file(folder / "holdfast.toml", "[daemon]\nlog_level = \"debug\"\n");
     CHECK(load_daemon_file(folder / "holdfast.toml", false).spec.log_level == LogLevel::Debug);
     CHECK(has_errors(load_daemon_file(folder.path(), false).diagnostics));
+    CHECK(load_daemon_file(folder / "holdfast.toml/holdfast.toml", false).diagnostics.empty());
 }
