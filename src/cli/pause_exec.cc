@@ -118,7 +118,7 @@ ExitStatus pause_around_command(CommandLine const& line) {
     auto resume = line;
     resume.verb = Verb::Resume;
     resume.pause_time.reset();
-    resume.or_restart = is_run; // it may be serving again, by what was half replaced
+    resume.or_restart = is_run;  // it may be serving again, by what was half replaced
     resume.no_wait = heard != 0; // who is in a hurry waits only until it is begun
     int resumed = do_in_child([&] { return ask(resume); });
     if (resumed >= ended_by_a_signal) { // it may have been ended before it could ask
