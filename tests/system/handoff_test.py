@@ -152,7 +152,8 @@ class Handoff(Story):
         daemon = self.daemon({"web": unit})
         ports = [s["port"] for s in daemon.sockets("web")]
         self.assertNotIn(0, ports)
-        environment = environment_of(daemon.pid_of("web"))
+        # The shell executes another program, and a process that is about to has none for a moment.
+        environment = wait_for("an environment", lambda: environment_of(daemon.pid_of("web")))
         self.assertEqual(environment["PORTS"], "%d,%d" % tuple(ports))
         self.assertEqual(environment["BRACES"], "{unit}")
         daemon.write("show", unit_text([tcp("http"), tcp("admin", "127.0.0.2:0")], {"type": "exec", "exec_start": ["/bin/sh", "-c", "sleep 1000; :", "sh", "fd={fd:admin}", "{port:http}", "{unit}.{slot}.{generation}"]}))
