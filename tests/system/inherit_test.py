@@ -22,8 +22,9 @@ for number, (name, kind) in enumerate(names):
 for number in range(len(names)):
     os.dup2(100 + number, 3 + number)
     os.close(100 + number)
-with open(sys.argv[2], "w") as file:
+with open(sys.argv[2] + ".new", "w") as file:
     json.dump(ports, file)
+os.rename(sys.argv[2] + ".new", sys.argv[2])  # whoever sees it reads all of it
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(names)), LISTEN_FDNAMES=":".join(name for name, _ in names))
 os.execvp(sys.argv[3], sys.argv[3:])
 """
