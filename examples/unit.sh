@@ -13,5 +13,5 @@ for file in "$here"/*/"$name.toml"; do
         echo "unit.sh: no example '$name'" >&2
         exit 2
     fi
-    sed -e "s|$installed/webserver/holdfast-webserver|$build/bin/holdfast-webserver|" -e "s|$installed|$here|g" "$file"
+    sed -e "s|/usr/libexec/holdfast/holdfast-webserver|$build/bin/holdfast-webserver|" -e "s|$installed|$here|g" "$file"
 done

@@ -52,6 +52,17 @@ private:
 
 /// `text` in back quotes, cut to a readable length; "an empty text" for none.
 [[nodiscard]] std::string quoted(std::string_view text);
+// A std::string would find std::quoted, where <iomanip> is included (by <chrono> of g++ 14), and like it
+// better.
+[[nodiscard]] inline std::string quoted(std::string const& text) {
+    return quoted(std::string_view{text});
+}
+[[nodiscard]] inline std::string quoted(std::string& text) {
+    return quoted(std::string_view{text});
+}
+[[nodiscard]] inline std::string quoted(char const* text) {
+    return quoted(std::string_view{text});
+}
 
 /// A suggestion: "did you mean `WORD`?", or `otherwise` when no word is near.
 [[nodiscard]] std::string did_you_mean(std::string_view word, std::string otherwise = {});

@@ -15,7 +15,7 @@ class Examples(Story):
             text = file.read()
         text = re.sub(r'listen = "127\.0\.0\.1:\d+"', 'listen = "127.0.0.1:0"', text)
         text = re.sub(r"probation = .*\n", "", text).replace("[rollout]\n", '[rollout]\nprobation = "50ms"\n')
-        text = text.replace("/usr/share/holdfast/examples/webserver/holdfast-webserver", program("holdfast-webserver"))
+        text = text.replace("/usr/libexec/holdfast/holdfast-webserver", program("holdfast-webserver"))
         return text.replace("/usr/share/holdfast/examples", EXAMPLES).replace('"/usr/bin/python3"', '"%s"' % PYTHON)
 
     def five_restarts(self, text, rate=200, keep_alive=False):

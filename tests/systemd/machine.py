@@ -54,9 +54,10 @@ def debian():
     return fields.get("VERSION_CODENAME", "bookworm").strip('"')
 
 
-def root_file_system():
+def root_file_system(suite=None, packages=None):
     """Made once, below build/, and never written to; whoever comes first makes it, the others wait."""
-    name = "%s-%s" % (debian(), hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12])
+    suite, packages = suite or debian(), packages or PACKAGES
+    name = "%s-%s" % (suite, hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12])
     path = os.path.join(ROOT, "build", "roots", name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".lock", "w", encoding="utf-8") as lock:
@@ -64,7 +65,7 @@ def root_file_system():
         if not os.path.isdir(path):
             print("making the root file system %s (once, about a minute)" % path, flush=True)
             shutil.rmtree(path + ".new", ignore_errors=True)
-            made = subprocess.run(["mmdebstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES), debian(), path + ".new"],
+            made = subprocess.run(["mmdebstrap", "--variant=minbase", "--include=" + ",".join(packages), suite, path + ".new"],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             if made.returncode != 0:
                 shutil.rmtree(path + ".new", ignore_errors=True)
@@ -231,9 +232,9 @@ class Machine:
 
 
 def name_of(pid):
-    """The file it executes, or what the kernel calls it."""
+    """The file it executes (which another may have replaced by now)."""
     try:
-        return os.path.basename(os.readlink("/proc/%d/exe" % pid))
+        return os.path.basename(os.readlink("/proc/%d/exe" % pid)).removesuffix(" (deleted)")
     except OSError:
         return "?"
 

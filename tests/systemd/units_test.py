@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The units for systemd, as configured. Run as: units_test.py BUILD_FOLDER
 Exit status 77, with "skipped: why", where there is no systemd-analyze."""
+import json
 import os
 import re
 import shutil
@@ -47,6 +48,17 @@ class Units(unittest.TestCase):
                         text.replace("ExecStart=", "ExecStart=/nowhere/program ")):
                 self.assertNotEqual(bad, text)
                 self.assertNotEqual(self.verified(manager, bad), (0, []), manager)
+
+    def test_every_sandbox_that_systemd_would_have_is_said_to_be_left_out(self):
+        """`systemd-analyze security` must know nothing that the file has no reason for."""
+        done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--json=short", os.path.join(BUILD, "units", "system", "holdfast.service")],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        if not done.stdout.startswith("["):
+            self.skipTest("systemd-analyze here does not know --json")
+        text = text_of("system")
+        open_ones = {name for row in json.loads(done.stdout) if not row["set"] and row.get("exposure") for name in re.findall(r"(\w+)=", row["name"])}
+        self.assertGreater(len(open_ones), 20)
+        self.assertEqual({name for name in open_ones if not re.search(r"\b%s\b" % name, text)} - {"RootImage", "DynamicUser"}, set())
 
     def test_the_manual_pages_that_are_named_exist(self):
         for manager in ("system", "user"):
