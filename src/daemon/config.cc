@@ -3,24 +3,52 @@
 
 namespace holdfast::daemon {
 
-Result<Config> Config::read(Options& options, bool is_strict) {
-    Config config;
-    config.path_ = options.config_file;
-    config.must_exist_ = options.config_file_given;
-    config.is_verbose_ = options.verbose;
+Config::Config(Options const& options)
+    : path_{options.config_file}, must_exist_{options.config_file_given}, is_verbose_{options.verbose} {}
+
+void Config::fill_in(Options& options) const {
+    if (options.unit_folders_given || spec_.unit_dirs.empty())
+        return;
+    options.unit_folders = spec_.unit_dirs;
+    options.unit_folders_given = true;
+}
+
+Result<Config> Config::read(Options& options) {
+    auto config = read_what_is_right(options);
+    if (has_errors(config.problems_))
+        return plain_error("its settings have errors:\n" + to_string(config.problems_), {},
+                           "see holdfast.toml(5)");
+    return config;
+}
+
+Config Config::read_what_is_right(Options& options) {
+    Config config{options};
     if (config.path_.empty())
         return config;
     auto parsed = load_daemon_file(config.path_, config.must_exist_);
-    if (is_strict && has_errors(parsed.diagnostics))
-        return plain_error("its settings have errors:\n" + to_string(parsed.diagnostics), {},
-                           "see holdfast.toml(5)");
+    config.text_ = std::move(parsed.text);
     config.spec_ = std::move(parsed.spec);
     config.problems_ = std::move(parsed.diagnostics);
-    if (!options.unit_folders_given && !config.spec_.unit_dirs.empty()) {
-        options.unit_folders = config.spec_.unit_dirs;
-        options.unit_folders_given = true;
+    config.fill_in(options);
+    if (config.is_verbose_)
+        config.spec_.log_level = LogLevel::Debug;
+    return config;
+}
+
+Config Config::resume(Options& options, std::string accepted) {
+    Config config{options};
+    config.spec_ = parse_daemon_file({config.path_, accepted}).spec;
+    config.text_ = std::move(accepted);
+    config.fill_in(options);
+    if (config.path_.empty())
+        return config;
+    auto now = load_daemon_file(config.path_, config.must_exist_);
+    if (!has_errors(now.diagnostics)) { // as by an apply
+        config.spec_.log_level = now.spec.log_level;
+        config.spec_.max_connections = now.spec.max_connections;
     }
-    if (options.verbose)
+    config.problems_ = std::move(now.diagnostics);
+    if (config.is_verbose_)
         config.spec_.log_level = LogLevel::Debug;
     return config;
 }

@@ -15,20 +15,30 @@ namespace holdfast::daemon {
 
 class Config {
 public:
-    /// Fills in what `options` leaves open. `is_strict`: an error in the file is one, and all of them are its
-    /// text; else the file is taken as far as it is right.
-    [[nodiscard]] static Result<Config> read(Options& options, bool is_strict);
+    /// Fills in what `options` leaves open. An error in the file is one, and all of them are its text.
+    [[nodiscard]] static Result<Config> read(Options& options);
+    /// For who comes after a crash, or after a successor that failed: `accepted` is the file as the one
+    /// before had read it. What would take an upgrade stays as it was, whatever the file says now.
+    [[nodiscard]] static Config resume(Options& options, std::string accepted);
+    /// The same where nobody left it: the file is taken as far as it is right.
+    [[nodiscard]] static Config read_what_is_right(Options& options);
 
     [[nodiscard]] DaemonSpec const& spec() const { return spec_; }
-    /// Of the reading at the start, when it was not strict.
+    /// What is wrong in the file, and was passed over at the start.
     [[nodiscard]] std::vector<Diagnostic> const& problems() const { return problems_; }
+    /// What resume() is to be given; empty: there is no file.
+    [[nodiscard]] std::string const& text() const { return text_; }
 
     /// What it says now: its errors, and as warnings what takes an upgrade. `take`: is given the file's
     /// settings, those of spec() where an upgrade is needed; not called where there is an error.
     [[nodiscard]] std::vector<Diagnostic> reread(std::function<void(DaemonSpec const&)> const& take);
 
 private:
+    explicit Config(Options const& options);
+    void fill_in(Options& options) const;
+
     std::string path_;
+    std::string text_;
     bool must_exist_ = false;
     bool is_verbose_ = false; ///< by the command line
     DaemonSpec spec_;

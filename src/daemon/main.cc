@@ -23,6 +23,7 @@ namespace holdfast::daemon {
 
 namespace {
 
+constexpr char const* kept_settings = "settings"; // with the keeper: holdfast.toml, as it was accepted
 constexpr Duration patience_for_keeper = std::chrono::seconds{10};
 
 int refuse(Error const& error) {
@@ -45,29 +46,39 @@ Result<std::string> log_folder(Options const& options, std::string const& config
                        "set HOME, or give --runtime-dir");
 }
 
+/// Where the workers' output goes to files. An error leaves it to go through.
+Outcome open_log_folder(Options const& options, DaemonSpec const& spec, Surroundings& around) {
+    auto folder = log_folder(options, spec.log_dir);
+    if (!folder)
+        return std::move(folder).error();
+    if (auto opened = open_own_folder(*folder, 0750, "log folder"); !opened) {
+        auto error = std::move(opened).error();
+        error.advice += ", or let the workers' output through by --foreground";
+        return error;
+    }
+    around.output = Output::Kind::File;
+    around.log_folder = std::move(folder).value();
+    return {};
+}
+
+/// `problems`: null where each is an error; else who is needed more than his log says them later.
 Result<Surroundings> find_surroundings(Options const& options, DaemonSpec const& spec,
-                                       std::vector<LimitSpec> limits) {
+                                       std::vector<LimitSpec> limits, std::vector<std::string>* problems) {
     Surroundings around;
     around.mode = options.mode;
     around.limits = std::move(limits);
     if (options.mode == RunMode::User)
         around.environment = services_environment();
+    around.output = Output::Kind::Through;
     if (options.foreground)
-        around.output = Output::Kind::Through;
-    else if (::access("/run/systemd/journal/stdout", W_OK) == 0) {
+        return around;
+    if (::access("/run/systemd/journal/stdout", W_OK) == 0) {
         around.output = Output::Kind::Journal;
         around.journal_unit = own_unit(options.mode);
-    } else {
-        around.output = Output::Kind::File;
-        auto folder = log_folder(options, spec.log_dir);
-        if (!folder)
-            return std::move(folder).error();
-        around.log_folder = std::move(folder).value();
-        if (auto opened = open_own_folder(around.log_folder, 0750, "log folder"); !opened) {
-            auto error = std::move(opened).error();
-            error.advice += ", or let the workers' output through by --foreground";
-            return error;
-        }
+    } else if (auto opened = open_log_folder(options, spec, around); !opened) {
+        if (problems == nullptr)
+            return std::move(opened).error();
+        problems->push_back(to_string(opened.error()) + "; the workers' output goes through meanwhile");
     }
     return around;
 }
@@ -128,25 +139,38 @@ bool is_fresh(Inheritance const& inherited) {
            inherited.found.start.reason == StartReason::Upgrade;
 }
 
+Result<Config> read_config(Options& options, Inheritance& inherited) {
+    auto const kept = inherited.take(kept_settings);
+    if (is_fresh(inherited))
+        return Config::read(options);
+    if (auto accepted = kept.is_open() ? text_of(kept) : std::nullopt)
+        return Config::resume(options, std::move(*accepted));
+    return Config::read_what_is_right(options);
+}
+
 int serve(Options options) {
     SignalMask const mask{SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2};
     auto limits = raise_descriptor_limit(); // what is inherited may be more than we were given room for
     auto inherited = inherit();
     if (!inherited)
         return refuse(inherited.error());
-    auto config = Config::read(options, is_fresh(*inherited));
+    auto config = read_config(options, *inherited);
     if (!config)
         return refuse(config.error());
     auto const lock = take_runtime_folder(options.runtime_folder, inherited->take("lock"));
     if (!lock)
         return refuse(lock.error());
-    auto around = find_surroundings(options, config->spec(), std::move(limits));
+    std::vector<std::string> problems;
+    auto around = find_surroundings(options, config->spec(), std::move(limits),
+                                    is_fresh(*inherited) ? nullptr : &problems);
     if (!around)
         return refuse(around.error());
     open_log({.to_journal = !options.foreground && has_journal()});
     set_log_level(config->spec().log_level);
     for (auto const& problem : config->problems())
-        log_line(Weight::Failure, to_string(problem));
+        problems.push_back(to_string(problem));
+    for (auto const& problem : problems)
+        log_line(Weight::Failure, problem);
     if (auto const& group = config->spec().group; group != DaemonSpec{}.group && !find_control_group(group))
         log_line(Weight::Warning, "there is no group `" + group + "`, so nobody may control holdfastd by it");
 
@@ -242,8 +266,10 @@ int serve(Options options) {
             keeping->tell_alive(within);
     });
     units.boot();
-    if (keeping != nullptr)
+    if (keeping != nullptr) {
+        (void)keeping->put_text(kept_settings, config->text()); // else the one before stays
         keeping->tell_ready();
+    }
     upwards.say("READY=1\nSTATUS=" + count_text(units));
     log_line(Weight::Normal, "holdfastd " HOLDFAST_VERSION " is ready with " + count_text(units) +
                                  ", control socket " + control_socket_path(options.runtime_folder));

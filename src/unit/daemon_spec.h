@@ -41,6 +41,7 @@ struct ParsedDaemon {
     /// Where there are errors: what stands beside them.
     DaemonSpec spec;
     std::vector<Diagnostic> diagnostics;
+    std::string text; ///< of load_daemon_file()
 };
 
 /// All errors at once, as parse_unit().

@@ -284,9 +284,11 @@ ParsedDaemon load_daemon_file(std::string const& path, bool must_exist) {
         (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
         return {};
     auto text = read_file(path);
-    if (text)
-        return parse_daemon_file({path, std::move(text).value()});
-    return {{}, {unreadable(path, text.error())}};
+    if (!text)
+        return {{}, {unreadable(path, text.error())}, {}};
+    auto parsed = parse_daemon_file({path, *text});
+    parsed.text = std::move(text).value();
+    return parsed;
 }
 
 ParsedUnit load_unit_file(std::string const& path) {

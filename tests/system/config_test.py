@@ -93,14 +93,44 @@ class Config(Story):
         self.assertEqual(daemon.pid_of("web"), pid)
         self.assert_says(daemon.run("plan"), 1, "holdfast.toml:2:8: error")
 
-    def test_who_comes_after_a_crash_takes_what_is_right_in_it(self):
-        daemon = self.configured({"web": web()}, "", keeper=True)
-        pid = daemon.pid_of("web")
-        self.configure("[control]\nmode = \"0666\"\ngroup = \"a b\"\n")
+    def test_who_comes_after_a_crash_has_the_settings_of_the_one_before(self):
+        """A file that could not be read gave up all units and opened the control socket to others."""
+        folder = os.path.join(self.folder, "units of its own")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "db.toml"), "w", encoding="utf-8") as file:
+            file.write(web())
+        self.configure("[daemon]\nunit_dirs = [\"%s\"]\n[control]\nmode = \"0600\"\n" % folder)
+        daemon = self.daemon(options=("--foreground", "--config", self.path), unit_folder=False,
+                             wrapper=(program("holdfast-keeper"), "--ready-timeout", "%ds" % DEADLINE, "--"))
+        daemon.wait_whole("db")
+        pid = daemon.pid_of("db")
+
+        def assert_as_it_was():
+            self.assertEqual((daemon.pid_of("db"), daemon.unit("db")["state"], self.mode_of(daemon)), (pid, "active", 0o600))
+        for text in ("garbage", "[daemon]\nunit_dirs = [\"/nonexistent\"]\n[control]\nmode = \"0666\"\n"):
+            self.configure(text)
+            for _ in range(2):
+                self.kill(daemon)
+                assert_as_it_was()
+        daemon.wait_log("holdfast.toml:1:8: error")
+        self.configure("garbage")
+        self.assert_says(daemon.run("upgrade"), 1, "goes on in charge")
+        assert_as_it_was()
+
+    def test_after_a_crash_a_folder_that_is_not_there_takes_no_unit_with_it(self):
+        folder = os.path.join(self.folder, "units of its own")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "db.toml"), "w", encoding="utf-8") as file:
+            file.write(web())
+        daemon = self.daemon(options=("--foreground", "--unit-dir", folder), unit_folder=False, wrapper=(program("holdfast-keeper"), "--"))
+        daemon.wait_whole("db")
+        pid = daemon.pid_of("db")
+        os.rename(folder, folder + ".away")
         self.kill(daemon)
-        self.assertEqual(daemon.pid_of("web"), pid)
-        self.assertEqual(self.mode_of(daemon), 0o666)
-        daemon.wait_log("holdfast.toml:3:9: error")
+        self.assertEqual((daemon.pid_of("db"), daemon.unit("db")["state"]), (pid, "active"))
+        os.rename(folder + ".away", folder)
+        self.assert_says(daemon.run("apply"), 0)
+        self.assertEqual(daemon.pid_of("db"), pid)
 
 
 if __name__ == "__main__":
