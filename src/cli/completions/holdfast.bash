@@ -17,7 +17,11 @@ _holdfast() {
         :files) compopt -o filenames 2>/dev/null; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "$part") ;;
         :folders) compopt -o filenames 2>/dev/null; mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -d -- "$part") ;;
         :programs) mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -c -- "$part") ;;
-        *) COMPREPLY+=("${word#"$before"}") ;;
+        *)
+            word=${word#"$before"}
+            [[ $word == *[^[:alnum:]_.:@=/-]* ]] && printf -v word %q "$word" # it is typed, and the shell would run it
+            COMPREPLY+=("$word")
+            ;;
         esac
     done < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
 }
