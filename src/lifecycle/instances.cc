@@ -21,6 +21,12 @@ struct Before {
     MonotonicTime held_until;
 };
 
+bool is_full(InstancesState const& state, InstanceRules const& rules, MonotonicTime now) {
+    auto const& starts = state.starts;
+    return rules.limit_burst != 0 && starts.size() >= rules.limit_burst &&
+           now < starts[starts.size() - rules.limit_burst] + rules.limit_interval;
+}
+
 /// In a flood they come one by one: as many at once, whenever a span is over, would cost others a moment.
 bool is_flooded(InstancesState const& state, InstanceRules const& rules, MonotonicTime now) {
     return state.flood_until && now < *state.flood_until + rules.limit_interval;
@@ -32,7 +38,7 @@ MonotonicTime next_start(InstancesState const& state, InstanceRules const& rules
     auto const& starts = state.starts;
     if (rules.limit_burst == 0 || starts.empty())
         return next;
-    if (starts.size() >= rules.limit_burst)
+    if (is_full(state, rules, now))
         next = starts[starts.size() - rules.limit_burst] + rules.limit_interval;
     if (is_flooded(state, rules, now))
         next = std::max(next, starts.back() + rules.limit_interval / rules.limit_burst);
@@ -184,9 +190,11 @@ private:
             state_.peace_until = MonotonicTime::never();
     }
 
+    /// It goes on only while the span is full: who waits for his place in the row alone is no flood.
     void hold() {
         state_.held_until = next_start(state_, rules_, now_);
-        state_.flood_until = state_.held_until;
+        if (is_full(state_, rules_, now_))
+            state_.flood_until = state_.held_until;
     }
 
     void count_start() {

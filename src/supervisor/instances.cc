@@ -3,7 +3,6 @@
 
 #include "base/scope_exit.h"
 #include "lifecycle/happening.h"
-#include "supervisor/pace.h"
 #include "supervisor/policy.h"
 
 #include <algorithm>
@@ -20,9 +19,10 @@ namespace {
 /// So long connections are taken in one turn of the loop: to start a process takes a tenth of it, and other
 /// units wait no longer.
 constexpr Duration longest_turn = 1ms;
-/// Who is refused takes so much of a turn, and then a twentieth of the time: a flood waits in its own queue,
-/// where the kernel drops it, and costs nobody else.
+/// Who is refused takes so much of a turn, and then a fifth of the time: what is more waits in its own queue,
+/// where the kernel drops it, and costs no other unit anything.
 constexpr Duration longest_refusing = 500us;
+constexpr int pauses_per_refusing = 4;
 /// Where descriptors, memory or processes are used up, or the listener does not listen just now.
 constexpr Duration pause_when_short = 100ms;
 constexpr std::size_t most_ended = 16;
@@ -300,7 +300,7 @@ void Instances::accept_from(Listener const& listener) {
     Duration refusing{};
     ScopeExit const slow_down{[&] {
         if (refusing > Duration{})
-            pause(refusing * pace::per_look);
+            pause(refusing * pauses_per_refusing);
     }};
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;

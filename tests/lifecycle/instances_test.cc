@@ -350,6 +350,24 @@ TEST_CASE("after so many starts others wait until the first of them is long ago"
     CHECK(all_of<StartLimitMet>(step(state, rules, ClientWaits{}, start + 30s)).size() == 1);
 }
 
+// Two at a time, now and then, were taken for the same flood for ever.
+TEST_CASE("a flood ends when fewer come than may", "[lifecycle][instances]") {
+    InstancesState state;
+    InstanceRules const rules{.limit_burst = 3, .limit_interval = 9s};
+    (void)step(state, rules, Opened{}, start);
+    for (int i = 0; i < 3; ++i)
+        (void)step(state, rules, ConnectionArrived{ada}, start);
+    CHECK(all_of<StartLimitMet>(step(state, rules, ClientWaits{}, start)).size() == 1);
+    (void)step(state, rules, HoldEnded{}, start + 9s);
+    for (auto const at : {start + 9s, start + 17s}) { // one waits for his place behind the other
+        (void)step(state, rules, ConnectionArrived{ada}, at);
+        (void)step(state, rules, ClientWaits{}, at + 1s);
+        (void)step(state, rules, HoldEnded{}, at + 3s);
+        (void)step(state, rules, ConnectionArrived{ada}, at + 3s);
+    }
+    CHECK_FALSE(is_at_limit(state, rules, start + 21s)); // it is over since 18 s
+}
+
 TEST_CASE("who is suspended lets nobody in, and who is served may finish for a while",
           "[lifecycle][instances]") {
     InstancesState state;

@@ -75,14 +75,17 @@ public:
     MonotonicTime wake = MonotonicTime::never();
     MonotonicTime hold = MonotonicTime::never();
 
+    [[nodiscard]] bool is_full(InstanceRules const& rules, MonotonicTime now) const {
+        auto const lately =
+            std::ranges::count_if(starts_, [&](auto at) { return at + rules.limit_interval > now; });
+        return rules.limit_burst != 0 && lately >= rules.limit_burst;
+    }
     [[nodiscard]] bool is_at_limit(InstanceRules const& rules, MonotonicTime now) const {
         if (rules.limit_burst == 0 || starts_.empty())
             return false;
-        auto const lately =
-            std::ranges::count_if(starts_, [&](auto at) { return at + rules.limit_interval > now; });
         bool const is_flood = flood_ && now < *flood_ + rules.limit_interval;
         bool const is_too_soon = starts_.back() + rules.limit_interval / rules.limit_burst > now;
-        return lately >= rules.limit_burst || (is_flood && is_too_soon);
+        return is_full(rules, now) || (is_flood && is_too_soon);
     }
 
 private:
@@ -109,7 +112,8 @@ private:
         expect(std::exchange(is_limit_said_, false) ==
                    (waits && is_at_limit(rules, now) && (!flood_ || now >= *flood_ + rules.limit_interval)),
                "rate");
-        if (hold != MonotonicTime::never())
+        bool const is_asked = waits || std::holds_alternative<RulesChanged>(fact);
+        if (hold != MonotonicTime::never() && is_asked && is_full(rules, now))
             flood_ = hold;
     }
 
