@@ -116,8 +116,9 @@ TEST_CASE("of another group nothing is known yet", "[supervisor]") {
     REQUIRE(unit.until([&] { return unit.stuck[green(0)]; }));
     unit.load.start_anew();
     unit.stuck.clear();
-    REQUIRE(unit.until([&] { return unit.stuck.contains(green(0)); }));
-    CHECK(unit.stuck[green(0)]);
+    unit.loop->run_once(100ms); // the first look: one alone tells nothing of who waits
+    CHECK_FALSE(unit.stuck.contains(green(0)));
+    REQUIRE(unit.until([&] { return unit.stuck[green(0)]; }));
 }
 
 TEST_CASE("what sleeps forgets listeners that are closed, and knows new ones", "[supervisor]") {
