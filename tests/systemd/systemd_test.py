@@ -221,6 +221,7 @@ class UnderSystemd(Story):
 
     def test_a_program_that_cannot_start_is_told_and_tried_again(self):
         machine = self.machine({}, start=False, files=drop_in("RestartSec=50ms", "RuntimeDirectory="))
+        machine.done("rmdir", "/run/holdfast")  # of tmpfiles.d
         machine.write("/run/holdfast", "a file where the folder should be")
         self.assertNotEqual(machine.run("systemctl", "start", "holdfast").status, 0)
         wait_for("some more starts than systemd's limit", lambda: int(machine.shown("NRestarts")) > 6)
