@@ -15,7 +15,7 @@ run_part() {
     rpm) python3 -B "$here/rpm_test.py" ;;
     dev12) python3 -B "$here/dev_test.py" bookworm ;;
     dev13) python3 -B "$here/dev_test.py" trixie ;;
-    lint) python3 -B "$here/lint_test.py" deb bookworm && python3 -B "$here/lint_test.py" rpm ;;
+    lint) python3 -B "$here/lint_test.py" deb bookworm && python3 -B "$here/lint_test.py" deb trixie && python3 -B "$here/lint_test.py" rpm ;;
     same) python3 -B "$here/same_test.py" ;;
     *)
         echo "run.sh: no part $1" >&2
