@@ -150,6 +150,10 @@ def remade_rpm(folder, to, new_version, change):
         os.mkdir(tree)
         for name in NAMES["rpm"]:
             subprocess.run("rpm2cpio '%s' | cpio --extract --make-directories --preserve-modification-time --quiet" % package(folder, name), shell=True, cwd=tree, check=True)
+        # These rpmbuild copies itself, into folders that have the version in their name.
+        shutil.rmtree(tree + "/usr/share/licenses")
+        for path in glob.glob(tree + "/usr/share/doc/*/*.md"):
+            os.remove(path)
         change(tree)
         spec = work + "/holdfast.spec"
         with open(spec, "w", encoding="utf-8") as file:

@@ -12,7 +12,7 @@ import unittest
 
 SOURCE, BUILD = (os.path.abspath(path) for path in sys.argv[1:3])
 # Made by debhelper (.dirs, .links, .docs) or by %install, and not by `cmake --install`.
-MADE = {"etc/holdfast", "etc/holdfast/units", "usr/share/doc/holdfast/examples"}
+MADE = {"etc/holdfast", "etc/holdfast/units", "usr/share/doc/holdfast", "usr/share/doc/holdfast/examples"}
 MACROS = {"_bindir": "usr/bin", "_includedir": "usr/include", "_libdir": "usr/lib", "_libexecdir": "usr/libexec", "_datadir": "usr/share",
           "_mandir": "usr/share/man", "_prefix": "usr", "_sysconfdir": "etc", "_unitdir": "usr/lib/systemd/system", "_userunitdir": "usr/lib/systemd/user"}
 

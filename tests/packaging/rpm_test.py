@@ -15,13 +15,15 @@ from story import listener_inode
 
 SUITE = "bookworm"
 MINUTES = 180
+# Folders that other packages own where rpm is at home.
+FOLDERS = "/usr/lib64/cmake", "/usr/lib64/pkgconfig", "/usr/share/licenses"
 STARTS_NOT = '#!/bin/sh\necho "this one does not start" >&2\nexit 1\n'
 
 
 def stub(folder, root):
     """A package that provides what the root of Debian has: rpm knows of no other."""
     with tempfile.TemporaryDirectory(prefix="hf-stub-") as work:
-        libraries = "\n".join(glob.glob(root + "/usr/lib/*/lib*.so.*"))
+        libraries = "\n".join([*glob.glob(root + "/usr/lib/*/lib*.so.*"), *glob.glob(root + "/usr/lib/*/ld-linux*.so.*")])
         provided = subprocess.run(["/usr/lib/rpm/find-provides"], input=libraries, stdout=subprocess.PIPE, text=True, check=True).stdout
         with open(work + "/stub.spec", "w", encoding="utf-8") as file:
             file.write("Name: hostlibs\nVersion: 1\nRelease: 1\nSummary: Stub\nLicense: MIT\nBuildArch: noarch\nAutoReqProv: no\n")
@@ -62,6 +64,7 @@ class Rpm(PackageStory):
 
     def fresh(self, **more):
         machine = super().fresh(**more)
+        machine.done("mkdir", "--parents", *FOLDERS)
         self.assertEqual(self.rpm(machine, "--install", "/packages/stub.rpm").status, 0)
         return machine
 
@@ -144,6 +147,7 @@ class Rpm(PackageStory):
         files = "find /usr /etc -xdev -path '/etc/*group*' -prune -o -path /etc/.pwd.lock -prune -o -print | sort"
         script = """
             rpm --install /packages/stub.rpm
+            mkdir --parents %s
             %s >/tmp/before
             rpm --install --verbose /packages/this/*.rpm 2>&1 | tee /tmp/words
             rpm --upgrade /packages/newer/holdfast-[0-9]*.rpm /packages/newer/libholdfast*.rpm 2>&1 | tee -a /tmp/words
@@ -154,7 +158,7 @@ class Rpm(PackageStory):
             ! grep "scriptlet failed" /tmp/words
             %s >/tmp/after
             diff /tmp/before /tmp/after
-            """ % (files, newer(), files)
+            """ % (" ".join(FOLDERS), files, newer(), files)
         in_room(story.ROOT_FILES, script, {story.INSTALLED + "/packages": "/packages"})
 
 

@@ -17,7 +17,7 @@ run_part() {
     dev13) python3 -B "$here/dev_test.py" trixie ;;
     steps12) python3 -B "$here/first_steps_test.py" bookworm ;;
     steps13) python3 -B "$here/first_steps_test.py" trixie ;;
-    lint) python3 -B "$here/lint_test.py" deb bookworm && python3 -B "$here/lint_test.py" rpm ;;
+    lint) python3 -B "$here/lint_test.py" deb bookworm && python3 -B "$here/lint_test.py" deb trixie && python3 -B "$here/lint_test.py" rpm ;;
     same) python3 -B "$here/same_test.py" ;;
     *)
         echo "run.sh: no part $1" >&2
