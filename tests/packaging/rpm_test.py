@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 
+from packages import NAMES, built, in_room, newer, package, remade_rpm, restamped, version  # first: its path to tests/systemd is wanted
+
 import story
 from installed import PackageStory, found_in, run
-from packages import NAMES, built, in_room, newer, package, remade_rpm, restamped, version
 from story import listener_inode
 
 SUITE = "bookworm"
