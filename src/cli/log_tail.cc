@@ -38,8 +38,8 @@ void read_journal(std::string const& unit, std::size_t most, LogTail& tail) {
         return;
     }
     Journal const journal{opened, sd_journal_close};
-    // What went through journald's stream, as the output of workers does; not what others say under that
-    // name.
+    // What went through journald's stream, as the output of workers does. Whoever may write to the journal
+    // may do so under this name, as for `journalctl -t`.
     if (sd_journal_add_match(opened, ("SYSLOG_IDENTIFIER=" + unit).c_str(), 0) < 0 ||
         sd_journal_add_match(opened, "_TRANSPORT=stdout", 0) < 0 || sd_journal_seek_tail(opened) < 0)
         return;

@@ -40,6 +40,11 @@ def read_toml(path):
         return tomllib.loads(file.read().decode("utf-8-sig").replace("\r\n", "\n"))
 
 
+def read_schema(name):
+    with open(os.path.join(BUILT, name + ".schema.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
 def units(*path):
     return sorted(glob.glob(os.path.join(SOURCE, *path)))
 
@@ -47,19 +52,18 @@ def units(*path):
 class Schema(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with open(os.path.join(BUILT, "holdfast.unit.schema.json"), encoding="utf-8") as file:
-            cls.schema = json.load(file)
+        cls.schema, cls.daemon_schema = (read_schema(name) for name in ("holdfast.unit", "holdfast.toml"))
         cls.validator = jsonschema.Draft7Validator(cls.schema)
 
     def faults(self, unit):
         return [error.message for error in self.validator.iter_errors(unit)]
 
     def test_it_is_a_schema(self):
-        jsonschema.Draft7Validator.check_schema(self.schema)
+        for schema in (self.schema, self.daemon_schema):
+            jsonschema.Draft7Validator.check_schema(schema)
 
     def test_that_of_holdfast_toml_takes_the_good_and_refuses_the_bad_ones(self):
-        with open(os.path.join(BUILT, "holdfast.toml.schema.json"), encoding="utf-8") as file:
-            validator = jsonschema.Draft7Validator(json.load(file))
+        validator = jsonschema.Draft7Validator(self.daemon_schema)
         for path in units("tests", "units", "daemon", "*", "*.toml"):
             with self.subTest(os.path.relpath(path, SOURCE)):
                 try:
@@ -91,7 +95,7 @@ class Schema(unittest.TestCase):
 
     def test_every_value_that_is_named_as_default_is_one(self):
         count = 0
-        for section in self.schema["properties"].values():
+        for section in (*self.schema["properties"].values(), *self.daemon_schema["properties"].values()):
             for key, value in section.get("items", section)["properties"].items():
                 if "default" in value:
                     count += 1

@@ -91,7 +91,8 @@ bool is_text(Setting const& row, AcceptsAny const& any) {
         for (auto const word : one.words)
             if (one.kind == Kind::Text && word == row.fallback)
                 return true;
-    return row.kind.starts_with("duration") || (row.kind == "octal text" && row.fallback.starts_with('0'));
+    bool const is_octal = row.fallback.find_first_not_of("01234567") == std::string_view::npos;
+    return row.kind.starts_with("duration") || (row.kind == "octal text" && is_octal);
 }
 
 /// The default as a value, where it is one and not a description.
