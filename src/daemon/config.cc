@@ -6,7 +6,15 @@ namespace holdfast::daemon {
 Config::Config(Options const& options)
     : path_{options.config_file}, must_exist_{options.config_file_given}, is_verbose_{options.verbose} {}
 
-void Config::fill_in(Options& options) const {
+DaemonSpec Config::under_options(DaemonSpec spec) const {
+    if (is_verbose_)
+        spec.log_level = LogLevel::Debug;
+    return spec;
+}
+
+void Config::take(DaemonSpec spec, std::string text, Options& options) {
+    spec_ = under_options(std::move(spec));
+    text_ = std::move(text);
     if (options.unit_folders_given || spec_.unit_dirs.empty())
         return;
     options.unit_folders = spec_.unit_dirs;
@@ -26,30 +34,23 @@ Config Config::read_what_is_right(Options& options) {
     if (config.path_.empty())
         return config;
     auto parsed = load_daemon_file(config.path_, config.must_exist_);
-    config.text_ = std::move(parsed.text);
-    config.spec_ = std::move(parsed.spec);
     config.problems_ = std::move(parsed.diagnostics);
-    config.fill_in(options);
-    if (config.is_verbose_)
-        config.spec_.log_level = LogLevel::Debug;
+    config.take(std::move(parsed.spec), std::move(parsed.text), options);
     return config;
 }
 
 Config Config::resume(Options& options, std::string accepted) {
     Config config{options};
-    config.spec_ = parse_daemon_file({config.path_, accepted}).spec;
-    config.text_ = std::move(accepted);
-    config.fill_in(options);
-    if (config.path_.empty())
-        return config;
-    auto now = load_daemon_file(config.path_, config.must_exist_);
-    if (!has_errors(now.diagnostics)) { // as by an apply
-        config.spec_.log_level = now.spec.log_level;
-        config.spec_.max_connections = now.spec.max_connections;
+    auto spec = parse_daemon_file({config.path_, accepted}).spec;
+    if (!config.path_.empty()) {
+        auto now = load_daemon_file(config.path_, config.must_exist_);
+        if (!has_errors(now.diagnostics)) { // as by an apply
+            spec.log_level = now.spec.log_level;
+            spec.max_connections = now.spec.max_connections;
+        }
+        config.problems_ = std::move(now.diagnostics);
     }
-    config.problems_ = std::move(now.diagnostics);
-    if (config.is_verbose_)
-        config.spec_.log_level = LogLevel::Debug;
+    config.take(std::move(spec), std::move(accepted), options);
     return config;
 }
 
@@ -59,8 +60,7 @@ std::vector<Diagnostic> Config::reread(std::function<void(DaemonSpec const&)> co
     auto parsed = load_daemon_file(path_, must_exist_);
     if (has_errors(parsed.diagnostics))
         return std::move(parsed.diagnostics);
-    if (is_verbose_)
-        parsed.spec.log_level = LogLevel::Debug;
+    parsed.spec = under_options(std::move(parsed.spec));
     auto found = std::move(parsed.diagnostics);
     for (auto const& change : changes_between(spec_, parsed.spec)) {
         if (change.is_taken_over && take)

@@ -35,7 +35,9 @@ public:
 
 private:
     explicit Config(Options const& options);
-    void fill_in(Options& options) const;
+    /// What the command line says of it wins.
+    void take(DaemonSpec spec, std::string text, Options& options);
+    [[nodiscard]] DaemonSpec under_options(DaemonSpec spec) const;
 
     std::string path_;
     std::string text_;

@@ -267,7 +267,7 @@ int serve(Options options) {
     });
     units.boot();
     if (keeping != nullptr) {
-        (void)keeping->put_text(kept_settings, config->text()); // else the one before stays
+        keeping->put_lasting_text(kept_settings, config->text());
         keeping->tell_ready();
     }
     upwards.say("READY=1\nSTATUS=" + count_text(units));

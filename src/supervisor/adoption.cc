@@ -63,7 +63,7 @@ Outcome Supervisor::prepare_upgrade() {
     return shared_.keeping->prepare_upgrade();
 }
 
-/// A file that is bad in this moment says nothing about what runs.
+/// A file that is bad in this moment says nothing about what runs, nor does a folder that cannot be read.
 void Supervisor::adopt_without_files() {
     auto& found = shared_.keeping->found();
     std::set<std::string> bad;
@@ -74,14 +74,12 @@ void Supervisor::adopt_without_files() {
         // Nothing of it runs: its sockets wait until there is a file that says what they are for.
         if (!key.empty() && !things.empty() && !(bad.contains(key) && are_sockets_alone(things)))
             keys.push_back(key);
-    // Nor does a folder that cannot be read say anything about its units.
-    bool const is_known = keys.empty() || load({}).folder_errors.empty();
     for (auto const& key : keys) {
         auto things = std::exchange(found[key], {});
         auto const spec = spec_of(key, things);
         auto const name = spec->name;
         (void)adopt(spec, std::move(things));
-        if (!is_known || bad_.contains(name) || !leaving_.insert(name).second)
+        if (!are_folders_read_ || bad_.contains(name) || !leaving_.insert(name).second)
             continue;
         shared_.events.say(Weight::Normal, "unit-removed", name,
                            "its file is gone: it is drained and removed");

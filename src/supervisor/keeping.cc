@@ -143,6 +143,11 @@ void Keeping::put_lasting(std::vector<Keep> entries) {
     std::ranges::move(entries, std::back_inserter(lasting_));
 }
 
+void Keeping::put_lasting_text(std::string const& name, std::string text) {
+    (void)put_text(name, text); // a loss is put again
+    lasting_texts_.insert_or_assign(name, std::move(text));
+}
+
 bool Keeping::put_text(std::string const& name, std::string_view text) {
     auto const file = seal(name, text);
     if (file)
@@ -248,6 +253,8 @@ void Keeping::look_at_losses() {
     losing_->timer.rearm(MonotonicTime::now() + losing_->pause);
     losing_->pause = std::min(losing_->pause * 2, longest_pause);
     put(lasting_);
+    for (auto const& [name, text] : lasting_texts_)
+        (void)put_text(name, text); // that is a loss again
     put_again_();
 }
 

@@ -55,6 +55,8 @@ public:
     void put(std::vector<Keep> const& entries, std::function<void()> sent = {});
     /// What is there as long as we are.
     void put_lasting(std::vector<Keep> entries);
+    /// The same of a text, as put_text(); one of the same name takes its place.
+    void put_lasting_text(std::string const& name, std::string text);
     /// As a sealed memfd, memfd_create(2), so that who takes it back finds it whole. Replaces the one before.
     /// False where none can be made: the one before stays, and that is a loss.
     [[nodiscard]] bool put_text(std::string const& name, std::string_view text);
@@ -113,6 +115,7 @@ private:
     std::size_t oldest_ = 0;
     std::function<void(Weight, std::string)> told_;
     std::vector<Keep> lasting_;
+    std::map<std::string, std::string> lasting_texts_;
     std::function<void()> put_again_;
     std::unique_ptr<Losing> losing_;
     std::set<std::string> held_back_; ///< that are to be dropped when nothing is lost any more

@@ -201,6 +201,7 @@ LoadedUnits Supervisor::load(std::map<std::string, UnitSpecPtr> const& now) cons
 
 std::vector<UnitSpecPtr> Supervisor::read_units() {
     auto const files = load({});
+    are_folders_read_ = files.folder_errors.empty();
     auto const plan = plan_apply({}, files);
     tell_bad(plan);
     std::vector<UnitSpecPtr> specs;

@@ -117,6 +117,7 @@ private:
     EventSource again_; ///< reap() once more, behind the deaths that come first
     std::map<std::string, std::unique_ptr<UnitRunner>> units_;
     std::map<std::string, std::vector<Diagnostic>> bad_;
+    bool are_folders_read_ = true;  ///< all of them, when we started
     std::set<std::string> leaving_; ///< units that are being removed
     std::uint32_t last_number_ = 0;
     bool shuts_down_ = false;

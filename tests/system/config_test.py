@@ -22,15 +22,19 @@ class Config(Story):
         wrapper = (program("holdfast-keeper"), "--ready-timeout", "%ds" % DEADLINE, "--") if keeper else ()
         return self.daemon(units, options=("--foreground", "--config", self.path, *options), wrapper=wrapper)
 
+    def own_units(self):
+        """A folder with the unit db."""
+        folder = os.path.join(self.folder, "units of its own")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "db.toml"), "w", encoding="utf-8") as file:
+            file.write(web())
+        return folder
+
     def mode_of(self, daemon):
         return stat.S_IMODE(os.stat(daemon.control_path).st_mode)
 
     def test_the_file_says_what_the_command_line_leaves_open(self):
-        other = os.path.join(self.folder, "other")
-        os.mkdir(other)
-        with open(os.path.join(other, "db.toml"), "w", encoding="utf-8") as file:
-            file.write(web())
-        self.configure("[daemon]\nunit_dirs = [\"%s\"]\nlog_level = \"warning\"\n[control]\nmode = \"0600\"\n" % other)
+        self.configure("[daemon]\nunit_dirs = [\"%s\"]\nlog_level = \"warning\"\n[control]\nmode = \"0600\"\n" % self.own_units())
         daemon = self.daemon(options=("--foreground", "--config", self.path), unit_folder=False)
         daemon.wait_whole("db")
         self.assertEqual(self.mode_of(daemon), 0o600)
@@ -95,11 +99,7 @@ class Config(Story):
 
     def test_who_comes_after_a_crash_has_the_settings_of_the_one_before(self):
         """A file that could not be read gave up all units and opened the control socket to others."""
-        folder = os.path.join(self.folder, "units of its own")
-        os.mkdir(folder)
-        with open(os.path.join(folder, "db.toml"), "w", encoding="utf-8") as file:
-            file.write(web())
-        self.configure("[daemon]\nunit_dirs = [\"%s\"]\n[control]\nmode = \"0600\"\n" % folder)
+        self.configure("[daemon]\nunit_dirs = [\"%s\"]\n[control]\nmode = \"0600\"\n" % self.own_units())
         daemon = self.daemon(options=("--foreground", "--config", self.path), unit_folder=False,
                              wrapper=(program("holdfast-keeper"), "--ready-timeout", "%ds" % DEADLINE, "--"))
         daemon.wait_whole("db")
@@ -118,10 +118,7 @@ class Config(Story):
         assert_as_it_was()
 
     def test_after_a_crash_a_folder_that_is_not_there_takes_no_unit_with_it(self):
-        folder = os.path.join(self.folder, "units of its own")
-        os.mkdir(folder)
-        with open(os.path.join(folder, "db.toml"), "w", encoding="utf-8") as file:
-            file.write(web())
+        folder = self.own_units()
         daemon = self.daemon(options=("--foreground", "--unit-dir", folder), unit_folder=False, wrapper=(program("holdfast-keeper"), "--"))
         daemon.wait_whole("db")
         pid = daemon.pid_of("db")
@@ -131,6 +128,23 @@ class Config(Story):
         os.rename(folder + ".away", folder)
         self.assert_says(daemon.run("apply"), 0)
         self.assertEqual(daemon.pid_of("db"), pid)
+
+    def test_after_a_crash_a_log_folder_that_cannot_be_used_is_done_without(self):
+        """No holdfastd came up any more."""
+        if os.path.exists("/run/systemd/journal/stdout"):
+            self.skip("there is a journal, and no log folder")
+        logs = os.path.join(self.folder, "logs")
+        self.configure("[daemon]\nlog_dir = \"%s\"\n" % logs)
+        daemon = self.daemon({"web": web()}, options=("--config", self.path), wrapper=(program("holdfast-keeper"), "--"))
+        pid = daemon.pid_of("web")
+        self.assertEqual(daemon.unit("web")["output"], "file")
+        os.rename(logs, logs + ".away")
+        with open(logs, "w", encoding="utf-8"):
+            pass
+        self.kill(daemon)
+        self.assertEqual((daemon.pid_of("web"), daemon.unit("web")["output"]), (pid, "through"))
+        daemon.wait_log("the workers' output goes through meanwhile")
+        self.assert_says(daemon.run("restart", "web"), 0)
 
 
 if __name__ == "__main__":
