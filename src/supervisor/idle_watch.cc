@@ -27,17 +27,6 @@ Duration pause_between_looks(Duration idle_stop, Duration taken) {
                     taken * pace::per_look);
 }
 
-template <class Visit>
-void IdleWatch::each_listener(Visit visit) const {
-    for (auto const& held : unit_.sockets_.held())
-        visit(held);
-    if (auto const* const shards = unit_.sockets_.shards())
-        shards->each_member([&](ShardMember const& member) {
-            if (member.shard)
-                visit(member.listener);
-        });
-}
-
 IdleWatch::IdleWatch(UnitRunner& unit) : unit_{unit} {
     ++unit_.shared_.idle_watches;
     // Over a death it goes on: the core knows since when nobody is there, and who came meanwhile is seen now.
@@ -55,7 +44,8 @@ void IdleWatch::look() {
     // Watched first: who comes after the look is heard of, who came before it is seen.
     auto& arrivals = *unit_.shared_.arrivals;
     arrivals.remove(unit_.number_);
-    each_listener([&](Listener const& listener) { arrivals.add(listener.fd, unit_.number_); });
+    unit_.sockets_.each_with_clients(
+        [&](Listener const& listener) { arrivals.add(listener.fd, unit_.number_); });
     if (is_anybody_waiting())
         return hear();
     auto const list = [open = OpenConnections{unit_.served_addresses()}] {
@@ -98,7 +88,7 @@ bool IdleWatch::is_nobody_there_still() {
 bool IdleWatch::is_anybody_waiting() const {
     QueueSnapshot queues;
     bool is_anybody = false;
-    each_listener([&](Listener const& listener) {
+    unit_.sockets_.each_with_clients([&](Listener const& listener) {
         auto const queue = queues.queue_of(listener);
         is_anybody = is_anybody || !queue || queue->waiting > 0;
     });

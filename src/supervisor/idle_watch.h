@@ -31,8 +31,6 @@ private:
     void look();
     void judge(bool is_anybody, Duration taken);
     [[nodiscard]] bool is_anybody_waiting() const;
-    template <class Visit>
-    void each_listener(Visit visit) const;
 
     UnitRunner& unit_;
     bool is_told_ = false; ///< that nobody is there

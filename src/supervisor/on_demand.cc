@@ -139,13 +139,7 @@ void OnDemand::look() {
                    (listener.wanted.transport == Transport::Udp ? " bytes" : " connections") + " wait at " +
                    to_string(listener.bound());
     };
-    for (auto const& held : unit_.sockets_.held())
-        see(held);
-    if (auto const* const shards = unit_.sockets_.shards())
-        shards->each_member([&](ShardMember const& member) {
-            if (member.shard)
-                see(member.listener);
-        });
+    unit_.sockets_.each_with_clients(see);
     if (full.empty())
         return;
     unit_.shared_.events.say(Weight::Warning, "queue-nearly-full", unit_.wanted_->name, full);

@@ -104,6 +104,17 @@ public:
                std::vector<LeavingListener> leaving, std::function<void()> retired);
     /// All that there are: held, on their way out, and shards.
     void each_listener(std::function<void(Listener&)> const& visit);
+    /// Those that clients come to: what is held, and the shards without their anchors.
+    template <class Visit>
+    void each_with_clients(Visit visit) const {
+        for (auto const& held : held_)
+            visit(held);
+        if (shards_)
+            shards_->each_member([&](ShardMember const& member) {
+                if (member.shard) // nobody would take what came to the anchor
+                    visit(member.listener);
+            });
+    }
 
     /// Told of a listener that had to be made anew: whoever shares the old one has no clients any more.
     using Renewed = std::function<void(Listener const&)>;

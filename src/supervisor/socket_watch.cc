@@ -98,15 +98,9 @@ void SocketCustody::watch_held() {
         watching_->is_short = true;
         again_at = std::min(again_at, now + retry_pause);
     };
-    for (auto const& held : held_)
-        watch_one(held);
+    each_with_clients(watch_one);
     if (watching_->on_client) // nobody else accepts from these
         each_leaving([&](LeavingListener const& leaving) { watch_one(leaving.listener); });
-    if (shards_)
-        shards_->each_member([&](ShardMember const& member) {
-            if (member.shard) // nobody would take what came to the anchor
-                watch_one(member.listener);
-        });
     if (again_at != MonotonicTime::never())
         watching_->again = shared_.loop.at(again_at, [this] { watch_held(); });
 }
@@ -146,14 +140,10 @@ void SocketCustody::hear_first(int listener) {
 
 SocketSpec const* SocketCustody::spec_of(int listener) const {
     std::string const* name = nullptr;
-    for (auto const& held : held_)
-        if (held.fd.raw() == listener)
-            name = &held.name;
-    if (shards_)
-        shards_->each_member([&](ShardMember const& member) {
-            if (member.listener.fd.raw() == listener)
-                name = &member.listener.name;
-        });
+    each_with_clients([&](Listener const& one) {
+        if (one.fd.raw() == listener)
+            name = &one.name;
+    });
     auto const found = std::ranges::find_if(
         spec_->sockets, [&](SocketSpec const& socket) { return name != nullptr && socket.name == *name; });
     return found == spec_->sockets.end() ? nullptr : &*found;
