@@ -12,9 +12,8 @@
 //   answered      each connection is started or refused, one of both, and once
 //   reasons       who is refused is refused for what is so
 //   watched       the listeners are accepted from exactly while one more would be answered at once
-//   rate          in no `limit_interval` are more than `limit_burst` started, and while that holds one after
-//   the
-//                 other, as far apart; who came then is told once that he waits, and for no longer
+//   rate          in no `limit_interval` are more than `limit_burst` started, and while that is met one after
+//                 the other, as far apart; who came then is told once that he waits, and for no longer
 //   once          an id is used once; nobody is told to go twice, or killed twice
 //   peace         who is served is told to go by a Closed, or when it was so long suspended
 //   patience      only who was told to go is killed, when his time is over, and not before

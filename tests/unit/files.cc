@@ -37,6 +37,23 @@ ParsedUnit parse_file(fs::path const& path) {
     return parse_unit(path.stem().string(), UnitText{path.filename().string(), content_of(path)});
 }
 
+/// What is said of a bad file is what stands beside it; HOLDFAST_UPDATE_EXPECTED writes that anew.
+void check_expected(fs::path const& path, std::vector<Diagnostic> const& diagnostics) {
+    CHECK(has_errors(diagnostics));
+    auto const shown = to_string(diagnostics);
+    auto const expected_path = fs::path{path}.replace_extension(".expected");
+    if (std::getenv("HOLDFAST_UPDATE_EXPECTED") != nullptr && content_of(expected_path) != shown) {
+        std::ofstream{expected_path, std::ios::binary} << shown;
+        FAIL_CHECK("written anew");
+    } else {
+        CHECK(shown == content_of(expected_path));
+    }
+}
+
+ParsedDaemon parse_daemon(fs::path const& path) {
+    return parse_daemon_file({path.filename().string(), content_of(path)});
+}
+
 } // namespace
 
 TEST_CASE("every good unit file reads, and reads back from what to_toml makes of it", "[unit][files]") {
@@ -60,42 +77,26 @@ TEST_CASE("every good unit file reads, and reads back from what to_toml makes of
 TEST_CASE("every bad unit file is refused with the expected diagnostics", "[unit][files]") {
     auto const paths = units_in("bad");
     REQUIRE(paths.size() >= 45);
-    bool const update = std::getenv("HOLDFAST_UPDATE_EXPECTED") != nullptr;
     for (auto const& path : paths) {
         INFO(path.filename().string());
         auto const unit = parse_file(path);
-        CHECK(has_errors(unit.diagnostics));
         CHECK(!unit.spec);
-        auto const shown = to_string(unit.diagnostics);
-        auto const expected_path = fs::path{path}.replace_extension(".expected");
-        if (update && content_of(expected_path) != shown) {
-            std::ofstream{expected_path, std::ios::binary} << shown;
-            FAIL_CHECK("written anew");
-        } else {
-            CHECK(shown == content_of(expected_path));
-        }
+        check_expected(path, unit.diagnostics);
     }
 }
 
 TEST_CASE("every good holdfast.toml reads, and every bad one is refused with the expected diagnostics",
           "[unit][files]") {
-    bool const update = std::getenv("HOLDFAST_UPDATE_EXPECTED") != nullptr;
-    for (auto const& path : units_in("daemon/good")) {
+    auto const good = units_in("daemon/good"), bad = units_in("daemon/bad");
+    REQUIRE(good.size() >= 3);
+    REQUIRE(bad.size() >= 5);
+    for (auto const& path : good) {
         INFO(path.filename().string());
-        CHECK(to_string(parse_daemon_file({path.filename().string(), content_of(path)}).diagnostics).empty());
+        CHECK(to_string(parse_daemon(path).diagnostics).empty());
     }
-    for (auto const& path : units_in("daemon/bad")) {
+    for (auto const& path : bad) {
         INFO(path.filename().string());
-        auto const parsed = parse_daemon_file({path.filename().string(), content_of(path)});
-        CHECK(has_errors(parsed.diagnostics));
-        auto const shown = to_string(parsed.diagnostics);
-        auto const expected_path = fs::path{path}.replace_extension(".expected");
-        if (update && content_of(expected_path) != shown) {
-            std::ofstream{expected_path, std::ios::binary} << shown;
-            FAIL_CHECK("written anew");
-        } else {
-            CHECK(shown == content_of(expected_path));
-        }
+        check_expected(path, parse_daemon(path).diagnostics);
     }
 }
 
