@@ -28,4 +28,19 @@ bool is_control(std::string_view character) {
            (first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0);
 }
 
+bool reorders_text(std::string_view character) {
+    auto const point = code_point(character);
+    return point == 0x61c || point == 0x200e || point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
+           (point >= 0x2066 && point <= 0x2069);
+}
+
+char32_t code_point(std::string_view character) {
+    auto const first = static_cast<unsigned char>(character[0]);
+    constexpr unsigned marks[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    char32_t point = first & marks[character.size()];
+    for (auto const byte : character.substr(1))
+        point = point << 6 | (static_cast<unsigned char>(byte) & 0x3f);
+    return point;
+}
+
 } // namespace holdfast

@@ -21,4 +21,12 @@ namespace holdfast {
 /// take U+009B for an escape.)
 [[nodiscard]] bool is_control(std::string_view character);
 
+/// Is this well-formed character one that turns the text around it, or breaks its line, without being seen?
+/// The marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm (UAX #9), U+2028,
+/// U+2029.
+[[nodiscard]] bool reorders_text(std::string_view character);
+
+/// The number of a well-formed character.
+[[nodiscard]] char32_t code_point(std::string_view character);
+
 } // namespace holdfast

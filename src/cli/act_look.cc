@@ -154,23 +154,27 @@ ExitStatus show_status(Session& session) {
     auto status = ExitStatus::Done;
     bool is_first = true;
     for (auto const& name : line.operands) {
-        auto const answer = session.ask("Status", {{"unit", name}});
+        auto answer = session.ask("Status", {{"unit", name}});
         if (!answer) {
             status = first_bad(status, session.status());
             if (session.status() == ExitStatus::NoDaemon)
                 break;
             continue;
         }
-        if (line.json)
-            session.print_json(*answer, false);
-        for (auto const& unit : list_of(*answer, "units")) {
+        for (auto& unit : (*answer)["units"]) {
+            if (!unit.is_object())
+                continue;
+            auto log = read_log_tail(unit, shown_log_lines);
             if (!line.json)
-                session.print((is_first ? "" : "\n") +
-                              render_status(unit, read_log_tail(unit, shown_log_lines), session.screen()));
+                session.print((is_first ? "" : "\n") + render_status(unit, log, session.screen()));
             is_first = false;
+            unit["log_lines"] = std::move(log.lines);
+            unit["next"] = next_steps(unit);
             if (!is_active(unit))
                 status = first_bad(status, ExitStatus::NotActive);
         }
+        if (line.json)
+            session.print_json(*answer, false);
     }
     return status;
 }

@@ -14,6 +14,8 @@ namespace holdfast::cli {
 
 /// Status of one unit, with the last lines of its log and what to type next: no more than fits the screen.
 [[nodiscard]] std::string render_status(nlohmann::json const& unit, LogTail const& log, Screen const& screen);
+/// Commands that somebody who looks at it would want next.
+[[nodiscard]] std::vector<std::string> next_steps(nlohmann::json const& unit);
 /// List, and Status without a unit: a line for each, then the problems.
 [[nodiscard]] std::string render_list(nlohmann::json const& units, Screen const& screen, bool with_problems);
 [[nodiscard]] std::string render_sockets(nlohmann::json const& sockets, Screen const& screen);

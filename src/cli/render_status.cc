@@ -143,24 +143,6 @@ std::string fields(json const& unit, LogTail const& log, Screen const& screen) {
     return text;
 }
 
-/// What somebody who looks at it would want next.
-std::string next_steps(json const& unit) {
-    std::string const state = text_of(unit, "state");
-    std::string const name = text_of(unit, "name");
-    auto const run = [&](std::string_view words) { return "holdfast " + std::string{words} + " " + name; };
-    if (state == "bad")
-        return "holdfast verify " + text_of(unit, "file") + ", then holdfast apply";
-    if (state == "paused")
-        return run("resume");
-    if (state == "rolling-out")
-        return run("rollout status") + ", " + run("rollout undo");
-    if (state == "inactive" || state == "listening")
-        return run("start");
-    if (state == "active" && text_of(unit, "problem").empty())
-        return run("restart") + ", " + run("events --follow");
-    return run("events --follow");
-}
-
 std::size_t lines_on(Screen const& screen, std::string_view text) {
     auto const shown = folded(text, screen);
     return static_cast<std::size_t>(std::count(shown.begin(), shown.end(), '\n'));
@@ -218,6 +200,23 @@ void fit(Parts& parts, std::string const& name, Screen const& screen) {
 
 } // namespace
 
+std::vector<std::string> next_steps(json const& unit) {
+    std::string const state = text_of(unit, "state");
+    std::string const name = text_of(unit, "name");
+    auto const run = [&](std::string_view words) { return "holdfast " + std::string{words} + " " + name; };
+    if (state == "bad")
+        return {"holdfast verify " + text_of(unit, "file"), "holdfast apply"};
+    if (state == "paused")
+        return {run("resume")};
+    if (state == "rolling-out")
+        return {run("rollout status"), run("rollout undo")};
+    if (state == "inactive" || state == "listening")
+        return {run("start")};
+    if (state == "active" && text_of(unit, "problem").empty())
+        return {run("restart"), run("events --follow")};
+    return {run("events --follow")};
+}
+
 std::string render_status(json const& unit, LogTail const& log, Screen const& screen) {
     Parts parts;
     parts.head = fields(unit, log, screen);
@@ -229,7 +228,7 @@ std::string render_status(json const& unit, LogTail const& log, Screen const& sc
     }
     if (parts.log.size() > most_log_lines)
         parts.log.erase(parts.log.begin(), parts.log.end() - static_cast<long>(most_log_lines));
-    parts.next = field("next", next_steps(unit), screen);
+    parts.next = field("next", join(next_steps(unit), ", "), screen);
     if (screen.height > 0 && screen.width > 0)
         fit(parts, text_of(unit, "name"), screen);
     std::string text = parts.head;

@@ -5,7 +5,9 @@
 #include "base/utf8.h"
 
 #include <algorithm>
+#include <clocale>
 #include <cstdlib>
+#include <cwchar>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -34,6 +36,31 @@ char const* escape_of(Colour colour) {
         return "\033[1m";
     }
     return "";
+}
+
+struct Character {
+    std::string_view bytes;
+    std::size_t width; ///< columns of a terminal: 0 of what joins the one before it, 2 of a wide one
+};
+
+/// Of glibc's tables, wcwidth(3), whatever the locale is; one column where they do not know it.
+std::size_t columns_of(std::string_view character) {
+    static locale_t const utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    if (character.size() == 1 || utf8 == nullptr)
+        return 1;
+    auto const before = ::uselocale(utf8);
+    int const width = ::wcwidth(static_cast<wchar_t>(code_point(character)));
+    ::uselocale(before);
+    return width < 0 ? 1 : static_cast<std::size_t>(width);
+}
+
+/// The first one, which is taken away. A byte that is none counts for one.
+Character take_character(std::string_view& text) {
+    auto const length = utf8_length(text);
+    Character const first{text.substr(0, length == 0 ? 1 : length),
+                          length == 0 ? 1 : columns_of(text.substr(0, length))};
+    text.remove_prefix(first.bytes.size());
+    return first;
 }
 
 } // namespace
@@ -69,7 +96,7 @@ std::string harmless(std::string_view text) {
         std::string_view const character = text.substr(0, length == 0 ? 1 : length);
         if (length == 0)
             out += '?';
-        else if (!is_control(character))
+        else if (!is_control(character) && !reorders_text(character))
             out += character;
         else
             for (char const byte : character) {
@@ -98,8 +125,8 @@ std::string harmless_lines(std::string_view text, std::string_view indent) {
 
 std::size_t width_of(std::string_view text) {
     std::size_t width = 0;
-    for (char const c : text)
-        width += continues_character(c) ? 0 : 1;
+    while (!text.empty())
+        width += take_character(text).width;
     return width;
 }
 
@@ -147,11 +174,15 @@ std::string cut_to(std::string_view text, std::size_t width) {
         return std::string{text};
     if (width == 0)
         return {};
-    std::size_t end = 0;
-    for (std::size_t characters = 0; end < text.size(); ++end)
-        if (!continues_character(text[end]) && characters++ == width - 1)
+    std::string out;
+    for (std::size_t used = 0; !text.empty();) {
+        auto const next = take_character(text);
+        used += next.width;
+        if (used > width - 1)
             break;
-    return std::string{text.substr(0, end)} + "…";
+        out += next.bytes;
+    }
+    return out + "…";
 }
 
 } // namespace holdfast::cli

@@ -189,6 +189,13 @@ std::string output_word(Output::Kind kind) {
     return "?";
 }
 
+/// Of the journal it takes the unit of systemd that a line is of from root alone.
+json journal_match(Surroundings const& around) {
+    bool const is_vouched_for = around.output == Output::Kind::Journal && !around.journal_unit.empty() &&
+                                around.mode == RunMode::System && ::geteuid() == 0;
+    return is_vouched_for ? json("_SYSTEMD_UNIT=" + around.journal_unit) : json(nullptr);
+}
+
 } // namespace
 
 json sockets(UnitRunner const& unit, Look& look) {
@@ -268,6 +275,7 @@ json unit(UnitRunner const& unit, Look& look, bool full) {
             {"output", output_word(around.output)},
             {"log",
              around.output == Output::Kind::File ? json(log_path(around, unit.spec().name)) : json(nullptr)},
+            {"journal_match", journal_match(around)},
             {"problem", optional(problem_of(unit, look.supervisor))},
             {"last_event", std::move(last_event)}};
 }
@@ -288,6 +296,7 @@ json bad_unit(std::string const& name, std::vector<Diagnostic> const& diagnostic
             {"file", diagnostics.empty() ? json(nullptr) : json(diagnostics.front().file)},
             {"output", nullptr},
             {"log", nullptr},
+            {"journal_match", nullptr},
             {"problem", to_string(diagnostics)},
             {"last_event", nullptr}};
 }

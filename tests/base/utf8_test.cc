@@ -39,6 +39,13 @@ TEST_CASE("every code point is one character in its shortest form only, and a su
     CHECK(wrong == 0);
 }
 
+TEST_CASE("a character has a number", "[base]") {
+    CHECK(code_point("a") == U'a');
+    CHECK(code_point("ü") == U'ü');
+    CHECK(code_point("☃") == U'☃');
+    CHECK(code_point("😀") == U'😀');
+}
+
 TEST_CASE("bytes that are no character have no length", "[base]") {
     CHECK(utf8_length("\x80") == 0);
     CHECK(utf8_length("\xc0\xaf") == 0);

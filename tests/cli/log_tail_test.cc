@@ -46,6 +46,23 @@ TEST_CASE("of a large log file only the end is read, and long lines are cut", "[
         CHECK((line.starts_with("line ") || line.starts_with("x")));
 }
 
+TEST_CASE("of a line longer than what is read the end is shown", "[cli]") {
+    TempFolder const folder;
+    auto const path = folder.path() + "/web.log";
+    std::ofstream{path} << "begin" << std::string(100000, 'x') << "end\n";
+    auto const tail = read_log_tail(unit_with(path), 2);
+    REQUIRE(tail.lines.size() == 1);
+    CHECK(tail.lines[0].size() == 500);
+    CHECK(tail.lines[0].starts_with("...xxx"));
+    CHECK(tail.lines[0].ends_with("xxxend"));
+}
+
+TEST_CASE("what is no regular file is not read", "[cli]") {
+    TempFolder const folder;
+    CHECK(read_log_tail(unit_with(folder.path()), 5).problem == "not a regular file");
+    CHECK(read_log_tail(unit_with("/dev/zero"), 5).problem == "not a regular file");
+}
+
 TEST_CASE("a log that cannot be read, or is nowhere, is no failure", "[cli]") {
     auto const gone = read_log_tail(unit_with("/nonexistent/web.log"), 5);
     CHECK(gone.lines.empty());

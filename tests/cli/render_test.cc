@@ -151,16 +151,16 @@ TEST_CASE("what to type next depends on how the unit is", "[cli]") {
 }
 
 TEST_CASE("the status of a unit with a broken file shows the diagnostics", "[cli]") {
-    CHECK(render_status(bad(), LogTail{}, pipe_screen) == "db\n"
-                                                          "  state       bad\n"
-                                                          "  file        /etc/db.toml\n"
-                                                          "  problem     its file has errors:\n"
-                                                          "  /etc/db.toml:1:1: error: no\n"
-                                                          "      x\n"
-                                                          "      ^\n"
-                                                          "\n"
-                                                          "  next        holdfast verify /etc/db.toml, then "
-                                                          "holdfast apply\n");
+    CHECK(render_status(bad(), LogTail{}, pipe_screen) ==
+          "db\n"
+          "  state       bad\n"
+          "  file        /etc/db.toml\n"
+          "  problem     its file has errors:\n"
+          "  /etc/db.toml:1:1: error: no\n"
+          "      x\n"
+          "      ^\n"
+          "\n"
+          "  next        holdfast verify /etc/db.toml, holdfast apply\n");
 }
 
 TEST_CASE("a list has a line for each unit, and problems below where they are wanted", "[cli]") {

@@ -35,6 +35,8 @@ TEST_CASE("what a terminal would obey is made visible", "[cli]") {
     CHECK(harmless("\xc2\x9b"
                    "31m") == "\\xc2\\x9b31m"); // a C1 control is an escape sequence too
     CHECK(harmless("a\xff\xe2\x98") == "a???");
+    CHECK(harmless("a\u202egnp.exe\u2066\u2028") == "a\\xe2\\x80\\xaegnp.exe\\xe2\\x81\\xa6\\xe2\\x80\\xa8");
+    CHECK(harmless("👩\u200d💻") == "👩\u200d💻");
     CHECK(harmless(std::string_view{"a\0b", 3}) == "a\\x00b");
     CHECK(harmless_lines("a\n\tb\033\n\n", "> ") == "> a\n> \tb\\x1b\n");
     CHECK(harmless_lines("\n").empty());
@@ -53,6 +55,10 @@ TEST_CASE("malformed characters do not reach the terminal", "[cli]") {
 TEST_CASE("a text is cut at a character, with a mark", "[cli]") {
     CHECK(cut_to("ünïcode", 7) == "ünïcode");
     CHECK(cut_to("ünïcode", 4) == "ünï…");
+    CHECK(width_of("日本 e\u0301 😀") == 9);
+    CHECK(cut_to("日本語", 4) == "日…");
+    CHECK(cut_to("日本語", 5) == "日本…");
+    CHECK(cut_to("日本語", 6) == "日本語");
     CHECK(cut_to("abc", 1) == "…");
     CHECK(cut_to("abc", 0).empty());
 }

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from harness import DEADLINE, Story, main, web
+from harness import DEADLINE, Story, main, program, tcp, unit_text, web
 
 COMPLETIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "src", "cli", "completions")
 
@@ -98,6 +98,20 @@ class Completion(Story):
         self.assertEqual(self.offered("bash", start + "stop web@2:"), ["b"])
         self.assertEqual(self.offered("bash", start + "stop web@"), ["2:b"])
         self.assertEqual(self.offered("bash", start + "restart --strategy=ro"), ["rolling"])
+
+    def test_a_name_that_a_shell_would_run_is_quoted(self):
+        wild = 'a;b$(x)&\\'
+        daemon = self.daemon({"odd": unit_text([tcp(wild)], {"type": "notify", "exec_start": [program("holdfast-webserver")]})})
+        line = "holdfast --runtime-dir %s sockets odd --name " % daemon.runtime
+        (offered,) = self.offered("bash", line)
+        echoed = subprocess.run(["bash", "-c", "printf %s " + offered], stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertEqual(echoed, wild)
+        if shutil.which("zsh"):
+            zsh = Zsh(self.folder)
+            try:
+                zsh.ask(line + "\t", re.escape(wild))
+            finally:
+                zsh.close()
 
     def test_without_a_daemon_nothing_is_said_and_it_is_quick(self):
         self.in_both("holdfast --runtime-dir /nonexistent restart ")

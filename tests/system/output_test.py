@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the verbs print on a terminal of 80 by 24 and in a pipe: widths, colours, progress."""
 import fcntl
+import json
 import os
 import pty
 import re
@@ -112,6 +113,9 @@ class Output(Story):
         self.assertIn("LAST LINES OF ITS LOG\n  line 21\n", answer.out)
         self.assertIn("  line 30\n", answer.out)
         self.assertNotIn("line 20\n", answer.out)
+        (unit,) = json.loads(daemon.run("--json", "status", "talker").out)["units"]
+        self.assertEqual(unit["log_lines"], ["line %d" % n for n in range(21, 31)])
+        self.assertEqual(unit["next"], ["holdfast restart talker", "holdfast events --follow talker"])
 
     def test_progress_is_a_line_for_each_step_on_a_terminal_and_in_a_pipe(self):
         daemon = self.daemon({"web": web()})

@@ -53,6 +53,15 @@ class UnderSystemd(Story):
         machine = self.machine({"brief": shell("for i in $(seq 200); do /bin/echo word $i; done; exec sleep 1000")})
         wait_for("all of them", lambda: len([entry for entry in machine.journal() if entry["MESSAGE"].startswith("word ")]) == 200)
 
+    def test_status_shows_the_last_lines_of_a_worker_and_of_nobody_who_takes_its_name(self):
+        machine = self.machine({"talker": shell("echo one; echo two; exec sleep 1000")})
+        machine.done("systemd-cat", "-t", "talker", "echo", "three")
+        machine.done("journalctl", "--sync")
+        self.assertIn("three", machine.done("journalctl", "-t", "talker"))
+        said = machine.done("holdfast", "status", "talker")
+        self.assertIn("LAST LINES OF ITS LOG\n  one\n  two\n\n", said)
+        self.assertNotIn("three", said)
+
     def test_a_loud_worker_does_not_silence_the_others(self):
         """journald drops what a service of systemd says beyond so many lines in 30 s, and to it all workers are one."""
         machine = self.machine({"loud": shell("seq 10000; echo > /run/go; exec sleep 1000"),
