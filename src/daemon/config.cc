@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config.h"
 
+#include <algorithm>
+
 namespace holdfast::daemon {
 
 Config::Config(Options const& options)
-    : path_{options.config_file}, must_exist_{options.config_file_given}, is_verbose_{options.verbose} {}
+    : path_{options.config_file}, must_exist_{options.config_file_given}, is_verbose_{options.verbose} {
+    if (options.unit_folders_given)
+        overridden_.emplace_back("daemon.unit_dirs");
+    if (options.foreground)
+        overridden_.emplace_back("daemon.log_dir");
+}
 
 DaemonSpec Config::under_options(DaemonSpec spec) const {
     if (is_verbose_)
@@ -63,7 +70,7 @@ std::vector<Diagnostic> Config::reread(std::function<void(DaemonSpec const&)> co
     parsed.spec = under_options(std::move(parsed.spec));
     auto found = std::move(parsed.diagnostics);
     for (auto const& change : changes_between(spec_, parsed.spec)) {
-        if (change.is_taken_over && take)
+        if ((change.is_taken_over && take) || std::ranges::find(overridden_, change.key) != overridden_.end())
             continue;
         Diagnostic diagnostic;
         diagnostic.severity = Severity::Warning;

@@ -42,7 +42,8 @@ private:
     std::string path_;
     std::string text_;
     bool must_exist_ = false;
-    bool is_verbose_ = false; ///< by the command line
+    bool is_verbose_ = false;             ///< by the command line
+    std::vector<std::string> overridden_; ///< keys that the command line has decided
     DaemonSpec spec_;
     std::vector<Diagnostic> problems_;
 };

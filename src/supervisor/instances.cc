@@ -295,30 +295,32 @@ bool Instances::is_room_for_one() {
 }
 
 void Instances::accept_from(Listener const& listener) {
+    if (auto const refusing = admit_those_of(listener); refusing > Duration{})
+        pause(refusing * pauses_per_refusing);
+}
+
+Duration Instances::admit_those_of(Listener const& listener) {
     auto now = MonotonicTime::now();
     auto const turn_ends = now + longest_turn;
     Duration refusing{};
-    ScopeExit const slow_down{[&] {
-        if (refusing > Duration{})
-            pause(refusing * pauses_per_refusing);
-    }};
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;
     happen(ClientWaits{});
     while (state_.is_accepting && !pause_ && now < turn_ends && refusing < longest_refusing) {
-        if (is_at_limit(state_, rules_, MonotonicTime::now()))
-            return; // whether anybody else waits is told by the next turn
-        if (!is_room_for_one())
-            return;
+        if (is_at_limit(state_, rules_, MonotonicTime::now()) || !is_room_for_one())
+            break; // whether anybody else waits is told by the next turn
         auto connection = accept_connection(from, non_blocking);
-        if (!connection)
-            return hear_accept_failure(listener, connection.error());
+        if (!connection) {
+            hear_accept_failure(listener, connection.error());
+            break;
+        }
         auto const refused = refused_of(state_.counts);
         admit(*connection);
         auto const before = std::exchange(now, MonotonicTime::now());
         if (refused_of(state_.counts) != refused)
             refusing += now - before;
     }
+    return refusing;
 }
 
 void Instances::hear_accept_failure(Listener const& listener, Error const& error) {

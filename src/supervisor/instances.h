@@ -97,6 +97,8 @@ private:
     void happen(lifecycle::InstanceFact fact);
     void enact(lifecycle::InstanceOrder const& order);
     void accept_from(Listener const& listener);
+    /// How long refusing took.
+    [[nodiscard]] Duration admit_those_of(Listener const& listener);
     void admit(Connection& connection);
     void admit_put_off();
     [[nodiscard]] bool is_room_for_one();

@@ -78,6 +78,13 @@ class Config(Story):
         daemon.wait_log("info: echo")
         self.assert_says(daemon.run("apply"), 0, "control.mode")  # until it is done
 
+    def test_no_upgrade_is_advised_for_what_the_command_line_decides(self):
+        daemon = self.configured({"web": web()}, "")
+        self.configure("[daemon]\nunit_dirs = [\"/elsewhere\"]\nlog_dir = \"/elsewhere\"\n")
+        answer = daemon.run("plan")
+        self.assert_says(answer, 0)
+        self.assertNotIn("upgrade", answer.out + answer.err)
+
     def test_an_error_stops_no_unit_and_changes_no_setting(self):
         daemon = self.configured({"web": web()}, "[daemon]\nlog_level = \"warning\"\n")
         self.configure("[daemon]\nlog_level = \"loud\"\n")
