@@ -24,10 +24,8 @@ ParsedDaemon parse_daemon_file(UnitText const& file) {
             auto const section = from_name<Section>(entry.key);
             if (!section || file_of(*section) != SettingsFile::Daemon)
                 report_unknown_entry(entry, SettingsFile::Daemon, report);
-            else if (!entry.value.is(NodeKind::Table))
-                report_no_table(*section, entry, report);
             else
-                read_table(*section, entry.value, &parsed.spec, report);
+                read_section(*section, entry, &parsed.spec, report);
         }
     }
     parsed.diagnostics = report.take();

@@ -57,15 +57,10 @@ void* target_of(Section section, UnitSpec& spec) {
     return nullptr;
 }
 
-void read_section(Section section, Entry const& entry, UnitSpec& spec, Report& report) {
+void read_unit_section(Section section, Entry const& entry, UnitSpec& spec, Report& report) {
     if (section == Section::Socket)
         return read_sockets(entry, spec, report);
-    if (!entry.value.is(NodeKind::Table))
-        return report_no_table(section, entry, report);
-    auto* const target = target_of(section, spec);
-    if (!target && entry.value.entries.empty())
-        return report.error(entry.place, quoted(header_of(section)) + " is not supported yet");
-    read_table(section, entry.value, target, report);
+    read_section(section, entry, target_of(section, spec), report);
 }
 
 /// As systemd.socket(5) has it: ten times as many where a start serves no more than one connection.
@@ -82,7 +77,7 @@ void read_root(Node const& root, UnitSpec& spec, Report& report) {
     for (auto const& entry : root.entries) {
         auto const section = from_name<Section>(entry.key);
         if (section && *section != Section::SocketOption && file_of(*section) == SettingsFile::Unit)
-            read_section(*section, entry, spec, report);
+            read_unit_section(*section, entry, spec, report);
         else
             report_unknown_entry(entry, SettingsFile::Unit, report);
     }

@@ -18,6 +18,14 @@ void read_table(Section section, Node const& table, void* target, Report& report
     }
 }
 
+void read_section(Section section, Entry const& entry, void* target, Report& report) {
+    if (!entry.value.is(NodeKind::Table))
+        return report_no_table(section, entry, report);
+    if (entry.value.entries.empty() && std::ranges::none_of(settings_of(section), &Setting::is_supported))
+        return report.error(entry.place, quoted(header_of(section)) + " is not supported yet");
+    read_table(section, entry.value, target, report);
+}
+
 void report_unknown_entry(Entry const& entry, SettingsFile file, Report& report) {
     std::vector<std::string_view> names;
     for (auto const& row : enum_table(Section{}))

@@ -12,6 +12,9 @@ namespace holdfast {
 /// none of its rows reads.
 void read_table(Section section, Node const& table, void* target, Report& report);
 
+/// The same of a section that is one table. What is none, and one that is not built, is said.
+void read_section(Section section, Entry const& entry, void* target, Report& report);
+
 /// One that stands in the root and is no section of that file.
 void report_unknown_entry(Entry const& entry, SettingsFile file, Report& report);
 /// A section that is a value, or in double brackets.
