@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from common import Bench, Holdfastd, free_port, load, web_unit
@@ -212,18 +213,62 @@ def take_what_is_left():
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def flooded(bench, options, web, other, target, kind, sources):
+class StartsBeside:
+    """What serving a flood costs whoever does it: so many processes a second, started by us."""
+
+    def __init__(self, rate):
+        self.rate, self.done = rate, threading.Event()
+        self.thread = threading.Thread(target=self.run) if rate > 0 else None
+
+    def run(self):
+        running = []
+        while not self.done.wait(1 / self.rate):
+            running.append(subprocess.Popen(["/bin/cat"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True))
+            running = [one for one in running if one.poll() is None]
+        for one in running:
+            one.wait()
+
+    def __enter__(self):
+        if self.thread:
+            self.thread.start()
+
+    def __exit__(self, *_):
+        self.done.set()
+        if self.thread:
+            self.thread.join()
+
+
+def flooded(bench, options, web, other, target, kind, sources, starts=0):
     """What the clients of two other units see meanwhile: p99 in ms; and what the flooder says."""
     flooding = subprocess.Popen([bench.program("holdfast-bench-connect"), "flood", target, str(options.flood), kind, str(sources)],
                                 stdout=subprocess.PIPE, preexec_fn=take_what_is_left)
+    with StartsBeside(starts):
+        clients = see(bench, options, web, other)
+    return clients, json.loads(flooding.communicate()[0])
+
+
+def see(bench, options, web, other):
     busy = load(bench, "127.0.0.1:" + web, 200, options.flood_seconds)
-    stormy = latencies(other, options.flood_seconds, options.flood_rate)
-    during = busy.result()
-    return during["latency_us"]["p99"] / 1e3, p99(stormy), json.loads(flooding.communicate()[0])
+    of_other = p99(latencies(other, options.flood_seconds, options.flood_rate))
+    return busy.result()["latency_us"]["p99"] / 1e3, of_other
+
+
+def time_until_served(target):
+    began = time.monotonic()
+    while time.monotonic() - began < 30:
+        with connect(target) as sock:
+            try:
+                sock.sendall(b"x")
+                if sock.recv(1) == b"x":
+                    break
+            except OSError:
+                pass
+    return time.monotonic() - began
 
 
 def flood(bench, options):
-    """On this machine the flood itself costs time, too: beside it the same one on a listener that nobody accepts from."""
+    """On this machine the flood itself costs time, too, and so does each process that is started: beside it the same flood on a listener that
+    nobody accepts from, with as many processes started by a script as the limited unit may start."""
     limited, other, web = (str(free_port()) for _ in range(3))
     units = {"limited": accept_unit(["/bin/cat"], "127.0.0.1:" + limited, max_connections=64, max_connections_per_source=8,
                                     trigger_limit_burst=options.flood_starts),
@@ -232,37 +277,28 @@ def flood(bench, options):
     with Holdfastd(bench, units, (bench.program("holdfast-keeper"), "--")) as daemon:
         pid = int(subprocess.run(["pgrep", "-P", str(daemon.process.pid)], stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0])
         for kind, sources in (("silent", 1), ("reset", 1), ("silent", 250), ("reset", 250)):
-            quiet = load(bench, "127.0.0.1:" + web, 200, options.flood_seconds)
-            calm = p99(latencies(other, options.flood_seconds, options.flood_rate))
-            before = quiet.result()["latency_us"]["p99"] / 1e3
-            with socket.create_server(("127.0.0.1", 0), backlog=4096) as bare:
-                bare_web, bare_other, _ = flooded(bench, options, web, other, str(bare.getsockname()[1]), kind, sources)
-            memory = private_kib(pid)
-            during, stormy, got = flooded(bench, options, web, other, limited, kind, sources)
-            began = time.monotonic()
-            while True:
-                with connect(limited) as sock:
-                    try:
-                        sock.sendall(b"x")
-                        if sock.recv(1) == b"x":
-                            break
-                    except OSError:
-                        pass
-                if time.monotonic() - began > 30:
-                    break
-            back = time.monotonic() - began
-            counts = daemon.json("status", "limited")["units"][0]["connections"]
             what = "%s, %d source%s" % (kind, sources, "" if sources == 1 else "s")
-            print("%d connections (%s) in %.1f s: %d accepted, %d refused by source, so far; p99 without, flooded where nobody accepts, flooded: "
-                  "web %.2f, %.2f, %.2f ms, other %.2f, %.2f, %.2f ms"
-                  % (got["made"], what, got["seconds"], counts["accepted"], counts["refused_source"],
-                     before, bare_web, during, calm, bare_other, stormy))
-            bench.judge("flood (%s): web p99 / without" % what, during / before, 1.5)
-            bench.judge("flood (%s): web p99 / flooded where nobody accepts" % what, during / bare_web, 1.5)
-            bench.judge("flood (%s): p99 of another unit with accept / without" % what, stormy / calm, 1.5)
-            bench.judge("flood (%s): the same / flooded where nobody accepts" % what, stormy / bare_other, 1.5)
-            bench.judge("flood (%s): holdfastd grows by" % what, private_kib(pid) - memory, 1024, " KiB")
-            bench.judge("flood (%s): the unit is back after" % what, back, 1.0, " s")
+            rounds, growth, back = [], [], []
+            for _ in range(options.rounds):
+                without = see(bench, options, web, other)
+                with socket.create_server(("127.0.0.1", 0), backlog=4096) as bare:
+                    beside, _ = flooded(bench, options, web, other, str(bare.getsockname()[1]), kind, sources, options.flood_starts / 2)
+                memory = private_kib(pid)
+                during, got = flooded(bench, options, web, other, limited, kind, sources)
+                back.append(time_until_served(limited))
+                growth.append(private_kib(pid) - memory)
+                rounds.append((without, beside, during))
+                counts = daemon.json("status", "limited")["units"][0]["connections"]
+                print("%d connections (%s) in %.1f s: %d accepted, %d refused by source, so far; p99 without, of the script, flooded: "
+                      "web %.2f, %.2f, %.2f ms, other %.2f, %.2f, %.2f ms"
+                      % (got["made"], what, got["seconds"], counts["accepted"], counts["refused_source"],
+                         without[0], beside[0], during[0], without[1], beside[1], during[1]))
+            medians = [[statistics.median(one[side][unit] for one in rounds) for unit in (0, 1)] for side in (0, 1, 2)]
+            for unit, name in enumerate(("web", "another unit with accept")):
+                bench.judge("flood (%s): p99 of %s / without" % (what, name), medians[2][unit] / medians[0][unit], 1.5)
+                bench.judge("flood (%s): the same / flooded and started by a script" % what, medians[2][unit] / medians[1][unit], 1.5)
+            bench.judge("flood (%s): holdfastd grows by" % what, max(growth), 1024, " KiB")
+            bench.judge("flood (%s): the unit is back after" % what, max(back), 1.0, " s")
 
 
 def main():
