@@ -57,6 +57,7 @@ build_deb() {
     sed -i -e '/^#/d' -e "s/@build-depends@/$depends/" "$tree/debian/control"
     printf '%s\n' "$changelog" >"$tree/debian/changelog"
     (cd "$tree" && dpkg-buildpackage --build=binary --no-sign --jobs="$(nproc)") || return 1
+    rm -f "$output"/*holdfast*_*.deb # an earlier version's
     cp "$work"/*.deb "$output"
 }
 
@@ -76,6 +77,7 @@ build_rpm() {
         done
     fi
     rpmbuild -bb "${arguments[@]}" "$work/rpm/SPECS/holdfast.spec" || return 1
+    rm -f "$output"/*holdfast*-*.rpm
     cp "$work"/rpm/RPMS/*/*.rpm "$output"
 }
 

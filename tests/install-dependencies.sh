@@ -11,7 +11,7 @@ for_test=("${for_build[@]}" curl fish gunicorn iproute2 lighttpd mandoc procps p
 for_bench=("${for_build[@]}" iproute2 libserver-starter-perl procps s6 ucspi-tcp)
 for_systemd=("${for_build[@]}" iproute2 mmdebstrap procps systemd-container util-linux)
 for_package=("${for_programs[@]}" build-essential debhelper debugedit elfutils file rpm)
-for_packaging=("${for_systemd[@]}" dpkg-dev lintian rpm rpmlint)
+for_packaging=("${for_systemd[@]}" cpio dpkg-dev lintian rpm rpmlint)
 
 list=false
 if [ "${1:-}" = --list ]; then

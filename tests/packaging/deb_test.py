@@ -168,17 +168,53 @@ class Deb(PackageStory):
         machine.done("/usr/libexec/holdfast/take-over")
         self.assertEqual(self.says_version(machine), newer())
 
+    def test_a_daemon_that_outlived_a_removal_is_upgraded_by_an_installation(self):
+        machine = self.installed()
+        machine.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
+        machine.done("chmod", "755", "/usr/sbin/policy-rc.d")
+        before, daemon = self.what_runs(machine), machine.pid_of("holdfastd")
+        self.assertEqual(self.dpkg(machine, "--remove", "holdfast").status, 0)
+        self.assertEqual(machine.pid_of("holdfastd"), daemon)
+        machine.done("rm", "/usr/sbin/policy-rc.d")
+        self.install(machine, "newer")
+        self.assertEqual(self.says_version(machine), newer())
+        self.assertEqual(self.what_runs(machine), before)
+        self.assert_runs_what_is_installed(machine)
+
+    def test_an_installation_that_was_not_finished_is_forgotten(self):
+        machine = self.installed()
+        machine.done("systemctl", "stop", "holdfast")
+        machine.write("/run/holdfast.installed", "")
+        self.install(machine, "newer")
+        self.assertEqual(machine.shown("ActiveState"), "inactive")
+        machine.write("/run/holdfast.installed", "")
+        self.assertEqual(self.dpkg(machine, "--remove", "holdfast").status, 0)
+        self.assertFalse(machine.exists("/run/holdfast.installed"))
+
+    def test_a_daemon_that_does_not_start_is_told_and_mended_by_the_next_version(self):
+        machine = self.installed()
+        machine.done("systemctl", "stop", "holdfast")
+        machine.write("/etc/holdfast/holdfast.toml", "nonsense\n")
+        machine.run("systemctl", "start", "--no-block", "holdfast")
+        wait_for("another try", lambda: machine.shown("NRestarts") not in ("", "0"))
+        self.assertIn("does not start", self.install(machine, "newer").err)
+        machine.done("rm", "/etc/holdfast/holdfast.toml")
+        self.install(machine)
+        self.assertEqual(machine.shown("ActiveState"), "active")
+        self.assertEqual(self.says_version(machine), version())
+
     # ---- it is removed ----
 
     def test_removed_it_stops_and_leaves_units_and_logs_and_installed_again_it_starts(self):
         machine = self.installed()
         machine.write("/var/log/holdfast/web.log", "a line\n")
+        machine.write("/etc/holdfast/holdfast.toml", "[daemon]\nlog_level = \"debug\"\n")
         processes = machine.processes()
         self.assertEqual(self.dpkg(machine, "--remove", "holdfast").status, 0)
         self.assertFalse([pid for pid, name in processes.items() if os.path.exists("/proc/%d" % pid)])
         self.assertIsNone(listener_inode(machine))
         self.assertEqual(machine.run("systemctl", "cat", "holdfast").status, 1, "systemd knows it no more")
-        for path in ("/etc/holdfast/units/web.toml", "/var/log/holdfast/web.log"):
+        for path in ("/etc/holdfast/units/web.toml", "/etc/holdfast/holdfast.toml", "/var/log/holdfast/web.log"):
             self.assertTrue(machine.exists(path), path)
         self.assertFalse(machine.exists("/usr/bin/holdfastd"))
         self.install(machine)
@@ -193,6 +229,7 @@ class Deb(PackageStory):
         self.start_example(machine)
         machine.write("/var/log/holdfast/web.log", "a line\n")
         machine.write("/etc/holdfast/units/site.toml.d/10.toml", "# ours\n")
+        machine.write("/etc/holdfast/holdfast.toml", "[daemon]\nlog_level = \"debug\"\n")
         machine.done("ln", "--symbolic", "/srv/units", "/etc/holdfast/units/linked")
         self.install(machine, "newer")
         answer = self.dpkg(machine, "--purge", *NAMES["deb"])

@@ -22,6 +22,7 @@ NAMES = {"deb": ("holdfast", "libholdfast0", "libholdfast-dev"), "rpm": ("holdfa
 SOURCES = ["CHANGELOG.md", "CMakeLists.txt", "LICENSE", "README.md", "examples", "man", "packaging", "src", "units", "tests/install-dependencies.sh"]
 DATE = "1767225600"
 CACHED = "WORK_FOLDER=/build CCACHE_DIR=/ccache CCACHE_MAXSIZE=2G CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache"
+NOT = 'not() {\n    if "$@"; then return 1; fi\n}\n'
 AGAIN = "TZ=Asia/Tokyo LC_ALL=C HOME=/nowhere TMPDIR=/var/tmp; umask 077"
 
 
@@ -32,8 +33,9 @@ def version():
 
 def newer():
     """As long as this one, so that it can be written over it in a program."""
-    first, digit = version()[:-1], version()[-1]
-    return first + str((int(digit) + 1) % 10)
+    first, digit = version()[:-1], int(version()[-1])
+    assert digit < 9, "write it by another digit"
+    return first + str(digit + 1)
 
 
 def source_files():
@@ -63,8 +65,10 @@ def build_root(suite):
 
 
 def in_room(root, command, binds=None, check=True):
-    """The words and the status of a shell script in a chroot; binds: {folder: place}."""
-    done = subprocess.run([HERE + "/room.sh", root, *("%s=%s" % pair for pair in (binds or {}).items()), "--", "/bin/sh", "-ec", command],
+    """The words and the status of a shell script in a chroot; binds: {folder: place}. `not CMD` in it fails where the command succeeds."""
+    careless = re.search(r"^\s*! |\) ! |\| *tee\b", command, re.M)
+    assert not careless, "a shell passes this over, whatever comes of it: " + command
+    done = subprocess.run([HERE + "/room.sh", root, *("%s=%s" % pair for pair in (binds or {}).items()), "--", "/bin/sh", "-ec", NOT + command],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if check and done.returncode != 0:
         raise RuntimeError("%s\nended with %d:\n%s" % (command, done.returncode, done.stdout[-6000:]))
@@ -159,8 +163,9 @@ def remade_rpm(folder, to, new_version, change):
         with open(spec, "w", encoding="utf-8") as file:
             file.write(scriptlets_and_files().replace("@version@", new_version))
         os.makedirs(work + "/BUILD")
-        for name in ("LICENSE", "README.md", "CHANGELOG.md"):
-            shutil.copy(os.path.join(ROOT, name), work + "/BUILD")
+        for name in ("LICENSE", "README.md", "CHANGELOG.md", "packaging/deb/copyright"):
+            os.makedirs(os.path.dirname(work + "/BUILD/" + name), exist_ok=True)
+            shutil.copy(os.path.join(ROOT, name), work + "/BUILD/" + name)
         done = subprocess.run(["rpmbuild", "-bb", "--nodeps", "--define", "_topdir " + work, "--define", "tree " + tree, "--define", "_enable_debug_packages 1",
                                "--define", "__os_install_post %{nil}", spec], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:

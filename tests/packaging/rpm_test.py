@@ -150,13 +150,14 @@ class Rpm(PackageStory):
             rpm --install /packages/stub.rpm
             mkdir --parents %s
             %s >/tmp/before
-            rpm --install --verbose /packages/this/*.rpm 2>&1 | tee /tmp/words
-            rpm --upgrade /packages/newer/holdfast-[0-9]*.rpm /packages/newer/libholdfast*.rpm 2>&1 | tee -a /tmp/words
+            rpm --install --verbose /packages/this/*.rpm >/tmp/words 2>&1
+            rpm --upgrade /packages/newer/holdfast-[0-9]*.rpm /packages/newer/libholdfast*.rpm >>/tmp/words 2>&1
             rpm --verify holdfast libholdfast0 libholdfast-devel
             getent group holdfast; holdfast --version | grep -F %s; holdfast verify /usr/share/holdfast/examples/webserver/web.toml
             test -L /etc/systemd/system/multi-user.target.wants/holdfast.service
-            rpm --erase holdfast libholdfast0 libholdfast-devel 2>&1 | tee -a /tmp/words
-            ! grep "scriptlet failed" /tmp/words
+            for name in toml++ spdlog fmt JSON CLI11; do grep -riqF $name /usr/share/licenses/holdfast; done
+            rpm --erase holdfast libholdfast0 libholdfast-devel >>/tmp/words 2>&1
+            not grep "scriptlet failed" /tmp/words
             %s >/tmp/after
             diff /tmp/before /tmp/after
             """ % (" ".join(FOLDERS), files, newer(), files)
