@@ -32,6 +32,8 @@ class Commands(Story):
                 self.assertGreater(len(answer.values), 0)
                 for value in answer.values:
                     self.assertEqual(value.pop("format"), 1)
+                    if method == "Status" and len(arguments) == 2:
+                        self.assertEqual([[type(unit.pop(name)) for name in ("log_lines", "next")] for unit in value["units"]], [[list, list]])
                     self.assertEqual(interface.reply_differences(method, value), [], answer)
                 self.assertEqual(daemon.run("--json", *arguments).status, status)  # before the verb as well
         version = daemon.run("version", "--json").json

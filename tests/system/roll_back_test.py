@@ -105,7 +105,7 @@ class RollBack(Story):
                 self.assertNotIn("took-over", events)
                 self.assertNotIn("worker-ready", events[events.index("rollout-began"):])
                 seen = witness.finish()
-                self.assertGreater(len(seen), 10)
+                self.assertGreater(len(seen), 3)  # it takes as long as one start and one probe
                 self.assertEqual([one for one in seen if one.failure], [])
                 if sharded:  # where the listener is everybody's, who accepts is not ours to say
                     self.assertEqual({one.release for one in seen}, {"good"})
