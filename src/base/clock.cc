@@ -7,10 +7,22 @@
 
 namespace holdfast {
 
-MonotonicTime MonotonicTime::now() {
+namespace {
+
+Duration read_clock(clockid_t clock) {
     timespec ts{};
-    ::clock_gettime(CLOCK_MONOTONIC, &ts);
-    return MonotonicTime{std::chrono::seconds{ts.tv_sec} + Duration{ts.tv_nsec / 1000}};
+    ::clock_gettime(clock, &ts);
+    return std::chrono::seconds{ts.tv_sec} + Duration{ts.tv_nsec / 1000};
+}
+
+} // namespace
+
+MonotonicTime MonotonicTime::now() {
+    return MonotonicTime{read_clock(CLOCK_MONOTONIC)};
+}
+
+Duration thread_cpu_time() {
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
 } // namespace holdfast

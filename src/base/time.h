@@ -42,6 +42,9 @@ private:
     Duration since_boot_{0};
 };
 
+/// The processor time that the calling thread has used, see clock_gettime(2), CLOCK_THREAD_CPUTIME_ID.
+[[nodiscard]] Duration thread_cpu_time();
+
 /// A length of time as systemd.time(7) writes it: "90s", "1min 30s", "250ms", "2h", "infinity"; a bare number
 /// is seconds ("1.5"). Units: us, ms, s, min, h, d, w (and their long forms). Nothing on a malformed text, a
 /// negative one, or one past 10^9 seconds.

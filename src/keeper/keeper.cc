@@ -22,6 +22,7 @@ namespace {
 constexpr Duration short_life = 1s;
 constexpr std::size_t most_reaped_at_once = 64;
 constexpr Duration patience_with_supervisor = 5s;
+constexpr Duration longest_silence = 2s; // of one that was started: whatever it is, it hears signals then
 
 /// Of the signals that we hear. They stay blocked for good: so they wait for us across a re-execution too.
 UniqueFd hear_signals() {
@@ -76,6 +77,7 @@ void Keeper::run() {
             re_execute();
         wait();
         take_messages();
+        forward_waiting();
         take_signals();
         if (is_reaping_due_)
             reap();
@@ -86,8 +88,9 @@ void Keeper::run() {
 // ---- waiting ----
 
 MonotonicTime Keeper::next_deadline() const {
-    return std::min(
-        {life_.ready_by, life_.stop_by, life_.start_at, life_.alive_by, send_again_at_, outside_again_at_});
+    auto const forward_at = life_.waiting != 0 ? hears_by() : MonotonicTime::never();
+    return std::min({life_.ready_by, life_.stop_by, life_.start_at, life_.alive_by, forward_at,
+                     send_again_at_, outside_again_at_});
 }
 
 void Keeper::wait() {
@@ -151,8 +154,23 @@ void Keeper::take_signals() {
     }
 }
 
+MonotonicTime Keeper::hears_by() const {
+    return life_.has_spoken ? life_.started : life_.started + longest_silence;
+}
+
+/// One that was just executed would end by a signal that it is about to watch, and never stop in order.
+void Keeper::forward_waiting() {
+    if (life_.waiting == 0 || MonotonicTime::now() < hears_by())
+        return;
+    for (int const number : {SIGHUP, SIGINT, SIGTERM})
+        if ((life_.waiting & 1U << number) != 0)
+            signal_holdfastd(number);
+    life_.waiting = 0;
+}
+
 void Keeper::forward(int number) {
-    signal_holdfastd(number);
+    life_.waiting |= 1U << number;
+    forward_waiting();
     if (number == SIGHUP)
         return;
     if (!life_.is_running()) {
@@ -216,6 +234,7 @@ void Keeper::start() {
     life_.started = now;
     ++life_.starts;
     life_.is_ready = life_.is_stopping = life_.was_late = life_.was_forced = false;
+    life_.has_spoken = false;
     life_.unstarted = 0;
     life_.ready_by = life_.is_upgrading ? now + options_.ready_timeout : MonotonicTime::never();
 }
@@ -228,6 +247,7 @@ void Keeper::on_end(ChildExit const& end) {
     life_.previous_exit.clear();
     life_.previous_exit << end.code << " " << end.status;
     life_.ready_by = life_.stop_by = life_.alive_by = MonotonicTime::never();
+    life_.waiting = 0;
     // One that was ready and is killed (SIGKILL is nobody's own), or makes way for its successor, is no sign
     // that the next will not live.
     bool const is_own_end = !(end.code == CLD_KILLED && end.status == SIGKILL) &&

@@ -48,6 +48,8 @@ private:
     [[nodiscard]] MonotonicTime next_deadline() const;
     void take_signals();
     void forward(int number);
+    void forward_waiting();
+    [[nodiscard]] MonotonicTime hears_by() const;
     void signal_holdfastd(int number) const;
     void reap();
     void act_on_time();

@@ -12,6 +12,8 @@ struct Life {
     // Of the present one, or the latest.
     pid_t pid = -1; ///< -1: none runs
     MonotonicTime started;
+    bool has_spoken = false;  ///< anything: it hears signals by now
+    unsigned waiting = 0;     ///< signals that came before that, a bit each (1 << number)
     bool is_ready = false;    ///< it said so
     bool is_stopping = false; ///< it said so
     bool was_late = false;    ///< we killed it: a successor that was not ready in time
@@ -26,7 +28,7 @@ struct Life {
     FixedText<24> previous_exit{};
     bool was_ever_ready = false;
     unsigned short_lives = 0;  ///< in a row: those that were not ready, or ended within a second
-    int stop_signal = 0;       ///< SIGTERM or SIGINT, when it was forwarded
+    int stop_signal = 0;       ///< SIGTERM or SIGINT, when it was to be forwarded
     bool is_upgrading = false; ///< the successor was started and has not said ready
     unsigned successor_ends = 0;
     unsigned refused = 0; ///< messages
@@ -44,6 +46,8 @@ template <class Visit>
 void visit_fields(Life& life, Visit&& visit) {
     visit("pid", life.pid);
     visit("started", life.started);
+    visit("has_spoken", life.has_spoken);
+    visit("waiting", life.waiting);
     visit("is_ready", life.is_ready);
     visit("is_stopping", life.is_stopping);
     visit("was_late", life.was_late);

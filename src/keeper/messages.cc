@@ -54,6 +54,7 @@ void Keeper::take_last_messages() {
 }
 
 void Keeper::take_message() {
+    life_.has_spoken = true;
     auto const [request, problem] = parse_request(message_.text(), message_.descriptors());
     auto const reason = problem.empty() ? carry_out(request) : problem;
     message_.close_descriptors();

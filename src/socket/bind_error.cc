@@ -32,8 +32,9 @@ public:
             return known->second;
         if (spent_ >= allowed)
             return {};
+        auto const before = thread_cpu_time();
         auto holders = find_holders(address);
-        spent_ = spent_ + (MonotonicTime::now() - now);
+        spent_ += thread_cpu_time() - before;
         if (!holders.empty())
             found_.emplace(key, holders);
         return holders;

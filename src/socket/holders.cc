@@ -17,7 +17,8 @@ namespace holdfast {
 
 namespace {
 
-/// The walk through /proc ends after this time, or when so many holders are known.
+/// The walk through /proc ends after this much of our own time (where others have the processor, little of it
+/// says nothing of how far we came), or when so many holders are known.
 constexpr Duration longest_walk = std::chrono::milliseconds{100};
 constexpr std::size_t most_holders = 8;
 
@@ -130,7 +131,7 @@ std::vector<SocketHolder> find_holders(ListenAddress const& address) {
     std::vector<SocketHolder> holders;
     if (sockets.empty())
         return holders;
-    auto const deadline = MonotonicTime::now() + longest_walk;
+    auto const end_of_walk = thread_cpu_time() + longest_walk;
     bool is_own_seen = false;
     auto const look_at = [&](pid_t pid) {
         is_own_seen = is_own_seen || pid == ::getpid();
@@ -141,7 +142,7 @@ std::vector<SocketHolder> find_holders(ListenAddress const& address) {
     };
     bool is_in_time = true;
     (void)see_processes([&](pid_t pid) {
-        is_in_time = MonotonicTime::now() < deadline;
+        is_in_time = thread_cpu_time() < end_of_walk;
         if (holders.size() >= most_holders || !is_in_time)
             return false;
         look_at(pid);

@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 
-from harness import FACTOR, children_of, command_of, has_ended, main, program, wait_for
+from harness import FACTOR, PYTHON, children_of, command_of, has_ended, main, program, state_of, wait_for
 from keeper import SOFT_LIMIT, START_SUCCESSOR, KeeperStory
 
 TIMEOUT = 0.5 * FACTOR
@@ -123,6 +123,41 @@ class Stopping(KeeperStory):
         fake.exit(0)
         self.assertEqual(keeper.wait(), 0)
         self.assertEqual(self.said(), "")
+
+    def script(self, *lines):
+        path = os.path.join(self.folder, "slow-daemon")
+        with open(path, "w") as file:
+            file.write("\n".join(["#!/bin/sh", ": >%s/begun" % self.folder, *lines, ""]))
+        os.chmod(path, 0o755)
+        return path
+
+    def has_pending(self, pid):
+        with open("/proc/%d/status" % pid) as file:
+            return any(line.startswith("ShdPnd:") and int(line.split()[1], 16) != 0 for line in file)
+
+    def signalled_early(self, *lines):
+        """A keeper whose program has not said anything when the stop comes."""
+        keeper = self.keeper(program_path=self.script(*lines))
+        wait_for("the program to run", lambda: os.path.exists(os.path.join(self.folder, "begun")))
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            keeper.signal(number)
+        wait_for("the keeper to hear", lambda: not self.has_pending(keeper.pid) and state_of(keeper.pid) == "S")
+        return keeper
+
+    def test_what_comes_before_it_can_hear_waits_until_it_speaks(self):
+        keeper = self.signalled_early("until [ -e %s/go ]; do sleep 0.01; done" % self.folder, 'exec %s "$@"' % PYTHON)
+        with open(os.path.join(self.folder, "go"), "w"):
+            pass
+        fake = self.next_fake()
+        fake.say("dump")
+        self.assertEqual([fake.next() for _ in range(2)], [{"signal": signal.SIGHUP}, {"signal": signal.SIGTERM}])
+        fake.exit(0)
+        self.assertEqual(keeper.wait(), 0)
+
+    def test_one_that_never_speaks_is_stopped_all_the_same(self):
+        keeper = self.signalled_early('trap "" HUP', 'trap "exit 0" TERM', "while :; do sleep 0.01; done")
+        self.assertEqual(keeper.wait(), 0)
+        self.assertNotIn("does not stop", self.said())
 
     def test_a_signal_to_the_group_of_the_keeper_comes_once(self):
         keeper, fake = self.kept(start_new_session=True)
