@@ -169,7 +169,8 @@ void Keeper::forward_waiting() {
 }
 
 void Keeper::forward(int number) {
-    life_.waiting |= 1U << number;
+    if (life_.is_running())
+        life_.waiting |= 1U << number;
     forward_waiting();
     if (number == SIGHUP)
         return;
