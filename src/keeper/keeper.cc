@@ -77,7 +77,6 @@ void Keeper::run() {
             re_execute();
         wait();
         take_messages();
-        forward_waiting();
         take_signals();
         if (is_reaping_due_)
             reap();
@@ -88,8 +87,7 @@ void Keeper::run() {
 // ---- waiting ----
 
 MonotonicTime Keeper::next_deadline() const {
-    auto const forward_at = life_.waiting != 0 ? hears_by() : MonotonicTime::never();
-    return std::min({life_.ready_by, life_.stop_by, life_.start_at, life_.alive_by, forward_at,
+    return std::min({life_.ready_by, life_.stop_by, life_.start_at, life_.alive_by, forward_at(),
                      send_again_at_, outside_again_at_});
 }
 
@@ -116,6 +114,8 @@ void Keeper::wait() {
 
 void Keeper::act_on_time() {
     auto const now = MonotonicTime::now();
+    if (now >= forward_at())
+        forward_waiting();
     if (now >= send_again_at_)
         send_again_at_ = MonotonicTime::never();
     if (now >= outside_again_at_)
@@ -134,7 +134,7 @@ void Keeper::act_on_time() {
     if (now >= life_.alive_by) {
         life_.alive_by = MonotonicTime::never();
         say(program_.path(), " stands still; it is killed");
-        ::kill(life_.pid, SIGKILL);
+        signal_holdfastd(SIGKILL);
     }
     if (now >= life_.start_at)
         start();
@@ -159,9 +159,11 @@ MonotonicTime Keeper::hears_by() const {
 }
 
 /// One that was just executed would end by a signal that it is about to watch, and never stop in order.
+MonotonicTime Keeper::forward_at() const {
+    return life_.waiting != 0 ? hears_by() : MonotonicTime::never();
+}
+
 void Keeper::forward_waiting() {
-    if (life_.waiting == 0 || MonotonicTime::now() < hears_by())
-        return;
     for (int const number : {SIGHUP, SIGINT, SIGTERM})
         if ((life_.waiting & 1U << number) != 0)
             signal_holdfastd(number);
@@ -169,17 +171,17 @@ void Keeper::forward_waiting() {
 }
 
 void Keeper::forward(int number) {
-    if (life_.is_running())
-        life_.waiting |= 1U << number;
-    forward_waiting();
-    if (number == SIGHUP)
-        return;
     if (!life_.is_running()) {
+        if (number == SIGHUP)
+            return;
         kill_kept_workers();
         leave(0);
     }
+    life_.waiting |= 1U << number;
+    if (number == SIGHUP)
+        return;
     if (!life_.must_stop())
-        life_.stop_by = MonotonicTime::now() + options_.stop_timeout;
+        life_.stop_by = std::max(MonotonicTime::now(), hears_by()) + options_.stop_timeout;
     life_.stop_signal = number;
     // It may as well stop as become ready.
     life_.ready_by = MonotonicTime::never();
@@ -237,6 +239,7 @@ void Keeper::start() {
     life_.is_ready = life_.is_stopping = life_.was_late = life_.was_forced = false;
     life_.has_spoken = false;
     life_.unstarted = 0;
+    life_.alive_by = MonotonicTime::never();
     life_.ready_by = life_.is_upgrading ? now + options_.ready_timeout : MonotonicTime::never();
 }
 

@@ -49,6 +49,7 @@ private:
     void take_signals();
     void forward(int number);
     void forward_waiting();
+    [[nodiscard]] MonotonicTime forward_at() const;
     [[nodiscard]] MonotonicTime hears_by() const;
     void signal_holdfastd(int number) const;
     void reap();

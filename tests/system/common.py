@@ -64,6 +64,12 @@ def children_of(pid):
     return found
 
 
+def status_of(pid):
+    """The fields of /proc/PID/status, as text."""
+    with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as file:
+        return {key: value.strip() for key, value in (line.split(":", 1) for line in file)}
+
+
 def state_of(pid):
     """One letter as in ps(1); None when there is no such process."""
     try:

@@ -6,7 +6,7 @@ import resource
 import socket
 import subprocess
 
-from harness import HERE, NOBODY, PYTHON, Story, as_user, connect, http_get, main, tcp, unit_text, wait_for, web
+from harness import HERE, NOBODY, PYTHON, Story, as_user, connect, http_get, main, status_of, tcp, unit_text, wait_for, web
 
 SCM_WORKER = [PYTHON, "-I", "-S", os.path.join(HERE, "scm_worker.py")]
 
@@ -14,10 +14,6 @@ SCM_WORKER = [PYTHON, "-I", "-S", os.path.join(HERE, "scm_worker.py")]
 def proc(pid, what):
     with open("/proc/%d/%s" % (pid, what), "rb") as file:
         return file.read().decode(errors="replace")
-
-
-def status_of(pid):
-    return dict(line.split(":\t", 1) for line in proc(pid, "status").splitlines() if ":\t" in line)
 
 
 def environment_of(pid):

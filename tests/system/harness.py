@@ -21,7 +21,7 @@ import unittest
 
 # What a test imports from here comes from there.
 from common import (DEADLINE, FACTOR, HERE, NOBODY, PYTHON, ROOT, WORKER, as_user, children_of, command_of, free_port, has_ended, is_root,  # noqa: F401
-                    program, state_of, wait_ended, wait_for, wait_gone)
+                    program, state_of, status_of, wait_ended, wait_for, wait_gone)
 from daemon import Answer, Control, Daemon  # noqa: F401
 
 
@@ -38,8 +38,7 @@ def main():
 
 
 def tracer_of(pid):
-    with open("/proc/%d/status" % pid, encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("TracerPid:"))
+    return int(status_of(pid)["TracerPid"])
 
 
 def toml(value):

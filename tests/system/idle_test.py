@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 
-from harness import FACTOR, PYTHON, Story, connect, has_ended, http_get, main, program, read_answer, wait_for, web, worker
+from harness import FACTOR, PYTHON, Story, connect, has_ended, http_get, main, program, read_answer, status_of, wait_for, web, worker
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
 
@@ -23,8 +23,7 @@ class IdleStop(Story):
         return web(activation="lazy", idle_stop=time, **more)
 
     def sleeps_of(self, pid):
-        with open("/proc/%d/status" % pid, encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+        return int(status_of(pid)["voluntary_ctxt_switches"])
 
     def rest_of(self, pid, seconds):
         """How often it has slept, if it goes on sleeping for so long; else None."""

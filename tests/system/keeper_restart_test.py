@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 
-from harness import FACTOR, PYTHON, children_of, command_of, has_ended, main, program, state_of, wait_for
+from harness import FACTOR, PYTHON, children_of, command_of, has_ended, main, program, state_of, status_of, wait_for
 from keeper import SOFT_LIMIT, START_SUCCESSOR, KeeperStory
 
 TIMEOUT = 0.5 * FACTOR
@@ -131,17 +131,13 @@ class Stopping(KeeperStory):
         os.chmod(path, 0o755)
         return path
 
-    def has_pending(self, pid):
-        with open("/proc/%d/status" % pid) as file:
-            return any(line.startswith("ShdPnd:") and int(line.split()[1], 16) != 0 for line in file)
-
-    def signalled_early(self, *lines):
+    def signalled_early(self, *lines, options=()):
         """A keeper whose program has not said anything when the stop comes."""
-        keeper = self.keeper(program_path=self.script(*lines))
+        keeper = self.keeper(*options, program_path=self.script(*lines))
         wait_for("the program to run", lambda: os.path.exists(os.path.join(self.folder, "begun")))
         for number in (signal.SIGHUP, signal.SIGTERM):
             keeper.signal(number)
-        wait_for("the keeper to hear", lambda: not self.has_pending(keeper.pid) and state_of(keeper.pid) == "S")
+        wait_for("the keeper to hear", lambda: int(status_of(keeper.pid)["ShdPnd"], 16) == 0 and state_of(keeper.pid) == "S")
         return keeper
 
     def test_what_comes_before_it_can_hear_waits_until_it_speaks(self):
@@ -155,7 +151,9 @@ class Stopping(KeeperStory):
         self.assertEqual(keeper.wait(), 0)
 
     def test_one_that_never_speaks_is_stopped_all_the_same(self):
-        keeper = self.signalled_early('trap "" HUP', 'trap "exit 0" TERM', "while :; do sleep 0.01; done")
+        # The time that it has to hear a signal does not begin before it is sent.
+        keeper = self.signalled_early('trap "" HUP', 'trap "exit 0" TERM', "while :; do sleep 0.01; done",
+                                      options=("--stop-timeout", SHORT))
         self.assertEqual(keeper.wait(), 0)
         self.assertNotIn("does not stop", self.said())
 

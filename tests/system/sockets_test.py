@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 
-from harness import (NOBODY, PYTHON, Story, connect, free_port, http_get, is_root, main, read_answer, tcp, unit_text, wait_for,
+from harness import (NOBODY, PYTHON, Story, connect, free_port, http_get, is_root, main, read_answer, status_of, tcp, unit_text, wait_for,
                      wait_gone, web, worker)
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n"
@@ -58,8 +58,7 @@ class Sockets(Story):
             self.assertEqual(read_answer(waiting)[0], 200)
 
     def wakeups(self, daemon):
-        with open("/proc/%d/status" % daemon.pid) as file:
-            return int(next(line for line in file if line.startswith("voluntary_ctxt_switches")).split()[1])
+        return int(status_of(daemon.pid)["voluntary_ctxt_switches"])
 
     def test_a_worker_that_shuts_its_listener_down_and_lives_on_serves_again_at_once(self):
         """All clients were refused until that worker had died."""

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from harness import (DEADLINE, PYTHON, ROOT, Story, children_of, command_of, has_ended, http_get, main, program, wait_for, web,
+from harness import (DEADLINE, PYTHON, ROOT, Story, children_of, command_of, has_ended, http_get, main, program, status_of, wait_for, web,
                      worker)
 
 EXAMPLE = os.path.join(ROOT, "examples", "quic-like")
@@ -217,8 +217,7 @@ class LeastLoaded(Story):
         self.assert_clean(load.finish(), least=100)
 
     def wakeups(self, daemon):
-        with open("/proc/%d/status" % daemon.pid) as file:
-            return int(next(line for line in file if line.startswith("voluntary_ctxt_switches")).split()[1])
+        return int(status_of(daemon.pid)["voluntary_ctxt_switches"])
 
     def test_when_nobody_comes_nothing_wakes_holdfastd(self):
         daemon = self.pool()
