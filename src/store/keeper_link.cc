@@ -184,9 +184,8 @@ void KeeperLink::tell_stopping() {
 }
 
 void KeeperLink::tell_alive(Duration within) {
-    // What still waits to be sent tells as much, and one more each time would pile up.
-    if (!has_unsent())
-        say(std::string{to_name(StoreVerb::Alive)} + '\n' + std::to_string(within.count()));
+    // Behind what still waits, too: the keeper puts its deadline off for nothing else.
+    say(std::string{to_name(StoreVerb::Alive)} + '\n' + std::to_string(within.count()));
 }
 
 Outcome KeeperLink::wait_until(MonotonicTime deadline, std::string const& doing) {
