@@ -76,6 +76,7 @@ void Keeper::kill_all_children() {
 }
 
 void Keeper::leave(int status) {
+    send_outside(); // what is last is as good as any
     // The kernel closes all that was held.
     ::_exit(status);
 }

@@ -87,7 +87,9 @@ private:
     void drop(std::string_view name);
     [[nodiscard]] Held::Entry* find(std::string_view name);
     void send_outside();
+    [[nodiscard]] bool send_outside_all(bool is_here);
     [[nodiscard]] int send_outside(Held::Entry& entry);
+    void store_again(std::uint64_t inode);
 
     // ending.cc
     void kill_kept_workers();
@@ -128,6 +130,7 @@ private:
     bool is_outside_full_ = false;
     bool is_reaping_due_ = false; ///< there may be more of those who have ended
     bool is_outside_cut_ = false; ///< not all is in it, and that was said
+    bool is_outside_failing_ = false; ///< the same of what could not be said to it
     MonotonicTime outside_again_at_ = MonotonicTime::never();
 
     UniqueFd state_;

@@ -96,8 +96,8 @@ bool OuterStore::ask(Duration patience) {
 int OuterStore::send(std::string_view text, FdRef fd) {
     int const number = fd.raw();
     int const error = send_message(socket_, text, &number, fd.is_open() ? 1 : 0);
-    // It may have become another socket at the same path.
-    if (error == ECONNREFUSED && connect())
+    // It may have become another socket at the same path. The kernel says so once; after that we have no peer.
+    if ((error == ECONNREFUSED || error == ENOTCONN) && connect())
         return send_message(socket_, text, &number, fd.is_open() ? 1 : 0);
     return error;
 }
@@ -118,16 +118,19 @@ int OuterStore::remove(std::string_view name) {
     FixedText<192> text;
     text << "FDSTOREREMOVE=1\nFDNAME=" << name;
     int const error = send(text.view());
-    if (error == 0) {
-        --entries_;
-        bytes_ -= name.size() + 1;
-    }
+    if (error == 0)
+        forget(name);
     return error;
 }
 
 void OuterStore::count(std::string_view name) {
     ++entries_;
     bytes_ += name.size() + 1;
+}
+
+void OuterStore::forget(std::string_view name) {
+    --entries_;
+    bytes_ -= name.size() + 1;
 }
 
 } // namespace holdfast::keeper

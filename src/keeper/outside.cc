@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace holdfast::keeper {
@@ -22,6 +23,13 @@ constexpr std::uint8_t is_stored = 1; ///< one of this name is in the store
 constexpr std::uint8_t is_due = 2; ///< what is there is not what is here: nothing, another, or one too many
 constexpr int first_passed = 3;    // SD_LISTEN_FDS_START
 constexpr Duration pause = 10ms;   // where the kernel tells by no event that it takes more
+constexpr Duration pause_of_failure = 1s;
+
+/// Of an open file; 0: unknown.
+std::uint64_t inode_of(FdRef fd) {
+    struct stat status {};
+    return ::fstat(fd.raw(), &status) == 0 ? status.st_ino : 0;
+}
 
 bool may_be_stored(std::string_view name) {
     return is_of_sockets(name) && name.find(':') == std::string_view::npos;
@@ -61,6 +69,7 @@ void Keeper::take_passed() {
         auto& entry = held_.put(known.view(), std::move(fd));
         if (may_be_stored(name)) {
             entry.notes = is_stored;
+            entry.inode = inode_of(FdRef{entry.fd});
             outer_.count(name);
             is_outside_known_ = true;
         }
@@ -82,6 +91,8 @@ void Keeper::take_notes(Held::Entry& entry, int notes) {
     entry.notes = static_cast<std::uint8_t>(notes);
     if ((entry.notes & is_stored) != 0)
         outer_.count(entry.name());
+    if (notes == is_stored)
+        entry.inode = inode_of(FdRef{entry.fd});
     is_outside_due_ = true;
 }
 
@@ -102,31 +113,42 @@ Held::Entry* Keeper::find(std::string_view name) {
 }
 
 void Keeper::send_outside() {
-    if (!is_outside_due_ || is_outside_full_ || outside_again_at_ != MonotonicTime::never())
+    if (is_outside_full_ || outside_again_at_ != MonotonicTime::never())
         return;
     // What is new first: so there is always enough in it to find all sockets by.
-    for (bool const is_here : {true, false})
-        for (auto i = held_.size(); i-- > 0;) { // from the end: who is dropped is replaced by the last
-            auto& entry = held_.at(i);
-            if ((entry.notes & is_due) == 0 || (entry.fd >= 0) != is_here)
-                continue;
-            int const error = send_outside(entry);
-            if (must_wait(error)) {
-                is_outside_full_ = error == EAGAIN;
-                if (!is_outside_full_)
-                    outside_again_at_ = MonotonicTime::now() + pause;
-                return;
-            }
-            entry.notes &= static_cast<std::uint8_t>(~is_due);
-            if (error == E2BIG && !std::exchange(is_outside_cut_, true))
-                say("not all sockets outlive a restart: the names of the others are as many as can be "
-                    "passed");
-            else if (error != 0 && error != E2BIG)
-                say("cannot tell the service manager of ", entry.name(), ": ", errno_text(error));
-            if (!is_here)
-                held_.drop(entry.name());
+    while (is_outside_due_) {
+        is_outside_due_ = false;
+        if (!send_outside_all(true) || !send_outside_all(false))
+            is_outside_due_ = true;
+        if (is_outside_full_ || outside_again_at_ != MonotonicTime::never())
+            return;
+    }
+}
+
+/// Of those that are here, or not any more. False: the rest has to wait.
+bool Keeper::send_outside_all(bool is_here) {
+    for (auto i = held_.size(); i-- > 0;) { // from the end: who is dropped is replaced by the last
+        auto& entry = held_.at(i);
+        if ((entry.notes & is_due) == 0 || (entry.fd >= 0) != is_here)
+            continue;
+        int const error = send_outside(entry);
+        if (error == EAGAIN)
+            return is_outside_full_ = true, false;
+        if (error != 0 && error != E2BIG) {
+            if (!must_wait(error) && !std::exchange(is_outside_failing_, true))
+                say("cannot tell the service manager of ", entry.name(), ": ", errno_text(error),
+                    "; this is tried again");
+            outside_again_at_ = MonotonicTime::now() + (must_wait(error) ? pause : pause_of_failure);
+            return false;
         }
-    is_outside_due_ = false;
+        is_outside_failing_ = false;
+        entry.notes &= static_cast<std::uint8_t>(~is_due);
+        if (error == E2BIG && !std::exchange(is_outside_cut_, true))
+            say("not all sockets outlive a restart: the names of the others are as many as can be passed");
+        if (!is_here)
+            held_.drop(entry.name());
+    }
+    return true;
 }
 
 int Keeper::send_outside(Held::Entry& entry) {
@@ -134,13 +156,29 @@ int Keeper::send_outside(Held::Entry& entry) {
         if (int const error = outer_.remove(entry.name()); error != 0)
             return error;
         entry.notes &= static_cast<std::uint8_t>(~is_stored);
+        store_again(entry.inode);
     }
     if (entry.fd < 0)
         return 0;
     int const error = outer_.store(entry.name(), FdRef{entry.fd});
-    if (error == 0)
+    if (error == 0) {
         entry.notes |= is_stored;
+        entry.inode = inode_of(FdRef{entry.fd});
+    }
     return error;
+}
+
+/// systemd stores an open file once, under the name that it came with first (service.c, service_add_fd_store):
+/// what was removed may have been there for another name too. 0: it is not known what it was.
+void Keeper::store_again(std::uint64_t inode) {
+    for (std::size_t i = 0; i < held_.size(); ++i) {
+        auto& entry = held_.at(i);
+        if (entry.notes != is_stored || (inode != 0 && entry.inode != inode))
+            continue;
+        outer_.forget(entry.name());
+        entry.notes = is_due;
+        is_outside_due_ = true;
+    }
 }
 
 } // namespace holdfast::keeper

@@ -39,6 +39,7 @@ Held::Entry& Held::put(std::string_view name, UniqueFd fd) {
         auto& entry = entries_[size_];
         entry.name_size = static_cast<std::uint8_t>(name.size());
         entry.notes = 0;
+        entry.inode = 0;
         std::memcpy(entry.name_bytes, name.data(), name.size());
         index_[place] = static_cast<std::uint16_t>(++size_);
         entry.fd = -1;

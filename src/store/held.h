@@ -21,7 +21,8 @@ public:
         unsigned signals;         ///< how often the process was signalled on request
         std::uint8_t last_signal; ///< 0: never
         std::uint8_t name_size;
-        std::uint8_t notes; ///< whose table it is may write here; 0 at first, and kept by put()
+        std::uint8_t notes;  ///< whose table it is may write here; 0 at first, and kept by put()
+        std::uint64_t inode; ///< the same
         char name_bytes[longest_name];
         [[nodiscard]] std::string_view name() const { return {name_bytes, name_size}; }
     };

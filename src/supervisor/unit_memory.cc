@@ -43,7 +43,8 @@ std::string worker_name(std::string_view unit, RunningWorker const& worker) {
                      {worker.process.id(), number_of(worker.generation), number_of(worker.slot)});
 }
 
-void UnitMemory::drop_all() {
+void UnitMemory::end() {
+    has_ended_ = true; // what is left of it now is not what the next one is to find
     names_.merge(socket_names_);
     keeping_.drop({names_.begin(), names_.end()});
     names_.clear();
@@ -148,7 +149,7 @@ void UnitMemory::note_sockets() {
 }
 
 void UnitMemory::save_sockets() {
-    if (!are_sockets_noted_)
+    if (!are_sockets_noted_ || has_ended_)
         return;
     auto const& unit = unit_.wanted_->name;
     std::set<std::string> names;
@@ -181,6 +182,8 @@ void UnitMemory::save_sockets() {
 
 void UnitMemory::save_text(std::string text) {
     is_posted_ = false;
+    if (has_ended_)
+        return;
     auto const& unit = unit_.wanted_->name;
     save_sockets();
     auto names = worker_names();
@@ -256,6 +259,8 @@ bool UnitMemory::save_history(std::set<std::string>& names) {
 }
 
 void UnitMemory::put_again() {
+    if (has_ended_)
+        return;
     unit_.shared_.loop.set_owner(unit_.number_);
     puts_all_ = true;
     are_sockets_noted_ = true;

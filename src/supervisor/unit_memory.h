@@ -47,9 +47,9 @@ public:
     /// The keeper sends it: once, also if we die now. False where it may not know the worker.
     [[nodiscard]] bool signal(RunningWorker const& worker, int number);
     [[nodiscard]] bool is_whole() const { return keeping_.is_whole(); }
-    /// The unit is no more, or nobody comes after us. Not when this is destroyed: that may be by a fault, and
-    /// then the next one goes on.
-    void drop_all();
+    /// The unit is no more, or this supervisor ends: all of it is dropped, and nothing is saved any more. Not
+    /// when this is destroyed: that may be by a fault, and then the next one goes on.
+    void end();
     /// The keeper may lack anything of it.
     void put_again();
 
@@ -89,6 +89,7 @@ private:
     std::uint32_t last_text_ = 0;    ///< of the sockets
     bool are_sockets_noted_ = false; ///< they are to be saved
     bool is_posted_ = false;
+    bool has_ended_ = false;
     std::deque<lifecycle::Report> untold_; ///< of the step that is being enacted
     bool puts_all_ = false;                ///< whatever was put before
     std::set<std::string> socket_names_;   ///< that the keeper has

@@ -71,7 +71,7 @@ void UnitRunner::end(bool leaves_sockets) {
     for (auto const& worker : dumping_) // they hold our listeners, and nobody will wait for them
         worker->process.kill_group();
     if (memory_)
-        memory_->drop_all();
+        memory_->end();
     if (store_)
         store_->drop_all();
     if (instances_)

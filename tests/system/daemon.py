@@ -85,7 +85,7 @@ class Daemon:
     """holdfastd in `folder`: its units in folder/units, its sockets in folder/run, its log in folder/daemon.log."""
 
     def __init__(self, folder, units=None, options=("--foreground",), uid=None, environment=None, wrapper=(), unit_folder=True,
-                 runtime_folder=True, stderr=None, ready=True, command=False):
+                 runtime_folder=True, stderr=None, ready=True, command=False, popen=None):
         self.folder, self.uid = folder, uid
         self.units = os.path.join(folder, "units")
         self.runtime = os.path.join(folder, "run")
@@ -109,7 +109,7 @@ class Daemon:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log if stderr is None else stderr, start_new_session=True,
-                env={**os.environ, "NOTIFY_SOCKET": path, **(environment or {})}, **as_user(uid))
+                env={**os.environ, "NOTIFY_SOCKET": path, **(environment or {})}, **as_user(uid), **(popen or {}))
         self.pid = self.process.pid
         self.is_kept = any("holdfast-keeper" in word for word in wrapper)
         self.status = None

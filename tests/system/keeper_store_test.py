@@ -5,20 +5,23 @@ import signal
 import socket
 import threading
 
-from harness import main, wait_for
+from harness import Story, http_get, main, program, wait_for, web
 from keeper import MOST, KeeperStory
 
 
 class Above(threading.Thread):
-    """A supervisor with a store of so many descriptors, or without one; it may look away for a while."""
+    """A supervisor with a store of so many descriptors, or without one; it may look away for a while. As systemd, it has an open file once, by
+    the name that it came with first."""
 
     def __init__(self, path, most=1 << 16):
         super().__init__(daemon=True)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(path)
         self.path, self.most, self.stored, self.heard = path, most, [], []
+        self.inodes = set()
         self.looks = threading.Event()
         self.looks.set()
+        self.has_heard = threading.Event()
         self.start()
 
     def run(self):
@@ -26,31 +29,64 @@ class Above(threading.Thread):
             text, fds, _, _ = socket.recv_fds(self.socket, 4096, MOST)
             self.looks.wait()
             fields = dict(line.split("=", 1) for line in text.decode().split("\n"))
+            if "HEARD" in fields:
+                self.has_heard.set()
+                continue
             if "END" in fields:
                 return
             self.heard.append(fields)
             name = fields.get("FDNAME")
             if "FDSTOREREMOVE" in fields:
-                for entry in [entry for entry in self.stored if entry[0] == name]:
-                    self.stored.remove(entry)
-                    os.close(entry[1])
+                self.drop(lambda stored: stored == name)
             elif "FDSTORE" in fields and len(self.stored) < self.most:
-                self.stored += [(name, fd) for fd in fds]
-                fds = []
+                inode = os.fstat(fds[0]).st_ino
+                if inode not in self.inodes:
+                    self.inodes.add(inode)
+                    self.stored.append((name, fds.pop()))
             for fd in fds:
                 os.close(fd)
 
     def names(self):
         return sorted(name for name, _ in self.stored)
 
-    def end(self):
-        self.looks.set()
+    def drop(self, is_meant):
+        for entry in [entry for entry in self.stored if is_meant(entry[0])]:
+            self.stored.remove(entry)
+            self.inodes.remove(os.fstat(entry[1]).st_ino)
+            os.close(entry[1])
+
+    def tell(self, text):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(b"END=1", self.path)
+            sock.sendto(text, self.path)
+
+    def hear_all(self):
+        """Until it has heard all that was said by now."""
+        self.has_heard.clear()
+        self.tell(b"HEARD=1")
+        self.has_heard.wait()
+
+    def end(self):
+        if self.socket.fileno() < 0:
+            return
+        self.looks.set()
+        self.tell(b"END=1")
         self.join()
         self.socket.close()
         for _, fd in self.stored:
             os.close(fd)
+
+
+def passing(*entries):
+    """Wrapper, environment and arguments of Popen by which a program is given these (name, descriptor) as systemd would do it."""
+    first = 3
+
+    def place():
+        high = [os.dup2(fd, 200 + i) for i, (_, fd) in enumerate(entries)]
+        for i, fd in enumerate(high):
+            os.dup2(fd, first + i)
+            os.close(fd)
+    environment = {"LISTEN_FDS": str(len(entries)), "LISTEN_FDNAMES": ":".join(name for name, _ in entries)}
+    return ["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"], environment, {"preexec_fn": place, "pass_fds": range(first, first + len(entries))}
 
 
 class Storing(KeeperStory):
@@ -61,6 +97,13 @@ class Storing(KeeperStory):
 
     def kept_below(self, above, **more):
         return self.kept(env={**os.environ, "NOTIFY_SOCKET": above.path}, **more)
+
+    def put_many(self, fake, names):
+        for i in range(0, len(names), 200):
+            fds = [os.memfd_create("many") for _ in names[i:i + 200]]
+            fake.say("\n".join(["put", *names[i:i + 200]]), fds)
+            for fd in fds:
+                os.close(fd)
 
     def wait_names(self, above, *names):
         wait_for("the store to have %s" % (names,), lambda: above.names() == sorted(names))
@@ -105,6 +148,50 @@ class Storing(KeeperStory):
         fake.say("drop\nlistener web 1")
         self.wait_names(above)
 
+    def test_an_open_file_that_has_another_name_now_stays(self):
+        above = self.above()
+        keeper, fake = self.kept_below(above)
+        one, other = self.memfd("one"), self.memfd("other")
+
+        def are_stored(**wanted):
+            wanted = {name.replace("_", " "): os.fstat(fd).st_ino for name, fd in wanted.items()}
+            wait_for(str(wanted), lambda: {name: os.fstat(fd).st_ino for name, fd in above.stored} == wanted)
+        fake.put(listener_a_1=one)
+        are_stored(listener_a_1=one)
+        fake.put(listener_b_1=one)
+        fake.agree_with_keeper()
+        fake.say("drop\nlistener a 1")
+        are_stored(listener_b_1=one)
+        fake.put(listener_c_1=one)  # the other way round, at once, and the old name is another's
+        fake.put(listener_b_1=other)
+        are_stored(listener_b_1=other, listener_c_1=one)
+        fake.put(listener_d_1=one)
+        fake.agree_with_keeper()
+        above.looks.clear()
+        for i in range(300):  # more than it takes unread, so that something is due when the keeper becomes another
+            fake.put(**{"sockets_web_%d" % i: self.memfd()})
+            fake.say("drop\nsockets web %d" % (i - 1))
+        fake.say("drop\nlistener c 1")
+        fake.agree_with_keeper()
+        keeper.signal(signal.SIGUSR2)
+        fake.agree_with_keeper()
+        above.looks.set()
+        fake.say("drop\nsockets web 299")
+        are_stored(listener_b_1=other, listener_d_1=one)
+
+    def test_one_that_is_away_for_a_moment_is_told_later(self):
+        above = self.above()
+        _, fake = self.kept_below(above)
+        fake.put(listener_web_1=self.memfd())
+        self.wait_names(above, "listener web 1")
+        above.end()
+        os.unlink(above.path)
+        for name in ("listener web 2", "listener web 3"):
+            fake.put(**{name.replace(" ", "_"): self.memfd()})
+            fake.agree_with_keeper()
+        self.wait_said("this is tried again")
+        self.wait_names(self.above(), "listener web 2", "listener web 3")
+
     def test_without_a_store_nothing_is_said(self):
         above = self.above(most=0)
         _, fake = self.kept_below(above)
@@ -119,10 +206,8 @@ class Storing(KeeperStory):
         above = self.above()
         keeper, fake = self.kept_below(above)
         above.looks.clear()
-        fd = self.memfd()
         names = ["listener web %d" % i for i in range(600)]
-        for i in range(0, len(names), 200):
-            fake.say("\n".join(["put", *names[i:i + 200]]), [fd] * 200)
+        self.put_many(fake, names)
         fake.say("\n".join(["drop", *names[:100]]))
         fake.agree_with_keeper()
         self.assertEqual(len(fake.dump()["held"]), 500)
@@ -152,9 +237,7 @@ class Storing(KeeperStory):
         """All names come back in one variable, and with one of more than 128 KiB no program can be started."""
         above = self.above()
         _, fake = self.kept_below(above)
-        fd = self.memfd()
-        for i in range(0, 1500, 250):
-            fake.say("\n".join(["put", *("listener %s %d" % ("n" * 90, i + n) for n in range(250))]), [fd] * 250)
+        self.put_many(fake, ["listener %s %d" % ("n" * 90, i) for i in range(1500)])
         self.wait_said("not all sockets outlive a restart")
         self.assertLess(sum(len(name) + 1 for name in above.names()), 120 * 1024)
         self.assertGreater(len(above.names()), 1000)
@@ -163,16 +246,8 @@ class Storing(KeeperStory):
 
     def passed(self, *entries):
         """A keeper that is given these (name, descriptor) as systemd would do it."""
-        first = 3
-
-        def place():
-            high = [os.dup2(fd, 200 + i) for i, (_, fd) in enumerate(entries)]
-            for i, fd in enumerate(high):
-                os.dup2(fd, first + i)
-                os.close(fd)
-        environment = {**os.environ, "LISTEN_FDS": str(len(entries)), "LISTEN_FDNAMES": ":".join(name for name, _ in entries)}
-        return self.kept(wrapper=["sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"], env=environment, preexec_fn=place,
-                         pass_fds=range(first, first + len(entries)))
+        wrapper, environment, more = passing(*entries)
+        return self.kept(wrapper=wrapper, env={**os.environ, **environment}, **more)
 
     def test_what_was_passed_is_in_the_dump_and_in_no_variable(self):
         listener, text, http, other = self.memfd(), self.memfd(), self.memfd(), self.memfd()
@@ -198,6 +273,40 @@ class Storing(KeeperStory):
     def test_what_was_passed_to_another_is_left_alone(self):
         _, fake = self.kept(env={**os.environ, "LISTEN_PID": "1", "LISTEN_FDS": "1"})
         self.assertEqual(fake.dump()["held"], {})
+
+
+class Below(Story):
+    """holdfastd and its keeper, again and again."""
+
+    def start(self, above, path):
+        """With all that was stored, as after a `systemctl restart`."""
+        stored = [(name, os.dup(fd)) for name, fd in above.stored]
+        wrapper, environment, more = passing(*stored) if stored else ([], {}, {})
+        above.heard.clear()
+        daemon = self.daemon({"web": web("unix:" + path)}, active=(), wrapper=[*wrapper, program("holdfast-keeper"), "--"],
+                             environment={**environment, "NOTIFY_SOCKET": above.path}, popen=more, ready=False)
+        for _, fd in stored:
+            os.close(fd)
+        wait_for("it to be ready", lambda: {"READY"} <= {field for fields in list(above.heard) for field in fields})
+        daemon.wait_whole("web")
+        return daemon
+
+    def test_every_restart_has_the_sockets_of_the_first(self):
+        above = Above(os.path.join(self.folder, "above.sock"))
+        self.addCleanup(above.end)
+        path = os.path.join(self.folder, "web.sock")
+        inodes = set()
+        for number in range(8):
+            daemon = self.start(above, path)
+            self.assertEqual(http_get(path)[0], 200)
+            self.assertEqual(daemon.end(), 0)
+            above.hear_all()
+            inodes.add(tuple(os.fstat(fd).st_ino for name, fd in above.stored if name.startswith("listener ")))
+            texts = [os.pread(fd, 1 << 16, 0) for name, fd in above.stored if name.startswith("sockets ")]
+            self.assertEqual([text.count(b"listener ") for text in texts], [1], "what is left is known")
+            if number % 3 == 2:
+                above.drop(lambda name: name.startswith("sockets "))  # then they are found by their address
+        self.assertEqual([len(inode) for inode in inodes], [1])
 
 
 if __name__ == "__main__":
