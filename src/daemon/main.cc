@@ -207,7 +207,16 @@ int serve(Options options) {
         log_line(Weight::Normal, units.why_no_cgroups());
 
     auto* const keeping = units.shared().keeping.get();
+    // Below a keeper the next one needs all that we have taken back, also what is at a path.
+    auto const refuse_late = [keeping](Error const& error) {
+        int const status = refuse(error);
+        if (keeping != nullptr)
+            ::_exit(status);
+        return status;
+    };
+    bool is_ending = false;
     auto const shut_down = [&] {
+        is_ending = true;
         if (keeping != nullptr)
             keeping->tell_stopping();
         upwards.say_stopping();
@@ -225,10 +234,10 @@ int serve(Options options) {
         loop, std::move(control_options),
         [&](ControlRequest request) { requests.handle(std::move(request)); }, std::move(kept_control));
     if (!control)
-        return refuse(control.error());
+        return refuse_late(control.error());
     auto share = ShareSocket::open(units, options.runtime_folder + "/handoff.sock", std::move(kept_share));
     if (!share)
-        return refuse(share.error());
+        return refuse_late(share.error());
     if (keeping != nullptr)
         keeping->put_lasting(
             {{"lock", *lock}, {"control", (*control)->socket()}, {"share", (*share)->socket()}});
@@ -237,15 +246,16 @@ int serve(Options options) {
     // shutdown`, and where systemd says so.
     Aside asking;
     auto const make_way = [&] {
-        if (keeping == nullptr || !keeping->start().stored || asking || units.is_shutting_down())
+        if (keeping == nullptr || !keeping->start().stored || asking || is_ending)
             return shut_down();
+        units.announce_shut_down();
         keeping->tell_stopping();
         keeping->leave_sockets(true);
         asking = find_aside(
             loop, [mode = options.mode] { return is_stopped_for_good(mode); },
             [&](bool for_good) {
                 keeping->leave_sockets(!for_good);
-                if (!units.is_shutting_down())
+                if (!is_ending)
                     shut_down();
             });
     };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // When nobody is left to end the workers: SIGKILL to those that are kept, and to every child.
+#include "base/pidfd.h"
 #include "keeper/keeper.h"
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/syscall.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,13 +44,25 @@ bool kill_listed_children() {
     return found;
 }
 
+/// SIGKILL to it, and to its group unless that is ours.
+void kill_with_group(FdRef process) {
+    auto const pid = pid_of(process); // before it can be reaped
+    auto const group = pid > 0 ? ::getpgid(pid) : -1;
+    (void)send_signal(process, SIGKILL);
+    if (!kill_group_of(process) && group > 1 && group != ::getpgrp())
+        ::kill(-group, SIGKILL);
+}
+
 } // namespace
 
 void Keeper::kill_kept_workers() {
-    auto const is_worker = [](Held::Entry const& entry) { return entry.name().starts_with(worker_prefix); };
+    auto const is_worker = [](Held::Entry const& entry) {
+        return entry.fd >= 0 &&
+               (entry.name().starts_with(worker_prefix) || entry.name().starts_with(leader_prefix));
+    };
     for (std::size_t i = 0; i < held_.size(); ++i)
         if (is_worker(held_.at(i)))
-            (void)::syscall(SYS_pidfd_send_signal, held_.at(i).fd, SIGKILL, nullptr, 0);
+            kill_with_group(FdRef{held_.at(i).fd});
     // Until they have let go of their sockets, so that who is started next can bind them.
     auto const deadline = MonotonicTime::now() + longest_wait;
     for (std::size_t i = 0; i < held_.size(); ++i)
@@ -70,6 +83,9 @@ void Keeper::kill_all_children() {
                 break;
         if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !found)
             return;
+        signalfd_siginfo heard{}; // we are on our way out: what else they ask for is done
+        while (::read(signals_.raw(), &heard, sizeof heard) == sizeof heard) {
+        }
         pollfd signals{signals_.raw(), POLLIN, 0};
         (void)::poll(&signals, 1, 10);
     }

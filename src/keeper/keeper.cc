@@ -241,6 +241,11 @@ void Keeper::start() {
     life_.unstarted = 0;
     life_.alive_by = MonotonicTime::never();
     life_.ready_by = life_.is_upgrading ? now + options_.ready_timeout : MonotonicTime::never();
+    if (life_.stop_signal != 0) { // whoever ran before could not hear it any more
+        life_.waiting = 1U << life_.stop_signal;
+        life_.stop_by = hears_by() + options_.stop_timeout;
+        life_.ready_by = MonotonicTime::never();
+    }
 }
 
 void Keeper::on_end(ChildExit const& end) {

@@ -69,6 +69,7 @@ private:
     [[nodiscard]] std::string_view signal_process(StoreRequest const& request);
     void take_ready();
     void refuse(std::string_view reason);
+    void send_owed_refusal();
     [[nodiscard]] bool owes_answer() const {
         return !is_deaf_ && (dump_stage_ != DumpStage::None || owes_upgrade_ok_);
     }
@@ -122,6 +123,7 @@ private:
     DumpStage dump_stage_ = DumpStage::None;
     std::size_t dumped_ = 0;
     bool owes_upgrade_ok_ = false;
+    bool owes_refusal_ = false; ///< of something that was refused while there was no room to say so
     std::uint64_t told_exits_ = 0; ///< a number of the ring: what comes from there on is to be told
 
     OuterStore outer_;

@@ -27,9 +27,14 @@ Fate fate_of_stopping(Life const& life, ChildExit const& end) {
         return {Next::EndWorkers, 1};
     if (exited && end.status == 0)
         return {Next::Leave, 0};
-    // The signal came before it could hear it: asked to go, it went, but not so its workers. Or it was on its
-    // way out for an upgrade.
-    if (exited ? end.status == start_successor : end.status == life.stop_signal)
+    // Whoever comes next is told to stop: on its way out for an upgrade it could not hear that, and a successor
+    // may not even come up.
+    if (!life.is_stopping && exited && end.status == start_successor)
+        return {Next::StartSuccessor};
+    if (!life.is_stopping && life.is_upgrading)
+        return {Next::FallBack};
+    // The signal came before it could hear it: asked to go, it went, but not so its workers.
+    if (!exited && end.status == life.stop_signal)
         return {Next::EndWorkers, 0};
     return {Next::EndWorkers, exited ? end.status : 1};
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What holdfastd asks for, and what it is told.
 #include "base/error.h"
+#include "base/pidfd.h"
 #include "keeper/keeper.h"
 
 #include <cerrno>
 #include <csignal>
 
-#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace holdfast::keeper {
@@ -14,11 +14,6 @@ namespace holdfast::keeper {
 namespace {
 
 constexpr Duration pause_of_sending = 10ms; // where the kernel tells by no event that it takes more
-
-int send_signal(FdRef process, int number) {
-    // The raw call: glibc has it only since 2.36.
-    return ::syscall(SYS_pidfd_send_signal, process.raw(), number, nullptr, 0) < 0 ? errno : 0;
-}
 
 } // namespace
 
@@ -150,9 +145,14 @@ void Keeper::refuse(std::string_view reason) {
     ++life_.refused;
     text_.clear();
     text_ << to_name(KeeperVerb::Refused) << " " << reason;
-    // It matters only to who reads what it is told, so it is not kept where there is no room.
-    if (!is_full_)
-        (void)send(text_.view());
+    // Why is not kept where there is no room, but that there was something is.
+    owes_refusal_ = is_full_ || !send(text_.view()) || owes_refusal_;
+}
+
+void Keeper::send_owed_refusal() {
+    text_.clear();
+    text_ << to_name(KeeperVerb::Refused) << " something before this; there was no room to say what";
+    owes_refusal_ = !send(text_.view());
 }
 
 void Keeper::send_what_is_due() {
@@ -160,7 +160,9 @@ void Keeper::send_what_is_due() {
         return;
     if (dump_stage_ != DumpStage::None && !send_dump())
         return;
-    if (owes_upgrade_ok_)
+    if (owes_refusal_) // before it is said that all is well
+        send_owed_refusal();
+    if (owes_upgrade_ok_ && !owes_refusal_)
         owes_upgrade_ok_ = !send(to_name(KeeperVerb::UpgradeOk));
     (void)send_exits();
     // What came while an answer was due is still unread, and poll tells so.
@@ -248,7 +250,7 @@ void Keeper::forget_connection() {
     is_deaf_ = is_full_ = false;
     send_again_at_ = MonotonicTime::never();
     dump_stage_ = DumpStage::None;
-    owes_upgrade_ok_ = false;
+    owes_upgrade_ok_ = owes_refusal_ = false;
 }
 
 } // namespace holdfast::keeper

@@ -39,6 +39,8 @@ inline constexpr int start_successor = 79;
 inline constexpr char keeper_variable[] = "HOLDFAST_KEEPER";
 /// What the names of processes begin with: these end with the keeper when nobody is left to end them.
 inline constexpr std::string_view worker_prefix = "worker ";
+/// The same of who leads the process group of a worker that has named another main process.
+inline constexpr std::string_view leader_prefix = "leader ";
 /// And those of descriptors that were passed to the keeper by who started it, see sd_listen_fds(3): "passed
 /// NUMBER NAME".
 inline constexpr std::string_view passed_prefix = "passed ";

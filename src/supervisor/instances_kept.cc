@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What of the instances outlives this supervisor: each process under a name that says whose connection it
 // serves, and now and then a line with the counters.
+#include "base/pidfd.h"
 #include "base/proc_file.h"
 #include "base/text.h"
 #include "supervisor/instances.h"

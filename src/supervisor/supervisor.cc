@@ -337,7 +337,7 @@ struct Supervisor::Applying {
 void Supervisor::apply(std::optional<MonotonicTime> asked, std::function<void(Applied const&)> done) {
     auto const applying = std::make_shared<Applying>();
     applying->done = std::move(done);
-    if (shuts_down_) {
+    if (is_shutting_down()) {
         applying->result.message = "holdfastd is shutting down";
         applying->open = 1;
         return shared_.loop.post([applying] { applying->close_one(); });

@@ -67,7 +67,9 @@ public:
     /// Stops every unit, then calls `done`. Called twice, it kills what is left at once. The sockets are
     /// given up, or left to the next supervisor where somebody keeps them for it (Keeping::leave_sockets).
     void shut_down(std::function<void()> done);
-    [[nodiscard]] bool is_shutting_down() const { return shuts_down_; }
+    /// It is about to be begun: what would be stopped half-way is refused already.
+    void announce_shut_down() { will_shut_down_ = true; }
+    [[nodiscard]] bool is_shutting_down() const { return shuts_down_ || will_shut_down_; }
 
     [[nodiscard]] UnitRunner* find(std::string const& name);
     [[nodiscard]] std::map<std::string, std::unique_ptr<UnitRunner>> const& units() const { return units_; }
@@ -121,6 +123,7 @@ private:
     std::set<std::string> leaving_; ///< units that are being removed
     std::uint32_t last_number_ = 0;
     bool shuts_down_ = false;
+    bool will_shut_down_ = false;
     std::string why_no_cgroups_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A unit as another supervisor of ours has left it: what was found of it and what was saved become a
 // UnitRunner that goes on where that one was.
+#include "base/pidfd.h"
 #include "base/text.h"
 #include "lifecycle/resume.h"
 #include "lifecycle/sharing.h"

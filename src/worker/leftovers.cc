@@ -2,6 +2,7 @@
 #include "worker/leftovers.h"
 
 #include "base/fd.h"
+#include "base/pidfd.h"
 #include "base/proc_file.h"
 #include "base/scope_exit.h"
 #include "base/text.h"
@@ -75,7 +76,7 @@ std::optional<std::string> read_as_its_user(pid_t pid, char const* path) {
 }
 
 bool signal(Process const& process, int number) {
-    return ::syscall(SYS_pidfd_send_signal, process.pidfd.raw(), number, nullptr, 0) == 0;
+    return send_signal(process.pidfd, number) == 0;
 }
 
 } // namespace

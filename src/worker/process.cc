@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/process.h"
 
+#include "base/pidfd.h"
 #include "base/signal_names.h"
 #include "worker/launch_room.h"
 
@@ -59,14 +60,6 @@ bool is_dead(FdRef pidfd) {
     return ::poll(&seen, 1, 0) != 0;
 }
 
-/// Linux 6.9, as in linux/pidfd.h, which is newer than the headers that we are built with: to the process
-/// group that had this process for its leader, also when that has been reaped.
-bool kill_group_of(FdRef leader) {
-    constexpr unsigned to_process_group = 1U << 2;
-    return ::syscall(SYS_pidfd_send_signal, leader.raw(), SIGKILL, nullptr, to_process_group) == 0 ||
-           errno == ESRCH;
-}
-
 /// False when it surely never called execve(2): the launch pipe is closed by a death too. The kernel has a
 /// flag for that (PF_FORKNOEXEC; proc(5), field 9 of stat), also of a process that is dead and not reaped.
 /// Where /proc cannot be read, it is taken to be executed.
@@ -85,18 +78,6 @@ bool has_executed(pid_t pid) {
 }
 
 } // namespace
-
-pid_t pid_of(FdRef pidfd) {
-    char path[64];
-    std::snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd.raw());
-    UniqueFd const file{::open(path, O_RDONLY | O_CLOEXEC)};
-    char text[512] = {};
-    if (!file.is_open() || ::read(file.raw(), text, sizeof text - 1) <= 0)
-        return -1;
-    char const* const line = std::strstr(text, "\nPid:");
-    int pid = -1;
-    return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
-}
 
 std::string to_string(ExitStatus const& status) {
     if (!status.is_known)
@@ -248,8 +229,8 @@ void WorkerProcess::reap_leader() {
 }
 
 Outcome WorkerProcess::send(int signal) {
-    if (::syscall(SYS_pidfd_send_signal, pidfd_.raw(), signal, nullptr, 0) < 0)
-        return system_error(errno, "send " + signal_name(signal) + " to process " + std::to_string(main_));
+    if (int const error = send_signal(pidfd_, signal); error != 0)
+        return system_error(error, "send " + signal_name(signal) + " to process " + std::to_string(main_));
     return {};
 }
 

@@ -28,9 +28,6 @@ struct ExitStatus {
 /// Clean as in systemd.service(5): status 0, or one of four signals that are a request to go.
 [[nodiscard]] bool is_clean(ExitStatus const& status);
 
-/// The process of a pidfd, by proc(5), fdinfo. -1: it has been reaped, or /proc is not to be read.
-[[nodiscard]] pid_t pid_of(FdRef pidfd);
-
 class WorkerProcess;
 
 /// A worker that another supervisor of ours has started: not our child, most often.

@@ -31,11 +31,29 @@ def work():
 def fork_worker():
     pid = os.fork()
     if pid == 0:
+        os.setsid()
         try:
             work()
         finally:
             os._exit(99)
     return pid
+
+
+def fork_group():
+    """Two processes in a session of their own; the first, which leads it, is a worker, the other does not end by itself."""
+    member, ours = os.pipe()
+    leader = os.fork()
+    if leader == 0:
+        os.setsid()
+        if (pid := os.fork()) == 0:
+            while True:
+                signal.pause()
+        os.write(ours, b"%d" % pid)
+        try:
+            work()
+        finally:
+            os._exit(99)
+    return [leader, int(os.read(member, 16))]
 
 
 def start_orphan():
@@ -86,7 +104,7 @@ def main():
             return
         if command[0] == "exit":
             os._exit(int(command[1]))
-        answer = {"fork": fork_worker, "orphan": start_orphan}[command[0]]()
+        answer = {"fork": fork_worker, "group": fork_group, "orphan": start_orphan}[command[0]]()
         test.send(json.dumps({"answer": answer}).encode())
 
 

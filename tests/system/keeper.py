@@ -108,6 +108,13 @@ class Fake:
         self.story.workers.append(pid)
         return pid, connection
 
+    def fork_group(self):
+        """(pid of a worker that leads a group, pid of another process in it)"""
+        leader, member = self.ask("group")
+        self.story.next_hello()
+        self.story.workers += [leader, member]
+        return leader, member
+
     def close(self):
         self.keeper.close()
         self.connection.close()

@@ -210,6 +210,20 @@ class Stopping(KeeperStory):
         self.assertFalse(has_ended(other))
         self.assertTrue(self.no_fake_waits())
 
+    def test_with_a_worker_ends_its_group(self):
+        keeper, fake = self.kept()
+        leader, member = fake.fork_group()
+        led, other = fake.fork_group()  # its main process is another one, in no group of its own
+        main, _ = fake.fork_worker()
+        fake.put(worker_web_1=self.pidfd(leader), worker_web_2=self.pidfd(main), leader_web_2=self.pidfd(led))
+        fake.agree_with_keeper()
+        keeper.signal(signal.SIGTERM)
+        self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
+        fake.kill()
+        keeper.wait()
+        for pid in (leader, member, led, other, main):
+            self.assertTrue(has_ended(pid), command_of(pid))
+
     def test_the_code_of_a_failed_stop_is_passed_on(self):
         keeper, fake = self.kept()
         keeper.signal(signal.SIGINT)
@@ -257,6 +271,50 @@ class Upgrading(KeeperStory):
         self.assertEqual(self.file_of(again.pid), after)
         start = again.dump()["start"]
         self.assertEqual((start["reason"], start["upgrade"]), ("crash", "none"))
+
+    def stopped_on_its_way_out(self, fake):
+        """It is told to stop when it does not hear any more, and makes way."""
+        pid, _ = fake.fork_worker()
+        fake.put(worker_web_1=self.pidfd(pid))
+        fake.agree_with_keeper()
+        self.the_keeper.signal(signal.SIGTERM)
+        self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
+        fake.exit(START_SUCCESSOR)
+        return pid
+
+    def assert_stops_in_order(self, fake, worker):
+        self.assertEqual(fake.dump()["held"].keys(), {"listener web", "worker web 1"})
+        self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
+        self.assertFalse(has_ended(worker))
+        os.kill(worker, signal.SIGTERM)
+        fake.exit(0)
+        self.assertEqual(self.the_keeper.wait(), 0)
+
+    def test_a_stop_that_comes_too_late_for_one_is_its_successors(self):
+        fake = self.begin()
+        after = self.deploy_python(self.path)
+        worker = self.stopped_on_its_way_out(fake)
+        successor = self.next_fake()
+        self.assertEqual(self.file_of(successor.pid), after)
+        self.assert_stops_in_order(successor, worker)
+
+    def test_a_stop_that_comes_too_late_is_heard_also_when_the_successor_fails(self):
+        fake = self.begin()
+        self.deploy(self.path, "/bin/false")
+        worker = self.stopped_on_its_way_out(fake)
+        before = self.next_fake()
+        self.assertEqual(self.file_of(before.pid), self.before)
+        self.assert_stops_in_order(before, worker)
+
+    def test_a_stop_is_in_time_for_nobody_that_hangs(self):
+        fake = self.begin("--stop-timeout", SHORT)
+        self.deploy_python(self.path)
+        worker = self.stopped_on_its_way_out(fake)
+        hanging = self.next_fake()
+        self.assertEqual(self.the_keeper.wait(), 1)
+        for pid in (hanging.pid, worker):
+            self.assertTrue(has_ended(pid))
+        self.assertIn("does not stop", self.said())
 
     def test_a_successor_that_cannot_be_executed(self):
         fake = self.begin()

@@ -333,6 +333,22 @@ class UnderSystemd(Story):
         self.assertEqual(machine.shown("Result"), "success")
         self.assertIn("drained", [entry["MESSAGE"] for entry in machine.journal()])
 
+    def test_while_systemd_is_asked_whether_it_is_a_stop_nothing_is_begun(self):
+        machine = self.machine({"slow": shell("trap 'echo drained; exit 0' TERM; while :; do sleep 0.1; done")})
+        holdfastd = machine.pid_of("holdfastd")
+        os.kill(machine.leader, signal.SIGSTOP)  # it does not answer
+        try:
+            os.kill(holdfastd, signal.SIGTERM)
+            for verb in (("upgrade",), ("restart", "slow"), ("apply",)):
+                answer = machine.run("holdfast", *verb)
+                self.assertNotEqual(answer.status, 0, answer)
+                self.assertIn("shutting down", answer.out + answer.err)
+        finally:
+            os.kill(machine.leader, signal.SIGCONT)
+        wait_for("its end", lambda: machine.shown("ActiveState") == "inactive")
+        self.assertEqual(machine.shown("Result"), "success")
+        self.assertIn("drained", [entry["MESSAGE"] for entry in machine.journal()])
+
     def test_unit_files_of_the_runtime_folder_outlive_a_stop(self):
         machine = self.machine({}, start=False)
         machine.write("/run/holdfast/units/web.toml", web())
