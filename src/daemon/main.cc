@@ -13,6 +13,7 @@
 #include "supervisor/runtime_folder.h"
 #include "supervisor/share_socket.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -25,6 +26,7 @@ namespace {
 
 constexpr char const* kept_settings = "settings"; // with the keeper: holdfast.toml, as it was accepted
 constexpr Duration patience_for_keeper = std::chrono::seconds{10};
+constexpr int bad_settings = 78; // EX_CONFIG of sysexits.h: to try again changes nothing
 
 int refuse(Error const& error) {
     std::fprintf(stderr, "holdfastd: %s\n", to_string(error).c_str());
@@ -133,10 +135,14 @@ Result<Inheritance> inherit() {
     return inheritance;
 }
 
-/// Who comes after a crash, or after a successor that failed, is needed more than what its settings say.
+/// Who comes after a crash, or after a successor that failed, is needed more than what its settings say. So is
+/// who comes for sockets that outlived the keeper: clients wait in them.
 bool is_fresh(Inheritance const& inherited) {
-    return !inherited.keeper || inherited.found.start.reason == StartReason::First ||
-           inherited.found.start.reason == StartReason::Upgrade;
+    if (!inherited.keeper || inherited.found.start.reason == StartReason::Upgrade)
+        return true;
+    auto const is_socket = [](HeldFd const& held) { return is_of_sockets(held.name); };
+    return inherited.found.start.reason == StartReason::First &&
+           std::ranges::none_of(inherited.found.held, is_socket);
 }
 
 Result<Config> read_config(Options& options, Inheritance& inherited) {
@@ -155,8 +161,10 @@ int serve(Options options) {
     if (!inherited)
         return refuse(inherited.error());
     auto config = read_config(options, *inherited);
-    if (!config)
-        return refuse(config.error());
+    if (!config) {
+        refuse(config.error());
+        return bad_settings;
+    }
     auto const lock = take_runtime_folder(options.runtime_folder, inherited->take("lock"));
     if (!lock)
         return refuse(lock.error());
@@ -210,8 +218,10 @@ int serve(Options options) {
     // Below a keeper the next one needs all that we have taken back, also what is at a path.
     auto const refuse_late = [keeping](Error const& error) {
         int const status = refuse(error);
-        if (keeping != nullptr)
+        if (keeping != nullptr) {
+            close_log();
             ::_exit(status);
+        }
         return status;
     };
     bool is_ending = false;
@@ -290,8 +300,8 @@ int serve(Options options) {
         ::_exit(start_successor);
     }
     if (!code)
-        log_line(Weight::Failure, to_string(code.error()));
-    return code ? *code : 1;
+        return refuse_late(code.error());
+    return *code;
 }
 
 } // namespace

@@ -44,22 +44,31 @@ bool kill_listed_children() {
     return found;
 }
 
+bool is_worker(Held::Entry const& entry) {
+    return entry.fd >= 0 &&
+           (entry.name().starts_with(worker_prefix) || entry.name().starts_with(leader_prefix));
+}
+
 /// SIGKILL to it, and to its group unless that is ours.
 void kill_with_group(FdRef process) {
     auto const pid = pid_of(process); // before it can be reaped
     auto const group = pid > 0 ? ::getpgid(pid) : -1;
     (void)send_signal(process, SIGKILL);
-    if (!kill_group_of(process) && group > 1 && group != ::getpgrp())
+    (void)kill_group_of(process); // also of one that has been reaped, where the kernel can
+    if (group > 1 && group != ::getpgrp())
         ::kill(-group, SIGKILL);
 }
 
 } // namespace
 
+bool Keeper::has_workers() {
+    for (std::size_t i = 0; i < held_.size(); ++i)
+        if (is_worker(held_.at(i)))
+            return true;
+    return false;
+}
+
 void Keeper::kill_kept_workers() {
-    auto const is_worker = [](Held::Entry const& entry) {
-        return entry.fd >= 0 &&
-               (entry.name().starts_with(worker_prefix) || entry.name().starts_with(leader_prefix));
-    };
     for (std::size_t i = 0; i < held_.size(); ++i)
         if (is_worker(held_.at(i)))
             kill_with_group(FdRef{held_.at(i).fd});

@@ -73,7 +73,7 @@ void Keeper::run() {
     for (;;) {
         send_what_is_due();
         send_outside();
-        if (wants_re_execution_ && !owes_answer())
+        if (wants_re_execution_ && !owes_answer() && !owes_refusal_)
             re_execute();
         wait();
         take_messages();
@@ -268,7 +268,7 @@ void Keeper::on_end(ChildExit const& end) {
         life_.upgrade = UpgradeOutcome::None;
         life_.problem.clear();
     }
-    auto const fate = fate_of(life_, end);
+    auto const fate = fate_of(life_, end, has_workers());
     switch (fate.next) {
     case Next::Leave:
         if (life_.unstarted != 0)
@@ -282,7 +282,13 @@ void Keeper::on_end(ChildExit const& end) {
             kill_all_children();
         leave(fate.exit_status);
     case Next::StartAgain:
-        say(program_.path(), " ", words_for(end).view(), "; it is started again");
+        if (life_.must_stop()) {
+            ++life_.stop_ends;
+            if (life_.stop_signal == 0)
+                life_.stop_signal = SIGTERM;
+        }
+        say(program_.path(), " ", words_for(end).view(), life_.must_stop() ? " while it stopped" : "",
+            "; it is started again");
         life_.reason = StartReason::Crash;
         break;
     case Next::StartSuccessor:
@@ -298,7 +304,8 @@ void Keeper::on_end(ChildExit const& end) {
         else if (life_.was_late)
             life_.problem << "it was not ready within " << options_.ready_timeout.count() / 1000 << " ms";
         else
-            life_.problem << "it " << words_for(end).view() << " before it was ready, twice";
+            life_.problem << "it " << words_for(end).view() << " before it was ready"
+                          << (life_.successor_ends > 0 ? ", twice" : "");
         return fall_back();
     }
     life_.start_at = MonotonicTime::now() + back_off(life_.short_lives);

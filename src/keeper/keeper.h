@@ -90,9 +90,10 @@ private:
     void send_outside();
     [[nodiscard]] bool send_outside_all(bool is_here);
     [[nodiscard]] int send_outside(Held::Entry& entry);
-    void store_again(std::uint64_t inode);
+    void look_for_others(std::uint64_t inode);
 
     // ending.cc
+    [[nodiscard]] bool has_workers();
     void kill_kept_workers();
     void kill_all_children();
     [[noreturn]] void leave(int status);

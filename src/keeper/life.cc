@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr unsigned most_successor_ends = 2;
+constexpr unsigned most_stop_ends = 3;
 constexpr Duration first_delay = 100ms;
 constexpr Duration longest_delay = 10s;
 
@@ -21,7 +22,7 @@ constexpr Duration longest_delay = 10s;
 constexpr int not_found = 127;
 constexpr int not_executable = 126;
 
-Fate fate_of_stopping(Life const& life, ChildExit const& end) {
+Fate fate_of_stopping(Life const& life, ChildExit const& end, bool has_workers) {
     bool const exited = end.code == CLD_EXITED;
     if (life.was_forced)
         return {Next::EndWorkers, 1};
@@ -29,10 +30,13 @@ Fate fate_of_stopping(Life const& life, ChildExit const& end) {
         return {Next::Leave, 0};
     // Whoever comes next is told to stop: on its way out for an upgrade it could not hear that, and a successor
     // may not even come up.
-    if (!life.is_stopping && exited && end.status == start_successor)
-        return {Next::StartSuccessor};
     if (!life.is_stopping && life.is_upgrading)
         return {Next::FallBack};
+    if (!life.is_stopping && exited && end.status == start_successor)
+        return {Next::StartSuccessor};
+    // What its workers are about is finished in order, if only somebody comes up who can see to it.
+    if (has_workers && life.stop_ends + 1 < most_stop_ends)
+        return {Next::StartAgain};
     // The signal came before it could hear it: asked to go, it went, but not so its workers.
     if (!exited && end.status == life.stop_signal)
         return {Next::EndWorkers, 0};
@@ -41,9 +45,9 @@ Fate fate_of_stopping(Life const& life, ChildExit const& end) {
 
 } // namespace
 
-Fate fate_of(Life const& life, ChildExit const& end) {
+Fate fate_of(Life const& life, ChildExit const& end, bool has_workers) {
     if (life.must_stop())
-        return fate_of_stopping(life, end);
+        return fate_of_stopping(life, end, has_workers);
     if (life.is_upgrading) {
         bool const is_hopeless = life.unstarted != 0 || life.was_late;
         if (is_hopeless || life.successor_ends + 1 >= most_successor_ends)

@@ -32,6 +32,7 @@ struct Life {
     bool is_upgrading = false; ///< the successor was started and has not said ready
     unsigned successor_ends = 0;
     unsigned refused = 0; ///< messages
+    unsigned stop_ends = 0; ///< those that died while they were to stop, and left workers
     // Deadlines.
     MonotonicTime ready_by = MonotonicTime::never();
     MonotonicTime stop_by = MonotonicTime::never();
@@ -65,6 +66,7 @@ void visit_fields(Life& life, Visit&& visit) {
     visit("is_upgrading", life.is_upgrading);
     visit("successor_ends", life.successor_ends);
     visit("refused", life.refused);
+    visit("stop_ends", life.stop_ends);
     visit("ready_by", life.ready_by);
     visit("stop_by", life.stop_by);
     visit("start_at", life.start_at);
@@ -74,7 +76,7 @@ void visit_fields(Life& life, Visit&& visit) {
 enum class Next {
     Leave,              ///< it ended as it should: so do we, and all that was held is let go
     EndWorkers,         ///< it ended while it should stop, and nobody is left to end its workers but us
-    StartAgain,         ///< a crash
+    StartAgain,         ///< a crash, also while it stopped: the next one goes on stopping
     StartSuccessor,     ///< what is at its path now
     StartSameSuccessor, ///< once more
     FallBack,           ///< what ran before the upgrade
@@ -85,8 +87,8 @@ struct Fate {
     int exit_status = 0; ///< of Leave and EndWorkers
 };
 
-/// What is to be done after holdfastd ended like this.
-[[nodiscard]] Fate fate_of(Life const& life, ChildExit const& end);
+/// What is to be done after holdfastd ended like this. `has_workers`: it left some.
+[[nodiscard]] Fate fate_of(Life const& life, ChildExit const& end, bool has_workers);
 
 /// How long the next start has to wait: after one short life not at all, then 100 ms, doubling up to 10 s.
 [[nodiscard]] Duration back_off(unsigned short_lives);

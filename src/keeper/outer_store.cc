@@ -105,32 +105,33 @@ int OuterStore::send(std::string_view text, FdRef fd) {
 int OuterStore::store(std::string_view name, FdRef fd) {
     if (entries_ >= most_entries_outside || bytes_ + name.size() + 1 > most_bytes)
         return E2BIG;
-    FixedText<192> text;
-    // It is not to be polled: a socket that does not listen yet would be thrown out at once.
-    text << "FDSTORE=1\nFDPOLL=0\nFDNAME=" << name;
-    int const error = send(text.view(), fd);
+    int const error = repeat(name, fd);
     if (error == 0)
         count(name);
     return error;
+}
+
+int OuterStore::repeat(std::string_view name, FdRef fd) {
+    FixedText<192> text;
+    // It is not to be polled: a socket that does not listen yet would be thrown out at once.
+    text << "FDSTORE=1\nFDPOLL=0\nFDNAME=" << name;
+    return send(text.view(), fd);
 }
 
 int OuterStore::remove(std::string_view name) {
     FixedText<192> text;
     text << "FDSTOREREMOVE=1\nFDNAME=" << name;
     int const error = send(text.view());
-    if (error == 0)
-        forget(name);
+    if (error == 0) {
+        --entries_;
+        bytes_ -= name.size() + 1;
+    }
     return error;
 }
 
 void OuterStore::count(std::string_view name) {
     ++entries_;
     bytes_ += name.size() + 1;
-}
-
-void OuterStore::forget(std::string_view name) {
-    --entries_;
-    bytes_ -= name.size() + 1;
 }
 
 } // namespace holdfast::keeper

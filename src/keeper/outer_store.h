@@ -25,9 +25,10 @@ public:
     /// Each 0, or an errno: see must_wait(). E2BIG: all that may be in it is in it.
     [[nodiscard]] int store(std::string_view name, FdRef fd);
     [[nodiscard]] int remove(std::string_view name);
-    /// It is in there already; it is there no more.
+    /// One that may be in there still: then nothing changes.
+    [[nodiscard]] int repeat(std::string_view name, FdRef fd);
+    /// It is in there already.
     void count(std::string_view name);
-    void forget(std::string_view name);
 
 private:
     [[nodiscard]] bool connect();

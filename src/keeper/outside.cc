@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::uint8_t is_stored = 1; ///< one of this name is in the store
 constexpr std::uint8_t is_due = 2; ///< what is there is not what is here: nothing, another, or one too many
+constexpr std::uint8_t is_to_be_repeated = 4; ///< it is due because it may have gone with another name
 constexpr int first_passed = 3;    // SD_LISTEN_FDS_START
 constexpr Duration pause = 10ms;   // where the kernel tells by no event that it takes more
 constexpr Duration pause_of_failure = 1s;
@@ -82,7 +83,7 @@ void Keeper::take_passed() {
 void Keeper::note_put(Held::Entry& entry) {
     if (!outer_.is_open() || !may_be_stored(entry.name()))
         return;
-    entry.notes |= is_due;
+    entry.notes = static_cast<std::uint8_t>((entry.notes | is_due) & ~is_to_be_repeated);
     is_outside_due_ = true;
 }
 
@@ -142,7 +143,7 @@ bool Keeper::send_outside_all(bool is_here) {
             return false;
         }
         is_outside_failing_ = false;
-        entry.notes &= static_cast<std::uint8_t>(~is_due);
+        entry.notes &= static_cast<std::uint8_t>(~(is_due | is_to_be_repeated));
         if (error == E2BIG && !std::exchange(is_outside_cut_, true))
             say("not all sockets outlive a restart: the names of the others are as many as can be passed");
         if (!is_here)
@@ -152,11 +153,13 @@ bool Keeper::send_outside_all(bool is_here) {
 }
 
 int Keeper::send_outside(Held::Entry& entry) {
+    if ((entry.notes & is_to_be_repeated) != 0)
+        return outer_.repeat(entry.name(), FdRef{entry.fd});
     if ((entry.notes & is_stored) != 0) {
         if (int const error = outer_.remove(entry.name()); error != 0)
             return error;
         entry.notes &= static_cast<std::uint8_t>(~is_stored);
-        store_again(entry.inode);
+        look_for_others(entry.inode);
     }
     if (entry.fd < 0)
         return 0;
@@ -169,14 +172,17 @@ int Keeper::send_outside(Held::Entry& entry) {
 }
 
 /// systemd stores an open file once, under the name that it came with first (service.c, service_add_fd_store):
-/// what was removed may have been there for another name too. 0: it is not known what it was.
-void Keeper::store_again(std::uint64_t inode) {
+/// what was removed may have been there for another name too. 0: it is not known what it was. And there is room
+/// now for one that had none.
+void Keeper::look_for_others(std::uint64_t inode) {
     for (std::size_t i = 0; i < held_.size(); ++i) {
         auto& entry = held_.at(i);
-        if (entry.notes != is_stored || (inode != 0 && entry.inode != inode))
+        bool const may_be_gone = entry.notes == is_stored && (inode == 0 || entry.inode == inode);
+        bool const had_no_room =
+            is_outside_cut_ && entry.notes == 0 && entry.fd >= 0 && may_be_stored(entry.name());
+        if (!may_be_gone && !had_no_room)
             continue;
-        outer_.forget(entry.name());
-        entry.notes = is_due;
+        entry.notes |= may_be_gone ? is_due | is_to_be_repeated : is_due;
         is_outside_due_ = true;
     }
 }

@@ -95,6 +95,11 @@ void Program::raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &raised);
 }
 
+int Program::most_descriptors() const {
+    constexpr rlim_t enough_left = 64;
+    return static_cast<int>(std::min<rlim_t>(limits.rlim_max - std::min(limits.rlim_max / 4, enough_left), INT_MAX));
+}
+
 pid_t Program::start_by_fork(FdRef executable, FdRef socket) {
     pid_t const pid = ::fork();
     if (pid == 0)

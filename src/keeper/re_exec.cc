@@ -152,6 +152,8 @@ UniqueFd Keeper::write_carried() {
                   << entry.name() << "\n";
         if (entry.notes != 0)
             text_ << "noted=" << entry.notes << " " << entry.name() << "\n";
+        if (entry.notes != 0 && entry.inode != 0)
+            text_ << "stored-file=" << entry.inode << " " << entry.name() << "\n";
         writer.flush_beyond(most_message_bytes - longest_line);
     }
     writer.flush_beyond(0);
@@ -214,6 +216,13 @@ bool Keeper::take_line(std::string_view key, std::string_view value) {
             return false;
         take_notes(known != nullptr ? *known : held_.put(value, UniqueFd{}), *notes);
         return true;
+    }
+    if (key == "stored-file") {
+        auto const inode = parse_number(take_word(value), std::numeric_limits<std::uint64_t>::max());
+        auto* const known = held_.find(value);
+        if (inode && known != nullptr)
+            known->inode = *inode;
+        return inode && known != nullptr;
     }
     FieldReader reader{key, value};
     visit_fields(life_, reader);

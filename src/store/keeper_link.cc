@@ -199,8 +199,11 @@ Outcome KeeperLink::wait_until(MonotonicTime deadline, std::string const& doing)
         int const count = ::poll(&at, 1, static_cast<int>(whole_ms));
         if (count < 0 && errno != EINTR)
             return system_error(errno, doing);
-        if ((at.revents & POLLOUT) != 0)
+        if ((at.revents & POLLOUT) != 0) {
             flush();
+            if (has_unsent() && !waits_for_room()) // no event tells when it goes on
+                ::poll(nullptr, 0, 1);
+        }
         if (count > 0 && (at.revents & ~POLLOUT) != 0)
             return {};
     }

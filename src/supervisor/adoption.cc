@@ -95,7 +95,7 @@ void Supervisor::leave_and_return(UnitSpecPtr spec) {
     units_.at(name)->remove([this, name, spec = std::move(spec)] {
         erase_later(name);
         shared_.loop.post([this, spec] {
-            if (shuts_down_)
+            if (is_shutting_down())
                 return;
             shared_.events.say(Weight::Normal, "unit-added", spec->name, "added");
             if (auto& unit = add(spec); spec->start_at_boot)

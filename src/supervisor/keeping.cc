@@ -148,13 +148,15 @@ void Keeping::put_lasting_text(std::string const& name, std::string text) {
     lasting_texts_.insert_or_assign(name, std::move(text));
 }
 
-bool Keeping::put_text(std::string const& name, std::string_view text) {
+bool Keeping::put_text(std::string const& name, std::string_view text, std::vector<Keep> with) {
     auto const file = seal(name, text);
-    if (file)
-        put({{name, *file}});
-    else
+    if (!file) {
         lose(to_string(file.error()));
-    return file.has_value();
+        return false;
+    }
+    with.push_back({name, *file});
+    put(with);
+    return true;
 }
 
 void Keeping::drop(std::vector<std::string> const& names) {

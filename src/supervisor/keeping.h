@@ -59,7 +59,8 @@ public:
     void put_lasting_text(std::string const& name, std::string text);
     /// As a sealed memfd, memfd_create(2), so that who takes it back finds it whole. Replaces the one before.
     /// False where none can be made: the one before stays, and that is a loss.
-    [[nodiscard]] bool put_text(std::string const& name, std::string_view text);
+    /// `with`: other entries, in the same message as far as they fit.
+    [[nodiscard]] bool put_text(std::string const& name, std::string_view text, std::vector<Keep> with = {});
     void drop(std::vector<std::string> const& names);
     /// The same of what nothing takes the place of and whose names are not used again: at once, also while
     /// something is lost. A flood of them held back would fill the keeper, and that would be the next loss.

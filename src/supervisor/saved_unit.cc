@@ -31,7 +31,6 @@ SavedWorker saved_worker(RunningWorker const& worker, lifecycle::SpecId spec) {
                       .shard = worker.shard,
                       .leader = worker.process.leader(),
                       .main = worker.process.pid(),
-                      .health_port = worker.prober ? worker.prober->listener().port : std::uint16_t{0},
                       .watchdog = worker.watchdog.is_watching() ? std::optional{worker.watchdog.period()}
                                                                 : std::nullopt,
                       .reload_signals = worker.reload_signals,

@@ -59,7 +59,6 @@ struct SavedWorker {
     Shard shard;
     pid_t leader = 0;
     pid_t main = 0;
-    std::uint16_t health_port = 0;
     std::optional<Duration> watchdog{}; ///< it is watched, with this period
     unsigned reload_signals = 0;
     std::optional<MonotonicTime> reload_asked_at{}; ///< it reloads
@@ -76,7 +75,6 @@ void describe(auto& field, OneOf<SavedWorker> auto& it) {
     field("shard", it.shard);
     field("leader", it.leader);
     field("main", it.main);
-    field("health-port", it.health_port);
     field("watchdog", it.watchdog);
     field("reload-signals", it.reload_signals);
     field("reload-asked-at", it.reload_asked_at);

@@ -140,6 +140,8 @@ bool ShardCustody::have_all_slots() const {
 
 void ShardCustody::hold(UnitSpecPtr spec, std::uint16_t slots) {
     slots_ = slots;
+    if (slots == 0) // nobody serves from shards: whether the groups that are there go, or are new, others say
+        return growing_.reset();
     auto const has_others = [&](ShardGroup const& group) { return group.slots() != slots; };
     auto const is_to_shrink = [&](ShardGroup const& group) { return group.slots() > slots; };
     if (shared_.sockets_changed && std::ranges::any_of(groups_, is_to_shrink)) {

@@ -59,8 +59,11 @@ public:
         take_the_rest();
         tell();
         go_on();
-        for (auto const& [name, held] : found_) // what nobody wants
-            memory_.keeping_.drop({name});
+        std::vector<std::string> unwanted;
+        for (auto const& [name, held] : found_)
+            if (!memory_.names_.contains(name) && !memory_.socket_names_.contains(name))
+                unwanted.push_back(name);
+        memory_.keeping_.drop(unwanted);
         return is_state_known || !unit_.workers_.empty();
     }
 
@@ -73,14 +76,26 @@ private:
         if (text)
             saved_ = read_saved(*text);
         is_known_ = held.has_value();
-        if (is_known_ && !saved_.state)
+        if (saved_.state)
+            return;
+        if (is_known_)
             problem("what was saved of it is damaged, or of another version");
+        // What hangs together with the state is nothing without it.
+        auto all = std::exchange(saved_, {});
+        saved_.workers = std::move(all.workers);
+        saved_.pins = std::move(all.pins);
+        saved_.trace = std::move(all.trace);
+        std::erase_if(memory_.names_, [](auto const& name) { return name.starts_with("spec "); });
     }
 
     UnitSpecPtr take_spec(SpecId id) {
-        auto const held = take(found_, kept_name("spec", name_, {static_cast<std::uint64_t>(id)}));
+        auto const name = kept_name("spec", name_, {static_cast<std::uint64_t>(id)});
+        auto const held = take(found_, name);
         auto const text = held ? text_of(held->fd) : std::nullopt;
-        return text ? read_spec(name_, *text) : nullptr;
+        auto spec = text ? read_spec(name_, *text) : nullptr;
+        if (!spec)
+            memory_.names_.erase(name); // what is taken for it is saved
+        return spec;
     }
 
     /// The unit goes on with the text that it had: what its file says now is for `holdfast apply`.
@@ -168,7 +183,7 @@ private:
         for (auto const& name : names) {
             auto const numbers = numbers_in(name);
             auto held = take(found_, name);
-            if (numbers.size() != 3)
+            if (numbers.size() < 3)
                 continue;
             take_worker(numbers, *std::move(held));
         }
@@ -197,11 +212,17 @@ private:
         // Forked, and saved as such nowhere: the step that ordered it was.
         if (saved_.state)
             for (auto const& worker : saved_.state->workers)
-                if (worker.id == saved.worker)
+                if (worker.id == saved.worker) {
+                    saved.shard.bank = worker.bank; // of one that was lent it is not that of its generation
                     for (auto const& generation : saved_.state->generations)
                         if (generation.id == worker.generation)
                             saved.spec = generation.policy.spec;
+                }
         return saved;
+    }
+
+    [[nodiscard]] bool is_saved(WorkerId worker) const {
+        return std::ranges::find(saved_.workers, worker, &SavedWorker::worker) != saved_.workers.end();
     }
 
     UniqueFd take_fd(char const* kind, std::uint32_t worker) {
@@ -267,13 +288,15 @@ private:
             reloads_.push_back({saved.worker, held.signals >= saved.reload_signals});
         }
         if (spec->health && health.is_open()) {
-            unit_.add_prober(worker, {std::move(health), saved.health_port});
+            unit_.add_prober(worker, take_private_listener(std::move(health)));
             if (!is_launching)
                 worker.prober->start(worker.process.pid());
         }
         if (saved.watchdog) {
             worker.watchdog.change_period(*saved.watchdog, MonotonicTime::now());
             worker.watchdog.start(MonotonicTime::now());
+        } else if (!is_saved(saved.worker)) {
+            unit_.start_watchdog(worker, ServiceType::Simple); // the others begin with a sign that is to come
         }
         if (handoff.is_open())
             worker.handoff = unit_.open_handoff(std::move(handoff), worker);

@@ -165,13 +165,17 @@ void UnitMemory::save_sockets() {
             fresh.push_back({name, listener.fd});
         names.insert(std::move(name));
     });
-    if (!fresh.empty())
-        keeping_.put(fresh);
     // Under another name each time: where the service manager holds it too, there is no moment without any.
     auto const text = to_lines(unit_.sockets_);
     auto const hash = std::hash<std::string>{}(text);
     bool const is_other = hash != saved_sockets_ || puts_all_;
-    if (is_other && !keeping_.put_text(kept_name("sockets", unit, {last_text_ + 1}), text))
+    // In one message with those that it tells of.
+    bool const is_saved = !is_other || keeping_.put_text(kept_name("sockets", unit, {last_text_ + 1}), text, fresh);
+    if ((!is_other || !is_saved) && !fresh.empty())
+        keeping_.put(fresh);
+    for (auto const& entry : fresh)
+        socket_names_.insert(entry.name);
+    if (!is_saved)
         return;
     last_text_ += is_other ? 1 : 0;
     names.insert(kept_name("sockets", unit, {last_text_}));
@@ -294,8 +298,11 @@ std::set<std::string> UnitMemory::worker_names() const {
             for (auto const& entry : command_entries(*worker))
                 names.insert(entry.name);
     }
-    for (auto const& worker : unit_.dumping_)
+    for (auto const& worker : unit_.dumping_) {
         names.insert(worker_name(unit, *worker));
+        if (worker->process.leader_pidfd().is_open())
+            names.insert(kept_name("leader", unit, {worker->process.id()}));
+    }
     return names;
 }
 

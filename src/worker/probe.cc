@@ -186,13 +186,19 @@ Result<PrivateListener> open_private_listener(bool non_blocking) {
         ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0), IPPROTO_TCP)};
     if (!fd.is_open())
         return system_error(errno, doing);
+    auto const address = loopback(0);
+    if (::bind(fd.raw(), reinterpret_cast<sockaddr const*>(&address), sizeof address) < 0 ||
+        ::listen(fd.raw(), health_backlog) < 0)
+        return system_error(errno, doing);
+    return take_private_listener(std::move(fd));
+}
+
+PrivateListener take_private_listener(UniqueFd fd) {
     auto address = loopback(0);
     socklen_t length = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    if (::bind(fd.raw(), any, length) < 0 || ::listen(fd.raw(), health_backlog) < 0 ||
-        ::getsockname(fd.raw(), any, &length) < 0)
-        return system_error(errno, doing);
-    return PrivateListener{std::move(fd), ntohs(address.sin_port)};
+    if (::getsockname(fd.raw(), reinterpret_cast<sockaddr*>(&address), &length) < 0)
+        address.sin_port = 0;
+    return {std::move(fd), ntohs(address.sin_port)};
 }
 
 std::optional<int> read_http_status(std::string_view answer, bool is_all) {

@@ -30,6 +30,8 @@ struct PrivateListener {
 };
 /// Errors: those of socket(2), bind(2), listen(2).
 [[nodiscard]] Result<PrivateListener> open_private_listener(bool non_blocking);
+/// One that another supervisor of ours has opened.
+[[nodiscard]] PrivateListener take_private_listener(UniqueFd fd);
 
 /// The status of an HTTP/1 answer: nothing while its first line is not there yet, 0 when it is none.
 [[nodiscard]] std::optional<int> read_http_status(std::string_view answer, bool is_all);

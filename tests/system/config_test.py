@@ -50,12 +50,12 @@ class Config(Story):
         self.configure("[daemon]\nlog_leve = \"info\"\n[metrics]\nlisten = \"127.0.0.1:9100\"\n")
         ended = subprocess.run([program("holdfastd"), "--config", self.path, "--unit-dir", self.folder, "--runtime-dir", self.folder + "/run"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False)
-        self.assertEqual(ended.returncode, 1)
+        self.assertEqual(ended.returncode, 78)
         for words in ("holdfast.toml:2:1: error: unknown key `log_leve`", "did you mean `log_level`?", "holdfast.toml:4:1:", "not supported yet"):
             self.assertIn(words, ended.stderr)
         named = subprocess.run([program("holdfastd"), "--config", "/nonexistent.toml"], stderr=subprocess.PIPE, text=True,
                                timeout=DEADLINE, check=False)
-        self.assertEqual(named.returncode, 1)
+        self.assertEqual(named.returncode, 78)
         self.assertIn("/nonexistent.toml", named.stderr)
 
     def test_apply_takes_over_what_can_be_and_names_what_takes_an_upgrade(self):

@@ -104,6 +104,9 @@ def main():
             return
         if command[0] == "exit":
             os._exit(int(command[1]))
+        if command[0] == "die":  # of a signal that it has heard
+            signal.signal(int(command[1]), signal.SIG_DFL)
+            os.kill(os.getpid(), int(command[1]))
         answer = {"fork": fork_worker, "group": fork_group, "orphan": start_orphan}[command[0]]()
         test.send(json.dumps({"answer": answer}).encode())
 

@@ -97,6 +97,9 @@ class Fake:
     def exit(self, status):
         self.tell("exit %d" % status)
 
+    def die(self, number):
+        self.tell("die %d" % number)
+
     def kill(self, number=signal.SIGKILL):
         os.kill(self.pid, number)
 

@@ -177,21 +177,58 @@ class Stopping(KeeperStory):
             self.assertTrue(has_ended(pid), command_of(pid))
         self.assertIn("does not stop", self.said())
 
-    def test_a_crash_while_it_stops_ends_its_workers(self):
+    def stopping(self, how, *options):
+        """A keeper, a fake that is to stop, and a worker of it."""
+        keeper, fake = self.kept(*options)
+        pid, _ = fake.fork_worker()
+        fake.put(worker_web_1=self.pidfd(pid))
+        fake.agree_with_keeper()
+        if how == "signal":
+            keeper.signal(signal.SIGTERM)
+            fake.next()
+        else:
+            fake.say("stopping")
+            fake.agree_with_keeper()
+        return keeper, fake, pid
+
+    def test_after_a_crash_while_it_stops_the_next_one_goes_on_stopping(self):
         for how in ("signal", "stopping"):
             with self.subTest(how):
-                keeper, fake = self.kept()
-                pid, _ = fake.fork_worker()
-                fake.put(worker_web_1=self.pidfd(pid))
-                if how == "signal":
-                    keeper.signal(signal.SIGTERM)
-                    fake.next()
-                else:
-                    fake.say("stopping")
+                keeper, fake, worker = self.stopping(how, "--stop-timeout", SHORT)
+                for _ in range(2):
+                    fake.kill()
+                    fake = self.next_fake()
+                    self.assertEqual(list(fake.dump()["held"]), ["worker web 1"])
+                    self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
+                fake.say("stopping")
+                time.sleep(TIMEOUT * 1.5)
+                self.assertFalse(has_ended(worker))
+                os.kill(worker, signal.SIGTERM)
+                fake.say("drop\nworker web 1")
+                fake.exit(0)
+                self.assertEqual(keeper.wait(), 0)
+
+    def test_one_that_cannot_stop_ends_its_workers(self):
+        for how in ("signal", "stopping"):
+            with self.subTest(how):
+                keeper, fake, worker = self.stopping(how)
+                for _ in range(2):
+                    fake.kill()
+                    fake = self.next_fake()
+                    fake.dump()
+                    self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
                 fake.kill()
                 self.assertEqual(keeper.wait(), 1)
-                self.assertTrue(has_ended(pid))
+                self.assertTrue(has_ended(worker))
                 self.assertTrue(self.no_fake_waits())
+
+    def test_a_crash_while_it_stops_with_no_worker_left_is_the_end(self):
+        keeper, fake = self.kept()
+        fake.say("stopping")
+        fake.agree_with_keeper()
+        fake.kill()
+        self.assertEqual(keeper.wait(), 1)
+        self.assertTrue(self.no_fake_waits())
 
     def test_while_none_runs_a_stop_signal_ends_the_kept_workers(self):
         keeper, fake = self.kept()
@@ -216,13 +253,15 @@ class Stopping(KeeperStory):
         led, other = fake.fork_group()  # its main process is another one, in no group of its own
         main, _ = fake.fork_worker()
         fake.put(worker_web_1=self.pidfd(leader), worker_web_2=self.pidfd(main), leader_web_2=self.pidfd(led))
-        fake.agree_with_keeper()
         keeper.signal(signal.SIGTERM)
-        self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
-        fake.kill()
-        keeper.wait()
+        for number in range(3):
+            self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
+            fake.die(signal.SIGTERM)
+            if number < 2:
+                fake = self.next_fake().ready()
+        self.assertEqual(keeper.wait(), 0)
         for pid in (leader, member, led, other, main):
-            self.assertTrue(has_ended(pid), command_of(pid))
+            wait_for("the end of all", lambda pid=pid: has_ended(pid))
 
     def test_the_code_of_a_failed_stop_is_passed_on(self):
         keeper, fake = self.kept()
@@ -301,6 +340,17 @@ class Upgrading(KeeperStory):
     def test_a_stop_that_comes_too_late_is_heard_also_when_the_successor_fails(self):
         fake = self.begin()
         self.deploy(self.path, "/bin/false")
+        worker = self.stopped_on_its_way_out(fake)
+        before = self.next_fake()
+        self.assertEqual(self.file_of(before.pid), self.before)
+        self.assert_stops_in_order(before, worker)
+
+    def test_a_successor_that_makes_way_before_it_is_ready_is_not_started_again_and_again(self):
+        fake = self.begin()
+        script = os.path.join(self.folder, "script")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\nexit %d\n" % START_SUCCESSOR)
+        self.deploy(self.path, script)
         worker = self.stopped_on_its_way_out(fake)
         before = self.next_fake()
         self.assertEqual(self.file_of(before.pid), self.before)

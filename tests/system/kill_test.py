@@ -177,8 +177,15 @@ class Kill(Story):
             with self.subTest(garbage=garbage[:40]):
                 daemon = self.damaged(("put\nstate web", garbage))
                 self.assertIn("damaged, or of another version", daemon.run("events").text)
-                daemon.end()
                 os.unlink(self.folder + "/damage")
+                # What was taken for it is saved.
+                pids = sorted(w["pid"] for w in daemon.unit("web")["workers"])
+                daemon.write("web", web(workers=3))
+                self.kill(daemon)
+                self.assertEqual(sorted(w["pid"] for w in daemon.unit("web")["workers"]), pids)
+                self.assertNotIn("was not saved", daemon.log_text())
+                self.assert_says(daemon.run("plan"), 0, "workers")
+                daemon.end()
 
     def test_sockets_are_found_by_their_addresses_where_nothing_was_saved_of_them(self):
         self.damaged(("drop\nsockets web", None))

@@ -49,6 +49,19 @@ class Successor(Story):
         self.assertEqual({s["name"]: s["port"] for s in daemon.sockets("web")}, before)
         self.assertEqual(daemon.pid_of("web"), pid)
 
+    def test_the_keeper_leaves_the_next_one_enough_descriptors(self):
+        """It took all that it could, and no holdfastd could even start any more."""
+        for count in (18, 21, 24, 27):
+            with self.subTest(units=count):
+                units = {"u%d" % i: unit_text([tcp()], {"exec_start": ["/bin/sleep", "1000"], "type": "simple"}) for i in range(count)}
+                daemon = self.kept(units, before=("prlimit", "--nofile=160:160"), folder=str(count))
+                for starts in (2, 3):
+                    os.kill(daemon.call("Version")["pid"], signal.SIGKILL)
+                    wait_for("the next", lambda n=starts: daemon.call("Version")["starts"] == n)
+                    for name in units:
+                        daemon.wait_whole(name)
+                self.assertEqual(daemon.end(), 0)
+
     def test_what_could_not_be_saved_is_saved_later(self):
         """A memfd that could not be made counted as saved."""
         self.needs_strace()
@@ -250,6 +263,55 @@ class Successor(Story):
                     self.assertEqual(sorted(map(int, file.read().split())), pids, "each was signalled once")
                 daemon.call("Version")  # there is one that can be told
                 self.assertEqual(daemon.end(), 0)
+
+    def test_a_death_in_the_midst_of_starting_workers_takes_nothing_from_them(self):
+        """Who was known to the keeper and not yet to the saved text was probed at port 0, and the release was rolled back."""
+        self.needs_strace()
+        health = {"http": "/healthz", "interval": "50ms", "timeout": "%ds" % (5 * FACTOR), "failures": 1}
+        unit = unit_text([tcp()], {"type": "notify", "exec_start": [program("holdfast-webserver")], "workers": 3}, health=health,
+                         rollout={"probation": "500ms", "drain_timeout": "%ds" % (10 * FACTOR)})
+        for number in range(4, 15):
+            with self.subTest(sendmsg=number):
+                daemon = self.kept({"web": unit}, folder="f%d" % number)
+                before = daemon.call("Version")["starts"]
+                with self.injecting(self.supervisor(daemon), "sendmsg", "signal=SIGKILL:when=%d" % number):
+                    self.assert_says(daemon.run("restart", "web", deadline=60 * FACTOR), 0, "is done")
+                self.assertEqual(daemon.call("Version")["starts"], before + 1)
+                self.assertEqual({w["generation"] for w in daemon.workers("web") if w["role"] == "serving"}, {2})
+                self.assertEqual(daemon.end(), 0)
+
+    def test_a_death_while_a_unit_gets_shards_breaks_nothing(self):
+        self.needs_strace()
+        for number in range(1, 16):
+            with self.subTest(sendmsg=number):
+                daemon = self.kept({"web": web(workers=2)}, folder="f%d" % number)
+                daemon.write("web", web(listen="127.0.0.2:0", workers=2, socket_more={"reuse_port": True}))
+                with self.injecting(self.supervisor(daemon), "sendmsg", "signal=SIGKILL:when=%d" % number):
+                    self.assert_says(daemon.run("apply", deadline=60 * FACTOR), 0)
+                daemon.wait_whole("web")
+                self.assertEqual(daemon.unit("web")["state"], "active")
+                self.assertNotIn("a fault in holdfast", daemon.log_text())
+                wait_for("shards", lambda: len(daemon.sockets("web")) >= 4)
+                self.assertEqual(daemon.end(), 0)
+
+    def test_a_death_while_it_stops_lets_the_workers_finish(self):
+        """They were killed, and with them the requests that they were about to answer."""
+        daemon = self.kept({"web": web(rollout=NO_PROBATION), "idle": web()})
+        port, supervisor = daemon.port("web"), self.supervisor(daemon)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.settimeout(30 * FACTOR)
+            client.sendall(b"GET /slow?ms=%d HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n" % (1500 * FACTOR))
+            wait_for("the request to be read", lambda: daemon.sockets("web")[0]["queue"] == 0)
+            os.kill(daemon.pid, signal.SIGTERM)
+            wait_for("the drain", lambda: "web: stopping" in daemon.log_text())
+            for count in (1, 2):
+                os.kill(supervisor, signal.SIGKILL)
+                wait_for("its end", lambda pid=supervisor: has_ended(pid))
+                supervisor = self.supervisor(daemon)
+                wait_for("it to go on", lambda count=count: daemon.log_text().count("web: goes on with 1 worker") == count)
+            self.assertEqual(read_answer(client)[0], 200)
+        self.assertEqual(daemon.wait_end(), 0)
+        self.assertEqual(daemon.log_text().count("while it stopped; it is started again"), 2)
 
     def test_workers_are_told_to_go_also_when_the_keeper_is_gone(self):
         """The signal went to a keeper that was not there any more, and they were killed at their deadline."""

@@ -242,6 +242,23 @@ class UnderSystemd(Story):
         self.assertNotEqual(machine.run("systemctl", "start", "holdfast").status, 0)
         self.assertEqual((machine.shown("ActiveState"), machine.shown("ExecMainStatus"), machine.shown("NRestarts")), ("failed", "2", "0"))
 
+    def test_bad_settings_are_not_tried_again_unless_clients_wait(self):
+        bad = {"/etc/holdfast/holdfast.toml": "[daemon]\nlog_leve = \"info\"\n"}
+        machine = self.machine({"web": web()}, start=False, files=bad)
+        self.assertNotEqual(machine.run("systemctl", "start", "holdfast").status, 0)
+        self.assertEqual((machine.shown("ActiveState"), machine.shown("ExecMainStatus"), machine.shown("NRestarts")), ("failed", "78", "0"))
+        self.assertTrue(any("unknown key `log_leve`" in entry["MESSAGE"] for entry in machine.journal()))
+        machine.write("/etc/holdfast/holdfast.toml", "")
+        machine.done("systemctl", "start", "holdfast")
+        self.wait_units(machine)
+        load, before = self.load(machine), listener_inode(machine)
+        machine.write("/etc/holdfast/holdfast.toml", bad["/etc/holdfast/holdfast.toml"])
+        machine.done("systemctl", "restart", "holdfast")
+        self.wait_units(machine)
+        self.assertEqual(listener_inode(machine), before)
+        self.assert_nobody_failed(load)
+        self.assertEqual(sum("unknown key `log_leve`" in entry["MESSAGE"] for entry in machine.journal()), 2)
+
     # ---- sockets of others ----
 
     def test_a_unit_uses_the_sockets_of_a_socket_unit(self):
