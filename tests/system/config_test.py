@@ -59,7 +59,7 @@ class Config(Story):
         self.assertIn("/nonexistent.toml", named.stderr)
 
     def test_apply_takes_over_what_can_be_and_names_what_takes_an_upgrade(self):
-        accepting = unit_text([tcp()], {"exec_start": ["/bin/cat"], "accept": True, "handoff": "inetd", "restart": "no"})
+        accepting = unit_text([tcp(non_blocking=False)], {"exec_start": ["/bin/cat"], "accept": True, "handoff": "inetd", "restart": "no"})
         accepting = accepting.replace("[rollout]\nprobation = \"0s\"\n", "")
         self.configure("[daemon]\nlog_level = \"warning\"\n")
         daemon = self.daemon({"echo": accepting}, options=("--foreground", "--config", self.path), active=())
