@@ -135,8 +135,8 @@ Result<Inheritance> inherit() {
     return inheritance;
 }
 
-/// Who comes after a crash, or after a successor that failed, is needed more than what its settings say. So is
-/// who comes for sockets that outlived the keeper: clients wait in them.
+/// Who comes after a crash, or after a successor that failed, is needed more than what its settings say. So
+/// is who comes for sockets that outlived the keeper: clients wait in them.
 bool is_fresh(Inheritance const& inherited) {
     if (!inherited.keeper || inherited.found.start.reason == StartReason::Upgrade)
         return true;

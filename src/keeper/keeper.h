@@ -124,15 +124,15 @@ private:
     DumpStage dump_stage_ = DumpStage::None;
     std::size_t dumped_ = 0;
     bool owes_upgrade_ok_ = false;
-    bool owes_refusal_ = false; ///< of something that was refused while there was no room to say so
+    bool owes_refusal_ = false;    ///< of something that was refused while there was no room to say so
     std::uint64_t told_exits_ = 0; ///< a number of the ring: what comes from there on is to be told
 
     OuterStore outer_;
     bool is_outside_known_ = false; ///< something has come out of it
     bool is_outside_due_ = false;   ///< something of held_ is still to be said to it
     bool is_outside_full_ = false;
-    bool is_reaping_due_ = false; ///< there may be more of those who have ended
-    bool is_outside_cut_ = false; ///< not all is in it, and that was said
+    bool is_reaping_due_ = false;     ///< there may be more of those who have ended
+    bool is_outside_cut_ = false;     ///< not all is in it, and that was said
     bool is_outside_failing_ = false; ///< the same of what could not be said to it
     MonotonicTime outside_again_at_ = MonotonicTime::never();
 

@@ -28,8 +28,8 @@ Fate fate_of_stopping(Life const& life, ChildExit const& end, bool has_workers) 
         return {Next::EndWorkers, 1};
     if (exited && end.status == 0)
         return {Next::Leave, 0};
-    // Whoever comes next is told to stop: on its way out for an upgrade it could not hear that, and a successor
-    // may not even come up.
+    // Whoever comes next is told to stop: on its way out for an upgrade it could not hear that, and a
+    // successor may not even come up.
     if (!life.is_stopping && life.is_upgrading)
         return {Next::FallBack};
     if (!life.is_stopping && exited && end.status == start_successor)

@@ -31,7 +31,7 @@ struct Life {
     int stop_signal = 0;       ///< SIGTERM or SIGINT, when it was to be forwarded
     bool is_upgrading = false; ///< the successor was started and has not said ready
     unsigned successor_ends = 0;
-    unsigned refused = 0; ///< messages
+    unsigned refused = 0;   ///< messages
     unsigned stop_ends = 0; ///< those that died while they were to stop, and left workers
     // Deadlines.
     MonotonicTime ready_by = MonotonicTime::never();

@@ -96,7 +96,8 @@ bool OuterStore::ask(Duration patience) {
 int OuterStore::send(std::string_view text, FdRef fd) {
     int const number = fd.raw();
     int const error = send_message(socket_, text, &number, fd.is_open() ? 1 : 0);
-    // It may have become another socket at the same path. The kernel says so once; after that we have no peer.
+    // It may have become another socket at the same path. The kernel says so once; after that we have no
+    // peer.
     if ((error == ECONNREFUSED || error == ENOTCONN) && connect())
         return send_message(socket_, text, &number, fd.is_open() ? 1 : 0);
     return error;

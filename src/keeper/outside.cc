@@ -22,8 +22,8 @@ namespace {
 constexpr std::uint8_t is_stored = 1; ///< one of this name is in the store
 constexpr std::uint8_t is_due = 2; ///< what is there is not what is here: nothing, another, or one too many
 constexpr std::uint8_t is_to_be_repeated = 4; ///< it is due because it may have gone with another name
-constexpr int first_passed = 3;    // SD_LISTEN_FDS_START
-constexpr Duration pause = 10ms;   // where the kernel tells by no event that it takes more
+constexpr int first_passed = 3;               // SD_LISTEN_FDS_START
+constexpr Duration pause = 10ms;              // where the kernel tells by no event that it takes more
 constexpr Duration pause_of_failure = 1s;
 
 /// Of an open file; 0: unknown.
@@ -171,9 +171,9 @@ int Keeper::send_outside(Held::Entry& entry) {
     return error;
 }
 
-/// systemd stores an open file once, under the name that it came with first (service.c, service_add_fd_store):
-/// what was removed may have been there for another name too. 0: it is not known what it was. And there is room
-/// now for one that had none.
+/// systemd stores an open file once, under the name that it came with first (service.c,
+/// service_add_fd_store): what was removed may have been there for another name too. 0: it is not known what
+/// it was. And there is room now for one that had none.
 void Keeper::look_for_others(std::uint64_t inode) {
     for (std::size_t i = 0; i < held_.size(); ++i) {
         auto& entry = held_.at(i);

@@ -97,7 +97,8 @@ void Program::raise_descriptor_limit() {
 
 int Program::most_descriptors() const {
     constexpr rlim_t enough_left = 64;
-    return static_cast<int>(std::min<rlim_t>(limits.rlim_max - std::min(limits.rlim_max / 4, enough_left), INT_MAX));
+    return static_cast<int>(
+        std::min<rlim_t>(limits.rlim_max - std::min(limits.rlim_max / 4, enough_left), INT_MAX));
 }
 
 pid_t Program::start_by_fork(FdRef executable, FdRef socket) {

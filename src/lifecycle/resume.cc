@@ -74,4 +74,40 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
     return resumed;
 }
 
+UnitState rebuilt(std::vector<LeftWorker> const& left, Policy const& policy, MonotonicTime now) {
+    UnitState state;
+    for (auto const& worker : left) {
+        state.last_worker = std::max(state.last_worker, worker.id);
+        state.last_generation = std::max(state.last_generation, worker.generation);
+    }
+    for (auto const& worker : left) {
+        bool const serves = worker.generation == state.last_generation;
+        if (std::ranges::find(state.generations, worker.generation, &Generation::id) ==
+            state.generations.end())
+            state.generations.push_back({.id = worker.generation,
+                                         .role = serves ? Role::Serving : Role::Outgoing,
+                                         .has_served = true,
+                                         .policy = policy});
+        Worker known{.id = worker.id,
+                     .generation = worker.generation,
+                     .slot = worker.slot,
+                     .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
+                     .was_ready = true,
+                     .forked = true,
+                     .shown = true,
+                     .sent = !serves,
+                     .told = !serves,
+                     .bank = worker.bank,
+                     .since = now,
+                     .ready_at = now};
+        if (!serves)
+            known.deadline = now + policy.drain_timeout;
+        state.workers.push_back(known);
+    }
+    std::ranges::sort(state.generations, {}, &Generation::id);
+    if (!state.workers.empty())
+        state.goal = Goal::Up;
+    return state;
+}
+
 } // namespace holdfast::lifecycle

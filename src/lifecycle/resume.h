@@ -34,4 +34,15 @@ struct Resumed {
 /// rather started once too often than never again.
 [[nodiscard]] Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found);
 
+/// What is known of a worker where no state was saved, or none that can be read.
+struct LeftWorker {
+    WorkerId id{};
+    GenerationId generation{};
+    Slot slot{};
+    Bank bank = Bank::Blue;
+};
+
+/// A state from the workers alone: the newest generation serves, what is older drains.
+[[nodiscard]] UnitState rebuilt(std::vector<LeftWorker> const& left, Policy const& policy, MonotonicTime now);
+
 } // namespace holdfast::lifecycle

@@ -231,8 +231,8 @@ void Supervisor::boot() {
         fresh.insert(spec->name);
         add(spec);
     }
-    // Every socket is bound (or known to fail) before the first worker starts. What breaks one unit, breaks it
-    // alone: the next holdfastd would meet it again.
+    // Every socket is bound (or known to fail) before the first worker starts. What breaks one unit, breaks
+    // it alone: the next holdfastd would meet it again.
     for (auto const& [name, unit] : units_)
         if (unit->spec().start_at_boot && fresh.contains(name))
             shared_.loop.call([&unit] { unit->start_when_held(); });

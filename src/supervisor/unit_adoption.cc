@@ -53,9 +53,7 @@ public:
         take_workers();
         take_pins();
         bool const is_state_known = saved_.state.has_value();
-        if (!is_state_known)
-            rebuild();
-        unit_.state_ = *std::move(saved_.state);
+        unit_.state_ = is_state_known ? *std::move(saved_.state) : rebuild();
         take_the_rest();
         tell();
         go_on();
@@ -349,43 +347,12 @@ private:
         }
     }
 
-    /// From the workers alone: the newest generation serves, what is older drains.
-    void rebuild() {
-        UnitState state;
-        auto const policy = unit_.policy();
-        for (auto const& worker : unit_.workers_) {
-            state.last_worker = std::max(state.last_worker, WorkerId{worker->process.id()});
-            state.last_generation = std::max(state.last_generation, worker->generation);
-        }
-        auto const now = MonotonicTime::now();
-        for (auto const& worker : unit_.workers_) {
-            bool const serves = worker->generation == state.last_generation;
-            if (std::ranges::find(state.generations, worker->generation, &Generation::id) ==
-                state.generations.end())
-                state.generations.push_back({.id = worker->generation,
-                                             .role = serves ? Role::Serving : Role::Outgoing,
-                                             .has_served = true,
-                                             .policy = policy});
-            Worker known{.id = WorkerId{worker->process.id()},
-                         .generation = worker->generation,
-                         .slot = worker->slot,
-                         .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
-                         .was_ready = true,
-                         .forked = true,
-                         .shown = true,
-                         .sent = !serves,
-                         .told = !serves,
-                         .bank = worker->shard.bank,
-                         .since = now,
-                         .ready_at = now};
-            if (!serves)
-                known.deadline = now + policy.drain_timeout;
-            state.workers.push_back(known);
-        }
-        std::ranges::sort(state.generations, {}, &Generation::id);
-        if (!state.workers.empty())
-            state.goal = Goal::Up;
-        saved_.state = std::move(state);
+    [[nodiscard]] UnitState rebuild() const {
+        std::vector<LeftWorker> left;
+        for (auto const& worker : unit_.workers_)
+            left.push_back(
+                {WorkerId{worker->process.id()}, worker->generation, worker->slot, worker->shard.bank});
+        return rebuilt(left, unit_.policy(), MonotonicTime::now());
     }
 
     void take_the_rest() {

@@ -170,7 +170,8 @@ void UnitMemory::save_sockets() {
     auto const hash = std::hash<std::string>{}(text);
     bool const is_other = hash != saved_sockets_ || puts_all_;
     // In one message with those that it tells of.
-    bool const is_saved = !is_other || keeping_.put_text(kept_name("sockets", unit, {last_text_ + 1}), text, fresh);
+    bool const is_saved =
+        !is_other || keeping_.put_text(kept_name("sockets", unit, {last_text_ + 1}), text, fresh);
     if ((!is_other || !is_saved) && !fresh.empty())
         keeping_.put(fresh);
     for (auto const& entry : fresh)

@@ -14,7 +14,7 @@ import time
 from harness import DEADLINE, Story, main, program, tcp, unit_text, wait_for, web
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
-ACCEPTING = unit_text([tcp()], {"exec_start": ["/bin/cat"], "accept": True, "handoff": "inetd", "restart": "no"}).replace(
+ACCEPTING = unit_text([tcp(non_blocking=False)], {"exec_start": ["/bin/cat"], "accept": True, "handoff": "inetd", "restart": "no"}).replace(
     "[rollout]\nprobation = \"0s\"\n", "")
 LONG = "unix:/tmp/a/folder/that/does/not/exist/and/has/a/name/that/is/long/as/well.sock"
 
