@@ -56,7 +56,7 @@ build_deb() {
     depends=$("$source/tests/install-dependencies.sh" --list package | paste -sd, | sed 's/,/, /g')
     sed -i -e '/^#/d' -e "s/@build-depends@/$depends/" "$tree/debian/control"
     printf '%s\n' "$changelog" >"$tree/debian/changelog"
-    (cd "$tree" && dpkg-buildpackage --build=binary --no-sign --jobs="$(nproc)") || return 1
+    (cd "$tree" && dpkg-buildpackage --build=binary --no-sign --jobs="$(nproc)")
     rm -f "$output"/*holdfast*_*.deb # an earlier version's
     cp "$work"/*.deb "$output"
 }
@@ -76,14 +76,18 @@ build_rpm() {
                 sed 's/-ffile-prefix-map=[^ ]*//')")
         done
     fi
-    rpmbuild -bb "${arguments[@]}" "$work/rpm/SPECS/holdfast.spec" || return 1
+    rpmbuild -bb "${arguments[@]}" "$work/rpm/SPECS/holdfast.spec"
     rm -f "$output"/*holdfast*-*.rpm
     cp "$work"/rpm/RPMS/*/*.rpm "$output"
 }
 
 log=$output/$kind.log
 echo "building the .$kind packages of holdfast $version" >&2
-if ! "build_$kind" >"$log" 2>&1 </dev/null; then
+set +e
+(set -e && "build_$kind") >"$log" 2>&1 </dev/null # a function in a condition would go on after a failure
+built=$?
+set -e
+if [ "$built" -ne 0 ]; then
     tail -40 "$log" >&2
     echo "the packages could not be built (the whole log: $log)" >&2
     exit 1

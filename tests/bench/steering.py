@@ -16,8 +16,8 @@ LONGER = 1.5    # p99, times as before: a machine of two processors has that muc
 POINTS = 0.5    # of a canary's part
 
 
-def unit(bench, port, mode, rollout=""):
-    return web_unit(bench, "127.0.0.1:%d" % port, "--release", "{generation}", service="workers = 4").replace(
+def unit(bench, port, mode, rollout="", count=4):
+    return web_unit(bench, "127.0.0.1:%d" % port, "--release", "{generation}", service="workers = %d" % count).replace(
         "non_blocking = true", "non_blocking = true\nreuse_port = true").replace(
         'probation = "0s"', 'probation = "0s"\n' + rollout) + '[steering]\nmode = "%s"\n' % mode
 
@@ -26,12 +26,29 @@ def workers(daemon):
     return {w["slot"]: w["pid"] for w in daemon.json("status", "web")["units"][0]["workers"] if w["state"] == "ready"}
 
 
-def wait_for_workers(daemon):
+def wait_for_workers(daemon, count=4):
     end = time.monotonic() + 30
-    while len(workers(daemon)) < 4:
+    while len(workers(daemon)) < count:
         if time.monotonic() > end:
-            sys.exit("the four workers did not become ready")
+            sys.exit("the %d workers did not become ready" % count)
         time.sleep(0.05)
+
+
+def one_fewer(bench, mode, rate):
+    """Latencies in ms of as many workers as are left when one is stopped: nothing can be better than that then."""
+    port = free_port()
+    with Holdfastd(bench, {"web": unit(bench, port, mode, count=3)}) as daemon:
+        wait_for_workers(daemon, 3)
+        return side_by_side(bench, "127.0.0.1:%d" % port, rate)
+
+
+def side_by_side(bench, target, rate):
+    """Of one of two loads, as while a worker is stopped: there are two of them then."""
+    load(bench, target, rate, 1).result()  # warm
+    beside = load(bench, target, rate / 2, STOPPED - BACK_IN)
+    one = load(bench, target, rate / 2, STOPPED - BACK_IN).result()
+    beside.result()
+    return one["latency_us"]
 
 
 def stop_one(bench, mode, rate):
@@ -40,10 +57,7 @@ def stop_one(bench, mode, rate):
     with Holdfastd(bench, {"web": unit(bench, port, mode)}) as daemon:
         wait_for_workers(daemon)
         target = "127.0.0.1:%d" % port
-        load(bench, target, rate, 1).result()  # warm
-        beside = load(bench, target, rate / 2, STOPPED - BACK_IN)  # as while one is stopped: two of them
-        before = load(bench, target, rate / 2, STOPPED - BACK_IN).result()
-        beside.result()
+        before = side_by_side(bench, target, rate)
         around = load(bench, target, rate / 2, STOPPED + 2, "--timeout", "20s")
         time.sleep(0.5)
         victim = workers(daemon)[2]
@@ -57,7 +71,7 @@ def stop_one(bench, mode, rate):
             os.kill(victim, signal.SIGCONT)
         after, around = after.result(), around.result()
     failed = after["failed"] + around["failed"]
-    return {"before": before["latency_us"], "after": after["latency_us"], "all": around["latency_us"], "failed": failed}
+    return {"before": before, "after": after["latency_us"], "all": around["latency_us"], "failed": failed}
 
 
 def canary_part(bench, mode, percent, connections, rate):
@@ -92,13 +106,16 @@ def main():
             rounds = bench.results[mode] = []
             for _ in range(options.rounds):
                 seen = stop_one(bench, mode, options.rate)
+                seen["three"] = one_fewer(bench, mode, options.rate)
                 rounds.append(seen)
-                print("%-12s p99 before %.2f ms, from 200 ms after the stop %.2f ms (slowest %.0f ms), of all that came %.0f ms" % (
-                    mode, *(seen[when]["p99"] / 1e3 for when in ("before", "after")), seen["after"]["max"] / 1e3, seen["all"]["max"] / 1e3))
+                print("%-12s p99 before %.2f ms, from 200 ms after the stop %.2f ms (slowest %.0f ms), of all that came %.0f ms; of three workers %.2f ms" % (
+                    mode, *(seen[when]["p99"] / 1e3 for when in ("before", "after")), seen["after"]["max"] / 1e3, seen["all"]["max"] / 1e3,
+                    seen["three"]["p99"] / 1e3))
             bench.judge("%s: requests that failed" % mode, sum(seen["failed"] for seen in rounds), 0, always=True)
             if mode == "least_loaded":
-                before, after = (statistics.median(seen[when]["p99"] for seen in rounds) for when in ("before", "after"))
+                before, after, three = (statistics.median(seen[when]["p99"] for seen in rounds) for when in ("before", "after", "three"))
                 bench.judge("%s: p99 after / before (medians)" % mode, after / before, LONGER)
+                print("%-62s %9.3g" % ("%s: p99 of three workers, none stopped / before (medians)" % mode, three / before))
         for mode in ("hash", "random") if options.connections else ():
             for percent in (5, 25):
                 part, failed = canary_part(bench, mode, percent, options.connections, options.canary_rate)

@@ -67,6 +67,7 @@ def look_at(path, tree):
     check(".debug_info" not in sections and ".symtab" not in sections, name + " is stripped")
     if "holdfast-keeper" not in name:  # it has no array on its stack that would want it, or the library's does
         check("__stack_chk_fail" in symbols, name + " watches its stack")
+    check(re.search(r" __(?!stack)\w+_chk\b", symbols), name + " calls the checking functions of the library (_FORTIFY_SOURCE)")
     needed = set(re.findall(r"NEEDED.*\[(.*?)\.so", dynamic))
     allowed = {"libc", "libm", "ld-linux-x86-64", "libsystemd"} | ({"libstdc++", "libgcc_s"} if "webserver" in name else set())
     check(needed <= allowed, "%s needs %s" % (name, sorted(needed)))

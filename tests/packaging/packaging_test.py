@@ -117,7 +117,7 @@ class Packaging(unittest.TestCase):
 
     def test_every_function_of_the_library_is_in_its_symbols(self):
         declared = re.findall(r"^HOLDFAST_API .*?(holdfast_\w+)\(", read("src", "client", "holdfast.h"), re.M)
-        listed = re.findall(r"^ (\w+)@Base ", read("packaging", "deb", "libholdfast0.symbols"), re.M)
+        listed = re.findall(r"^ (holdfast_\w+)@HOLDFAST_0 ", read("packaging", "deb", "libholdfast0.symbols"), re.M)
         self.assertEqual(sorted(declared), listed)
 
     def test_every_script_is_one(self):
