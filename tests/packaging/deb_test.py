@@ -196,7 +196,7 @@ class Deb(PackageStory):
         machine.done("systemctl", "stop", "holdfast")
         machine.write("/etc/holdfast/holdfast.toml", "nonsense\n")
         machine.run("systemctl", "start", "--no-block", "holdfast")
-        wait_for("another try", lambda: machine.shown("NRestarts") not in ("", "0"))
+        wait_for("its failure", lambda: machine.shown("ActiveState") == "failed")
         self.assertIn("does not start", self.install(machine, "newer").err)
         machine.done("rm", "/etc/holdfast/holdfast.toml")
         self.install(machine)
