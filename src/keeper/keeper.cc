@@ -174,6 +174,11 @@ void Keeper::forward(int number) {
     if (!life_.is_running()) {
         if (number == SIGHUP)
             return;
+        if (!life_.must_stop() && has_workers()) { // whoever is started next has them drained
+            life_.stop_signal = number;
+            life_.start_at = MonotonicTime::now();
+            return;
+        }
         kill_kept_workers();
         leave(0);
     }
@@ -226,9 +231,15 @@ void Keeper::start() {
     pid_t const pid = problem == 0 ? program_.start_by_fork(executable_, theirs) : -1;
     problem = problem == 0 && pid < 0 ? errno : problem;
     if (problem != 0) {
+        say("cannot start ", program_.path(), ": ", errno_text(problem));
+        if (life_.must_stop() && ++life_.stop_ends >= most_stop_ends) {
+            kill_kept_workers();
+            kill_all_children();
+            leave(1);
+        }
         life_.short_lives = std::max(life_.short_lives + 1, 2U);
         life_.start_at = MonotonicTime::now() + back_off(life_.short_lives);
-        return say("cannot start ", program_.path(), ": ", errno_text(problem));
+        return;
     }
     socket_ = std::move(ours);
     told_exits_ = exits_.end();

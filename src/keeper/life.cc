@@ -14,7 +14,6 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr unsigned most_successor_ends = 2;
-constexpr unsigned most_stop_ends = 3;
 constexpr Duration first_delay = 100ms;
 constexpr Duration longest_delay = 10s;
 

@@ -90,6 +90,9 @@ struct Fate {
 /// What is to be done after holdfastd ended like this. `has_workers`: it left some.
 [[nodiscard]] Fate fate_of(Life const& life, ChildExit const& end, bool has_workers);
 
+/// So many may die while they are to stop: then nobody is left to end the workers.
+inline constexpr unsigned most_stop_ends = 3;
+
 /// How long the next start has to wait: after one short life not at all, then 100 ms, doubling up to 10 s.
 [[nodiscard]] Duration back_off(unsigned short_lives);
 

@@ -99,9 +99,8 @@ std::string_view Keeper::put(StoreRequest const& request) {
         fresh += held_.find(*name) == nullptr ? 1 : 0;
     if (!held_.has_room_for(fresh))
         return "more than 16384 names";
-    // The kernel gives the lowest number that is free. Who comes next has the same limit as we, and needs
-    // more than what we hold.
-    if (message_.highest() >= program_.most_descriptors())
+    // Who comes next has the same limit as we, and needs more than what we hold.
+    if (fresh > 0 && held_.size() + fresh > program_.most_descriptors())
         return "too few descriptors would be left for the next holdfastd";
     std::size_t number = 0;
     for (Lines names{request.names}; auto const name = names.next(); ++number)

@@ -178,8 +178,7 @@ void Keeper::look_for_others(std::uint64_t inode) {
     for (std::size_t i = 0; i < held_.size(); ++i) {
         auto& entry = held_.at(i);
         bool const may_be_gone = entry.notes == is_stored && (inode == 0 || entry.inode == inode);
-        bool const had_no_room =
-            is_outside_cut_ && entry.notes == 0 && entry.fd >= 0 && may_be_stored(entry.name());
+        bool const had_no_room = entry.notes == 0 && entry.fd >= 0 && may_be_stored(entry.name());
         if (!may_be_gone && !had_no_room)
             continue;
         entry.notes |= may_be_gone ? is_due | is_to_be_repeated : is_due;

@@ -95,10 +95,9 @@ void Program::raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &raised);
 }
 
-int Program::most_descriptors() const {
-    constexpr rlim_t enough_left = 64;
-    return static_cast<int>(
-        std::min<rlim_t>(limits.rlim_max - std::min(limits.rlim_max / 4, enough_left), INT_MAX));
+std::size_t Program::most_descriptors() const {
+    constexpr rlim_t enough_left = most_descriptors_per_message + 64;
+    return limits.rlim_max - std::min(limits.rlim_max / 4, enough_left);
 }
 
 pid_t Program::start_by_fork(FdRef executable, FdRef socket) {

@@ -28,8 +28,8 @@ public:
 
     /// The descriptor that become() told us of; not open where this is a first start. Removes the variable.
     [[nodiscard]] static UniqueFd take_carried();
-    /// So many may be held, that whoever is started has some left.
-    [[nodiscard]] int most_descriptors() const;
+    /// So many may be held, that whoever is started has some left, and we for a message that replaces them.
+    [[nodiscard]] std::size_t most_descriptors() const;
     /// Once, at start: our own limit of open files becomes the hard limit; the program gets back `limits`.
     void raise_descriptor_limit();
     rlimit limits{};

@@ -81,6 +81,8 @@ UnitState rebuilt(std::vector<LeftWorker> const& left, Policy const& policy, Mon
         state.last_generation = std::max(state.last_generation, worker.generation);
     }
     for (auto const& worker : left) {
+        if (worker.is_dead)
+            continue;
         bool const serves = worker.generation == state.last_generation;
         if (std::ranges::find(state.generations, worker.generation, &Generation::id) ==
             state.generations.end())

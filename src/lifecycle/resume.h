@@ -40,6 +40,7 @@ struct LeftWorker {
     GenerationId generation{};
     Slot slot{};
     Bank bank = Bank::Blue;
+    bool is_dead = false; ///< it dumps core: its number and generation are taken, and that is all
 };
 
 /// A state from the workers alone: the newest generation serves, what is older drains.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/wire.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -22,13 +21,6 @@ bool is_hung_up(FdRef socket) {
 }
 
 } // namespace
-
-int Message::highest() const {
-    int highest = -1;
-    for (std::size_t i = 0; i < count_; ++i)
-        highest = std::max(highest, fds_[i]);
-    return highest;
-}
 
 UniqueFd Message::take(std::size_t number) {
     return UniqueFd{std::exchange(fds_[number], -1)};

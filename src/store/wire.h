@@ -29,8 +29,6 @@ public:
 
     [[nodiscard]] std::string_view text() const { return {text_, size_}; }
     [[nodiscard]] std::size_t descriptors() const { return count_; }
-    /// The highest number that one of them has here; -1 without any.
-    [[nodiscard]] int highest() const;
     /// The caller owns it now; each can be taken once.
     [[nodiscard]] UniqueFd take(std::size_t number);
     void close_descriptors();

@@ -81,6 +81,8 @@ private:
         // What hangs together with the state is nothing without it.
         auto all = std::exchange(saved_, {});
         saved_.workers = std::move(all.workers);
+        for (auto& worker : saved_.workers)
+            worker.reload_asked_at.reset();
         saved_.pins = std::move(all.pins);
         saved_.trace = std::move(all.trace);
         std::erase_if(memory_.names_, [](auto const& name) { return name.starts_with("spec "); });
@@ -293,6 +295,8 @@ private:
         if (saved.watchdog) {
             worker.watchdog.change_period(*saved.watchdog, MonotonicTime::now());
             worker.watchdog.start(MonotonicTime::now());
+        } else if (!saved_.state && !is_launching) {
+            worker.watchdog.start(MonotonicTime::now()); // it counts as ready
         } else if (!is_saved(saved.worker)) {
             unit_.start_watchdog(worker, ServiceType::Simple); // the others begin with a sign that is to come
         }
@@ -349,9 +353,10 @@ private:
 
     [[nodiscard]] UnitState rebuild() const {
         std::vector<LeftWorker> left;
-        for (auto const& worker : unit_.workers_)
-            left.push_back(
-                {WorkerId{worker->process.id()}, worker->generation, worker->slot, worker->shard.bank});
+        for (auto const* const of : {&unit_.workers_, &unit_.dumping_})
+            for (auto const& worker : *of)
+                left.push_back({WorkerId{worker->process.id()}, worker->generation, worker->slot,
+                                worker->shard.bank, of == &unit_.dumping_});
         return rebuilt(left, unit_.policy(), MonotonicTime::now());
     }
 

@@ -110,6 +110,7 @@ bool UnitRunner::hold_sockets() {
 }
 
 void UnitRunner::start_when_held() {
+    shared_.loop.set_owner(number_);
     starts_when_held_ = !hold_sockets();
     if (!starts_when_held_)
         happen(StartWished{});

@@ -134,7 +134,8 @@ class Stopping(KeeperStory):
         self.assertEqual(keeper.wait(), 1)
         self.assertTrue(self.no_fake_waits())
 
-    def test_while_none_runs_a_stop_signal_ends_the_kept_workers(self):
+    def in_back_off(self):
+        """Nobody runs, and the next start is 3 s away."""
         keeper, fake = self.kept()
         kept, _ = fake.fork_worker()
         other, _ = fake.fork_worker()
@@ -142,10 +143,27 @@ class Stopping(KeeperStory):
         for _ in range(6):
             fake.kill()
             fake = self.next_fake()
-        fake.kill()  # the next start is 3 s away
+        fake.kill()
         wait_for("none to run", lambda: self.said().count("started again") == 7)
         keeper.signal(signal.SIGHUP)
+        return keeper, kept, other
+
+    def test_while_none_runs_a_stop_signal_is_for_the_next_that_is_started_at_once(self):
+        keeper, kept, _ = self.in_back_off()
         keeper.signal(signal.SIGTERM)
+        fake = self.next_fake()
+        fake.dump()
+        self.assertEqual(fake.next(), {"signal": signal.SIGTERM})
+        self.assertFalse(has_ended(kept))
+        fake.exit(0)
+        self.assertEqual(keeper.wait(), 0)
+
+    def test_while_none_can_be_started_a_second_stop_signal_ends_the_kept_workers(self):
+        keeper, kept, other = self.in_back_off()
+        os.kill(keeper.pid, signal.SIGSTOP)  # so that it hears both at once
+        keeper.signal(signal.SIGTERM)
+        keeper.signal(signal.SIGINT)
+        os.kill(keeper.pid, signal.SIGCONT)
         self.assertEqual(keeper.wait(), 0)
         self.assertTrue(has_ended(kept))
         self.assertFalse(has_ended(other))
