@@ -70,7 +70,7 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
     auto const levels = wanted(state);
     emit_difference({}, levels, resumed.orders);
     if (levels.slots == 0 && state.last_generation != no_generation)
-        resumed.orders.emplace_back(HoldShards{0}); // there may be more still
+        resumed.orders.emplace_back(HoldShards{0}); // what was adopted counts as wanted until this
     return resumed;
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "supervisor/keeping.h"
 
+#include "base/text.h"
+#include "lifecycle/line.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -75,6 +78,15 @@ std::string kept_name(std::string_view kind, std::string_view unit,
     for (auto const number : numbers)
         name += ' ' + std::to_string(number);
     return name;
+}
+
+std::vector<std::uint32_t> numbers_in(std::string_view name) {
+    std::vector<std::uint32_t> numbers;
+    auto const words = split(name, ' ');
+    for (std::size_t i = 2; i < words.size(); ++i)
+        if (std::uint32_t number = 0; lifecycle::text::Values::read(words[i], number))
+            numbers.push_back(number);
+    return numbers;
 }
 
 bool are_sockets_alone(FoundThings const& things) {

@@ -24,6 +24,9 @@ namespace holdfast {
 [[nodiscard]] std::string kept_name(std::string_view kind, std::string_view unit,
                                     std::initializer_list<std::uint64_t> numbers = {});
 
+/// The numbers at the end of such a name; what is none is passed over.
+[[nodiscard]] std::vector<std::uint32_t> numbers_in(std::string_view name);
+
 /// What the unit is called there.
 [[nodiscard]] std::string unit_in_names(std::string_view unit);
 

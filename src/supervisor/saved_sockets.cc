@@ -105,13 +105,6 @@ Result<Listener> to_listener(SavedListener const& saved, std::string_view unit, 
     return listener;
 }
 
-/// Of "listener UNIT NUMBER"; 0 without, which is none.
-std::uint32_t number_in(std::string_view name) {
-    std::uint32_t number = 0;
-    auto const words = split(name, ' ');
-    return words.size() == 3 && lifecycle::text::Values::read(words[2], number) ? number : 0;
-}
-
 std::vector<std::uint16_t> ports_in(std::string_view text) {
     std::vector<std::uint16_t> ports;
     for (auto const word : split(text, ','))
@@ -246,7 +239,8 @@ AdoptedSockets adopt_by_address(UnitSpecPtr const& spec, FoundThings& found) {
     for (auto const& one : plan_adoption(looks, {spec}).adopt) {
         auto const& name = names[one.found];
         auto listener = to_listener(std::move(take(found, name)->fd), looks[one.found], one, *spec);
-        listener.kept = number_in(name); // as it was: under another name it would be put anew
+        if (auto const numbers = numbers_in(name); numbers.size() == 1)
+            listener.kept = numbers.front(); // as it was: under another name it would be put anew
         adopted.listeners.push_back(std::move(listener));
     }
     return adopted;

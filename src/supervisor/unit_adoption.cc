@@ -22,20 +22,6 @@ namespace holdfast {
 
 using namespace lifecycle;
 
-namespace {
-
-/// The numbers at the end of a kept name.
-std::vector<std::uint32_t> numbers_in(std::string_view name) {
-    std::vector<std::uint32_t> numbers;
-    auto const words = split(name, ' ');
-    for (std::size_t i = 2; i < words.size(); ++i)
-        if (std::uint32_t number = 0; text::Values::read(words[i], number))
-            numbers.push_back(number);
-    return numbers;
-}
-
-} // namespace
-
 class UnitMemory::Adoption {
 public:
     Adoption(UnitRunner& unit, UnitMemory& memory, FoundThings found)
