@@ -48,6 +48,27 @@ void meet(UnitState const& state, Worker const& worker, FoundWorker const& found
         resumed.orders.emplace_back(Reload{worker.id});
 }
 
+/// Who was in an empty slot of the newest generation, and when it ended, nobody knows: it is filled.
+void fill_slots(UnitState& state, MonotonicTime now) {
+    for (auto const& generation : state.generations)
+        for (std::uint16_t slot = 0; slot < slots_of(generation.policy); ++slot)
+            if (generation.role == Role::Serving &&
+                std::ranges::none_of(state.workers, [&](Worker const& worker) {
+                    return worker.generation == generation.id && worker.slot == Slot{slot};
+                }))
+                state.refills.push_back({.generation = generation.id, .slot = Slot{slot}, .at = now});
+}
+
+/// Whoever waits in a shard that nobody serves any more has waited for long enough.
+void take_shares(UnitState& state, Shares shares, MonotonicTime now) {
+    state.shares = std::move(shares);
+    auto now_shared = shares_of(state);
+    for (auto const& [shard, weight] : state.shares)
+        if (!now_shared.contains(shard))
+            state.restless.push_back({.shard = shard, .at = now});
+    state.shares = std::move(now_shared);
+}
+
 } // namespace
 
 Spawn spawn_order(UnitState const& state, Worker const& worker) {
@@ -74,7 +95,8 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
     return resumed;
 }
 
-UnitState rebuilt(std::vector<LeftWorker> const& left, Policy const& policy, MonotonicTime now) {
+UnitState rebuilt(std::vector<LeftWorker> const& left, Shares shares, Policy const& policy,
+                  MonotonicTime now) {
     UnitState state;
     for (auto const& worker : left) {
         state.last_worker = std::max(state.last_worker, worker.id);
@@ -109,6 +131,8 @@ UnitState rebuilt(std::vector<LeftWorker> const& left, Policy const& policy, Mon
     std::ranges::sort(state.generations, {}, &Generation::id);
     if (!state.workers.empty())
         state.goal = Goal::Up;
+    fill_slots(state, now);
+    take_shares(state, std::move(shares), now);
     return state;
 }
 

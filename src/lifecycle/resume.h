@@ -43,7 +43,10 @@ struct LeftWorker {
     bool is_dead = false; ///< it dumps core: its number and generation are taken, and that is all
 };
 
-/// A state from the workers alone: the newest generation serves, what is older drains.
-[[nodiscard]] UnitState rebuilt(std::vector<LeftWorker> const& left, Policy const& policy, MonotonicTime now);
+/// A state from the workers alone, and of a sharded unit from the `shares` that its listeners still have: the
+/// newest generation serves and fills its slots, what is older drains; clients who wait where nobody serves
+/// any more are looked after.
+[[nodiscard]] UnitState rebuilt(std::vector<LeftWorker> const& left, Shares shares, Policy const& policy,
+                                MonotonicTime now);
 
 } // namespace holdfast::lifecycle

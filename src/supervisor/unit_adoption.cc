@@ -343,7 +343,9 @@ private:
             for (auto const& worker : *of)
                 left.push_back({WorkerId{worker->process.id()}, worker->generation, worker->slot,
                                 worker->shard.bank, of == &unit_.dumping_});
-        return rebuilt(left, unit_.policy(), MonotonicTime::now());
+        auto const* const shards = unit_.sockets_.shards();
+        return rebuilt(left, shards != nullptr ? shards->shares() : Shares{}, unit_.policy(),
+                       MonotonicTime::now());
     }
 
     void take_the_rest() {

@@ -2,6 +2,7 @@
 // What a successor makes of single workers. That nothing else is otherwise after a death is tests/sim's.
 #include "catch.h"
 #include "lifecycle/resume.h"
+#include "lifecycle/sharing.h"
 #include "lifecycle/step.h"
 
 #include <algorithm>
@@ -75,4 +76,45 @@ TEST_CASE("strangers are left alone", "[lifecycle]") {
     auto const resumed = unit.resume({{WorkerId{7}, false}});
     CHECK(resumed.orders.empty());
     CHECK(resumed.facts.empty());
+}
+
+TEST_CASE("after a state that was lost, what is left of a pool serves, and the rest of it comes back",
+          "[lifecycle]") {
+    Policy const policy{.spec = SpecId{1}, .workers = 3, .type = ServiceType::Notify};
+    Unit unit{policy, rebuilt({{WorkerId{4}, GenerationId{2}, Slot{0}, bank_of(2)}}, {}, policy, now)};
+    std::vector<TimerKey> armed;
+    for (auto const& timer : those<Arm>(unit.resume({{WorkerId{4}, false}}).orders))
+        armed.push_back(timer.timer);
+    REQUIRE(armed.size() == 2);
+    std::vector<Slot> spawned;
+    for (auto const key : armed)
+        for (auto const& order : those<Spawn>(unit.take(TimerExpired{key})))
+            spawned.push_back(order.slot);
+    CHECK(spawned == std::vector{Slot{1}, Slot{2}});
+}
+
+TEST_CASE("after a state that was lost, nobody is forgotten in a shard that no slot has any more",
+          "[lifecycle]") {
+    Policy const policy{.spec = SpecId{1}, .type = ServiceType::Notify, .is_sharded = true};
+    auto const bank = bank_of(1);
+    std::vector<Shard> const left{{0, bank}};
+    std::vector<Shard> const lost{{1, bank}, {2, bank}};
+    auto const shares = share_equally(std::vector<Shard>{{0, bank}, {1, bank}, {2, bank}});
+    Unit unit{policy, rebuilt({{WorkerId{1}, GenerationId{1}, Slot{0}, bank}}, shares, policy, now)};
+    auto const resumed = unit.resume({{WorkerId{1}, false}});
+    auto const held = those<HoldShards>(resumed.orders);
+    REQUIRE(held.size() == 1);
+    CHECK(held.front().slots == 3);
+    CHECK(those<Steer>(resumed.orders).front().shares == share_equally(left));
+    CHECK(those<WatchRest>(resumed.orders).front().shards == lost);
+    auto const lent = those<Spawn>(unit.take(TimerExpired{those<Arm>(resumed.orders).front().timer}));
+    REQUIRE(lent.size() == 2);
+    for (auto const& one : lent) {
+        (void)unit.take(Forked{one.worker});
+        (void)unit.take(Exited{one.worker, ExitKind::Clean});
+    }
+    (void)unit.take(ShardAtRest{{1, bank}});
+    auto const last = unit.take(ShardAtRest{{2, bank}});
+    REQUIRE(those<HoldShards>(last).size() == 1);
+    CHECK(those<HoldShards>(last).front().slots == 1);
 }

@@ -5,6 +5,7 @@ import collections
 import os
 import random
 import signal
+import socket
 import threading
 import time
 
@@ -141,8 +142,9 @@ class Kill(Story):
         command.communicate(timeout=30 * FACTOR)
         wait_for("its end", lambda: daemon.unit("deaf")["state"] == "inactive")
 
-    def damaged(self, *messages):
-        """A holdfastd that goes on after a kill with these said to its keeper before: (text, content of a memfd or None)."""
+    def tampered(self, messages, units):
+        """A holdfastd that goes on after a kill with these said to its keeper before, once there is a file "damage":
+        (text, content of a memfd or None)."""
         script = os.path.join(self.folder, "holdfastd")
         with open(script, "w", encoding="utf-8") as file:
             file.write("#!%s\n"
@@ -158,13 +160,19 @@ class Kill(Story):
                        "os.execv(%r, [%r, *sys.argv[1:]])\n"
                        % (PYTHON, self.folder + "/damage", list(messages), program("holdfastd"), program("holdfastd")))
         os.chmod(script, 0o755)
-        daemon = self.daemon({"web": web(workers=2)}, wrapper=(program("holdfast-keeper"), "--", script), command=True)
+        return self.daemon(units, wrapper=(program("holdfast-keeper"), "--", script), command=True)
+
+    def damage(self, daemon):
+        with open(self.folder + "/damage", "w", encoding="utf-8"):
+            pass
+        os.kill(self.supervisor(daemon), signal.SIGKILL)
+
+    def damaged(self, *messages):
+        daemon = self.tampered(messages, {"web": web(workers=2)})
         before = [w["pid"] for w in daemon.unit("web")["workers"]]
         port = daemon.port("web")
         load = self.load(port, seconds=2)
-        with open(self.folder + "/damage", "w", encoding="utf-8"):
-            pass
-        os.kill([pid for pid in children_of(daemon.pid) if "holdfastd" in command_of(pid)][0], signal.SIGKILL)
+        self.damage(daemon)
         wait_for("the workers that were there", lambda: [w["pid"] for w in daemon.unit("web")["workers"] if w["state"] == "ready"] == before)
         self.assertEqual(daemon.port("web"), port)
         self.assert_says(daemon.run("restart", "web"), 0, "is done")
@@ -186,6 +194,37 @@ class Kill(Story):
                 self.assertNotIn("was not saved", daemon.log_text())
                 self.assert_says(daemon.run("plan"), 0, "workers")
                 daemon.end()
+
+    def shrunk(self, left):
+        """Four workers on shards, whose state is lost, and their file has two; so many of them are left."""
+        daemon = self.tampered([("put\nstate web", b"?")], {"web": pool(reuse_port=True, workers=4)})
+        daemon.wait_whole("web")
+        workers = {w["slot"]: w["pid"] for w in daemon.unit("web")["workers"]}
+        port = daemon.port("web")
+        os.kill(self.supervisor(daemon), signal.SIGSTOP)  # who dies now is not missed
+        for slot in range(left, 4):
+            os.kill(workers[slot], signal.SIGKILL)
+        waiting = [socket.create_connection(("127.0.0.1", port), 30 * FACTOR) for _ in range(40)]
+        daemon.write("web", pool(reuse_port=True, workers=2))
+        self.damage(daemon)
+        for client in waiting:
+            with client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                self.assertIn(b" 200 ", client.recv(100))
+        load = self.load(port, seconds=2)
+        self.assert_says(daemon.run("restart", "web"), 0, "is done")
+        wait_for("the two of the file", lambda: sorted(w["slot"] for w in daemon.unit("web")["workers"]) == [0, 1])
+        self.assert_clean(load.finish())
+        self.assertNotIn("broken", daemon.log_text())
+
+    def test_a_lost_state_of_more_workers_than_the_file_has(self):
+        self.shrunk(4)
+
+    def test_a_lost_state_of_more_shards_than_the_file_has(self):
+        self.shrunk(2)
+
+    def test_a_lost_state_of_a_pool_of_which_one_is_left(self):
+        self.shrunk(1)
 
     def test_sockets_are_found_by_their_addresses_where_nothing_was_saved_of_them(self):
         self.damaged(("drop\nsockets web", None))
