@@ -72,8 +72,6 @@ bool is_of_one_peer(int problem) {
     }
 }
 
-constexpr int most_lost_peers = 64; // in a row, before somebody else has a turn
-
 /// Linux keeps in the queue, and gives to accept(2), who has reset his connection meanwhile. Of TCP alone: a
 /// unix peer that is gone may have left something to read.
 bool has_reset(FdRef connection) {
@@ -109,31 +107,26 @@ std::optional<std::uint64_t> take_hex(std::string_view& text, std::size_t digits
 } // namespace
 
 Result<Connection> accept_connection(FdRef listener, bool non_blocking) {
-    for (int lost = 0; lost < most_lost_peers; ++lost) {
-        sockaddr_storage from{};
-        socklen_t length = sizeof from;
-        UniqueFd fd{::accept4(listener.raw(), reinterpret_cast<sockaddr*>(&from), &length,
-                              SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0))};
-        if (!fd.is_open() && is_of_one_peer(errno))
-            continue;
-        if (!fd.is_open())
-            return system_error(errno, "accept a connection");
-        if (from.ss_family != AF_UNIX && has_reset(fd))
-            continue;
-        Connection connection{std::move(fd), {}};
-        auto& peer = connection.peer;
-        if (from.ss_family == AF_INET) {
-            auto const& ipv4 = reinterpret_cast<sockaddr_in const&>(from);
-            peer.kind = Kind::IPv4;
-            peer.port = ntohs(ipv4.sin_port);
-            std::memcpy(peer.address.data(), &ipv4.sin_addr, 4);
-        } else if (from.ss_family == AF_INET6)
-            take_ipv6(peer, reinterpret_cast<sockaddr_in6 const&>(from));
-        else if (from.ss_family == AF_UNIX)
-            take_unix(peer, connection.fd, reinterpret_cast<sockaddr_un const&>(from), length);
-        return connection;
-    }
-    return system_error(EAGAIN, "accept a connection");
+    sockaddr_storage from{};
+    socklen_t length = sizeof from;
+    UniqueFd fd{::accept4(listener.raw(), reinterpret_cast<sockaddr*>(&from), &length,
+                          SOCK_CLOEXEC | (non_blocking ? SOCK_NONBLOCK : 0))};
+    if (!fd.is_open())
+        return system_error(is_of_one_peer(errno) ? ECONNABORTED : errno, "accept a connection");
+    if (from.ss_family != AF_UNIX && has_reset(fd))
+        return system_error(ECONNABORTED, "accept a connection");
+    Connection connection{std::move(fd), {}};
+    auto& peer = connection.peer;
+    if (from.ss_family == AF_INET) {
+        auto const& ipv4 = reinterpret_cast<sockaddr_in const&>(from);
+        peer.kind = Kind::IPv4;
+        peer.port = ntohs(ipv4.sin_port);
+        std::memcpy(peer.address.data(), &ipv4.sin_addr, 4);
+    } else if (from.ss_family == AF_INET6)
+        take_ipv6(peer, reinterpret_cast<sockaddr_in6 const&>(from));
+    else if (from.ss_family == AF_UNIX)
+        take_unix(peer, connection.fd, reinterpret_cast<sockaddr_un const&>(from), length);
+    return connection;
 }
 
 void reset_connection(Connection connection) {

@@ -37,8 +37,8 @@ struct Connection {
 };
 
 /// Does not wait; the listener must be non-blocking. The connection is close-on-exec, and blocks unless
-/// `non_blocking`. Errors: those of accept4(2). EAGAIN: nobody is there, or many who were there have reset
-/// their connections since (of a flood most have): those are closed.
+/// `non_blocking`. Errors: those of accept4(2), EAGAIN when nobody is there; ECONNABORTED for one who was next
+/// and is lost: by a failure of his network, or since he has reset his connection (of a flood most have).
 [[nodiscard]] Result<Connection> accept_connection(FdRef listener, bool non_blocking);
 
 /// Resets it. The peer hears at once that it was refused, whatever it has sent (an end without an answer

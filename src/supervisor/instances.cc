@@ -19,8 +19,8 @@ namespace {
 /// So long connections are taken in one turn of the loop: to start a process takes a tenth of it, and other
 /// units wait no longer.
 constexpr Duration longest_turn = 1ms;
-/// Who is refused takes so much of a turn, and then a fifth of the time: what is more waits in its own queue,
-/// where the kernel drops it, and costs no other unit anything.
+/// Who is refused, or has gone again, takes so much of a turn, and then a fifth of the time: what is more
+/// waits in its own queue, where the kernel drops it, and costs no other unit anything.
 constexpr Duration longest_refusing = 500us;
 constexpr int pauses_per_refusing = 4;
 /// Where descriptors, memory or processes are used up, or the listener does not listen just now.
@@ -310,14 +310,16 @@ Duration Instances::admit_those_of(Listener const& listener) {
         if (is_at_limit(state_, rules_, MonotonicTime::now()) || !is_room_for_one())
             break; // whether anybody else waits is told by the next turn
         auto connection = accept_connection(from, non_blocking);
-        if (!connection) {
+        bool const is_lost = !connection && connection.error().code == ECONNABORTED;
+        if (!connection && !is_lost) {
             hear_accept_failure(listener, connection.error());
             break;
         }
         auto const refused = refused_of(state_.counts);
-        admit(*connection);
+        if (!is_lost)
+            admit(*connection);
         auto const before = std::exchange(now, MonotonicTime::now());
-        if (refused_of(state_.counts) != refused)
+        if (is_lost || refused_of(state_.counts) != refused)
             refusing += now - before;
     }
     return refusing;

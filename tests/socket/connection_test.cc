@@ -123,6 +123,9 @@ TEST_CASE("who has reset his connection before it was accepted is nobody", "[soc
     gone.reset();
     auto half_closed = client_of(listener.port);
     REQUIRE(::shutdown(half_closed.raw(), SHUT_WR) == 0); // as of one who has asked and waits for the answer
+    auto const lost = accept_connection(listener.fd, false);
+    REQUIRE_FALSE(lost);
+    CHECK(lost.error().code == ECONNABORTED);
     CHECK(accept_connection(listener.fd, false));
     auto const nobody = accept_connection(listener.fd, false);
     REQUIRE_FALSE(nobody);
