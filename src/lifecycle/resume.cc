@@ -6,6 +6,8 @@
 #include "lifecycle/sharing.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace holdfast::lifecycle {
 
@@ -48,25 +50,62 @@ void meet(UnitState const& state, Worker const& worker, FoundWorker const& found
         resumed.orders.emplace_back(Reload{worker.id});
 }
 
-/// Who was in an empty slot of the newest generation, and when it ended, nobody knows: it is filled.
-void fill_slots(UnitState& state, MonotonicTime now) {
-    for (auto const& generation : state.generations)
-        for (std::uint16_t slot = 0; slot < slots_of(generation.policy); ++slot)
-            if (generation.role == Role::Serving &&
-                std::ranges::none_of(state.workers, [&](Worker const& worker) {
-                    return worker.generation == generation.id && worker.slot == Slot{slot};
-                }))
-                state.refills.push_back({.generation = generation.id, .slot = Slot{slot}, .at = now});
+// ---- without a state ----
+
+/// It is one of the pool, as far as can be seen.
+bool is_open(LeftWorker const& worker, Policy const& policy) {
+    bool const is_lent =
+        policy.is_sharded && worker.bank != bank_of(static_cast<std::uint32_t>(worker.generation));
+    return !worker.is_dead && !worker.is_told && !is_lent;
 }
 
-/// Whoever waits in a shard that nobody serves any more has waited for long enough.
-void take_shares(UnitState& state, Shares shares, MonotonicTime now) {
-    state.shares = std::move(shares);
-    auto now_shared = shares_of(state);
-    for (auto const& [shard, weight] : state.shares)
-        if (!now_shared.contains(shard))
-            state.restless.push_back({.shard = shard, .at = now});
-    state.shares = std::move(now_shared);
+/// Those of the pool of a generation, one for each slot. `left` by ascending ids: the last is the newest.
+std::map<Slot, WorkerId> pool_of(std::vector<LeftWorker> const& left, GenerationId generation,
+                                 Policy const& policy) {
+    std::map<Slot, WorkerId> pool;
+    for (auto const& worker : left)
+        if (worker.generation == generation && is_open(worker, policy))
+            pool[worker.slot] = worker.id;
+    return pool;
+}
+
+GenerationId serving_of(std::vector<LeftWorker> const& left, Policy const& policy) {
+    std::set<GenerationId> generations;
+    for (auto const& worker : left)
+        generations.insert(worker.generation);
+    GenerationId serving = no_generation;
+    std::size_t most = 0;
+    for (auto const generation : generations)
+        if (auto const slots =
+                std::min<std::size_t>(pool_of(left, generation, policy).size(), slots_of(policy));
+            slots > 0 && slots >= most) {
+            most = slots;
+            serving = generation;
+        }
+    return serving;
+}
+
+/// Who was in an empty slot, and how and when it ended, nobody knows.
+void fill_slots(UnitState& state, GenerationId serving, std::map<Slot, WorkerId> const& pool,
+                Policy const& policy, MonotonicTime now) {
+    if (serving == no_generation || policy.restart == RestartWhen::No)
+        return;
+    for (std::uint16_t slot = 0; slot < slots_of(policy); ++slot)
+        if (!pool.contains(Slot{slot}))
+            state.refills.push_back({.generation = serving, .slot = Slot{slot}, .at = now});
+}
+
+/// Nobody knows who waits in those that have no share.
+void take_shards(UnitState& state, LeftShards shards, MonotonicTime now) {
+    state.shares = std::move(shards.shares);
+    state.shares = shares_of(state);
+    for (std::uint16_t slot = 0; slot < shards.slots; ++slot)
+        for (auto const bank : {Bank::Blue, Bank::Green})
+            if (Shard const shard{slot, bank}; !state.shares.empty() && !state.shares.contains(shard))
+                state.restless.push_back(
+                    {.shard = shard,
+                     .at = state.goal == Goal::Up ? now + rest_grace : MonotonicTime::never()});
+    std::ranges::sort(state.restless, {}, &RestlessShard::shard);
 }
 
 } // namespace
@@ -95,44 +134,46 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
     return resumed;
 }
 
-UnitState rebuilt(std::vector<LeftWorker> const& left, Shares shares, Policy const& policy,
-                  MonotonicTime now) {
+UnitState rebuilt(std::vector<LeftWorker> left, LeftShards shards, Policy const& policy, MonotonicTime now) {
+    std::ranges::sort(left, {}, &LeftWorker::id);
+    auto const serving = serving_of(left, policy);
+    auto const pool = pool_of(left, serving, policy);
     UnitState state;
+    state.goal = serving == no_generation ? Goal::Down : Goal::Up;
     for (auto const& worker : left) {
         state.last_worker = std::max(state.last_worker, worker.id);
         state.last_generation = std::max(state.last_generation, worker.generation);
-    }
-    for (auto const& worker : left) {
         if (worker.is_dead)
             continue;
-        bool const serves = worker.generation == state.last_generation;
         if (std::ranges::find(state.generations, worker.generation, &Generation::id) ==
             state.generations.end())
-            state.generations.push_back({.id = worker.generation,
-                                         .role = serves ? Role::Serving : Role::Outgoing,
-                                         .has_served = true,
-                                         .policy = policy});
-        Worker known{.id = worker.id,
-                     .generation = worker.generation,
-                     .slot = worker.slot,
-                     .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
-                     .was_ready = true,
-                     .forked = true,
-                     .shown = true,
-                     .sent = !serves,
-                     .told = !serves,
-                     .bank = worker.bank,
-                     .since = now,
-                     .ready_at = now};
-        if (!serves)
-            known.deadline = now + policy.drain_timeout;
-        state.workers.push_back(known);
+            state.generations.push_back(
+                {.id = worker.generation,
+                 .role = worker.generation == serving ? Role::Serving : Role::Outgoing,
+                 .has_served = true,
+                 .policy = policy});
+        auto const place = pool.find(worker.slot);
+        bool const serves = worker.generation == serving && place != pool.end() && place->second == worker.id;
+        state.workers.push_back({.id = worker.id,
+                                 .generation = worker.generation,
+                                 .slot = worker.slot,
+                                 .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
+                                 .was_ready = true,
+                                 .forked = true,
+                                 .shown = true,
+                                 .sent = !serves,
+                                 .told = worker.is_told,
+                                 .dismissed = !serves,
+                                 .bank = worker.bank,
+                                 .since = now,
+                                 .ready_at = now,
+                                 .deadline = serves ? MonotonicTime::never() : now + policy.drain_timeout});
     }
     std::ranges::sort(state.generations, {}, &Generation::id);
-    if (!state.workers.empty())
-        state.goal = Goal::Up;
-    fill_slots(state, now);
-    take_shares(state, std::move(shares), now);
+    fill_slots(state, serving, pool, policy, now);
+    take_shards(state, std::move(shards), now);
+    for (auto& worker : state.workers)
+        worker.told = worker.told || (worker.sent && !waits_for_rest(state, worker));
     return state;
 }
 

@@ -41,12 +41,20 @@ struct LeftWorker {
     Slot slot{};
     Bank bank = Bank::Blue;
     bool is_dead = false; ///< it dumps core: its number and generation are taken, and that is all
+    bool is_told = false; ///< it was told to go
 };
 
-/// A state from the workers alone, and of a sharded unit from the `shares` that its listeners still have: the
-/// newest generation serves and fills its slots, what is older drains; clients who wait where nobody serves
-/// any more are looked after.
-[[nodiscard]] UnitState rebuilt(std::vector<LeftWorker> const& left, Shares shares, Policy const& policy,
+/// What its listeners are found with, of a unit that has shards.
+struct LeftShards {
+    Shares shares{};
+    std::uint16_t slots = 0;
+};
+
+/// A state from these alone. The newest generation serves of which all slots are there, or else the one that
+/// has the most; who was told to go, was lent, or is of another generation, drains. The slots that are empty
+/// are filled, and a shard that has no share is watched until nobody waits in it. A unit of which nobody is
+/// left who was not told to go is down.
+[[nodiscard]] UnitState rebuilt(std::vector<LeftWorker> left, LeftShards shards, Policy const& policy,
                                 MonotonicTime now);
 
 } // namespace holdfast::lifecycle

@@ -12,8 +12,6 @@ namespace holdfast::lifecycle {
 
 namespace {
 
-/// Nobody is in a restless shard: most often it will be told at rest within this time.
-constexpr Duration grace = std::chrono::milliseconds{250};
 /// So many workers are started for a shard, if they go before it is at rest.
 constexpr std::uint8_t most_lent = 3;
 
@@ -111,7 +109,7 @@ bool UnitStep::is_attended(Shard shard) const {
                                }) ||
            std::ranges::any_of(state_.refills, [&](Refill const& refill) {
                // who comes only after a longer back-off is not waited for
-               return refill.generation != no_generation && refill.at <= now_ + grace &&
+               return refill.generation != no_generation && refill.at <= now_ + rest_grace &&
                       shard_of(refill.slot, refill.generation) == shard;
            });
 }
@@ -125,7 +123,7 @@ void UnitStep::look_after(RestlessShard& restless) {
         return;
     }
     if (!restless.is_stranded && restless.at == MonotonicTime::never())
-        restless.at = now_ + grace;
+        restless.at = now_ + rest_grace;
     if (!restless.is_stranded && restless.at <= now_) {
         restless.is_stranded = true;
         restless.at = now_ + wanted_.drain_timeout;

@@ -45,6 +45,9 @@ namespace holdfast::lifecycle {
 /// How many slots have shards: all that somebody has, may get, or may wait in.
 [[nodiscard]] std::uint16_t sharded_slots(UnitState const& state);
 
+/// Nobody is in a restless shard: most often it will be told at rest within this time.
+inline constexpr Duration rest_grace = std::chrono::milliseconds{250};
+
 /// Somebody may wait in the shard: it has lost its share and was not at rest since.
 [[nodiscard]] bool is_restless(UnitState const& state, Shard shard);
 

@@ -72,6 +72,7 @@ public:
 
     [[nodiscard]] bool is_open() const { return state_.is_open; }
     [[nodiscard]] bool is_empty() const { return state_.live.empty(); }
+    [[nodiscard]] bool is_any_untold() const; ///< to go
     [[nodiscard]] bool has(Id id) const { return running_.contains(id); }
     [[nodiscard]] lifecycle::InstancesState const& state() const { return state_; }
     /// When somebody came, the last one went, or it was opened or closed; 0: never.

@@ -117,6 +117,11 @@ void Instances::adopt(FoundInstances found) {
         enact(AwaitPatience{state_.deadline});
 }
 
+bool Instances::is_any_untold() const {
+    return std::ranges::any_of(
+        state_.live, [](Instance const& instance) { return instance.phase == InstancePhase::Running; });
+}
+
 void Instances::keep(Running const& running, UniqueFd gate) {
     if (!shared_.keeping)
         return;

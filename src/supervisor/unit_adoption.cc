@@ -7,6 +7,7 @@
 #include "lifecycle/sharing.h"
 #include "supervisor/addresses.h"
 #include "supervisor/instances.h"
+#include "supervisor/kept_specs.h"
 #include "supervisor/saved_history.h"
 #include "supervisor/saved_sockets.h"
 #include "supervisor/saved_text.h"
@@ -14,6 +15,7 @@
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include <poll.h>
 #include <unistd.h>
@@ -33,7 +35,7 @@ public:
         for (auto const& [name, held] : found_)
             (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
         read();
-        take_specs();
+        take_specs(!instances.is_empty());
         take_sockets();
         unit_.follow_accept(std::move(instances));
         take_workers();
@@ -48,7 +50,7 @@ public:
             if (!memory_.names_.contains(name) && !memory_.socket_names_.contains(name))
                 unwanted.push_back(name);
         memory_.keeping_.drop(unwanted);
-        return is_state_known || !unit_.workers_.empty();
+        return is_state_known || unit_.state_.goal == Goal::Up;
     }
 
 private:
@@ -71,30 +73,18 @@ private:
             worker.reload_asked_at.reset();
         saved_.pins = std::move(all.pins);
         saved_.trace = std::move(all.trace);
-        std::erase_if(memory_.names_, [](auto const& name) { return name.starts_with("spec "); });
-    }
-
-    UnitSpecPtr take_spec(SpecId id) {
-        auto const name = kept_name("spec", name_, {static_cast<std::uint64_t>(id)});
-        auto const held = take(found_, name);
-        auto const text = held ? text_of(held->fd) : std::nullopt;
-        auto spec = text ? read_spec(name_, *text) : nullptr;
-        if (!spec)
-            memory_.names_.erase(name); // what is taken for it is saved
-        return spec;
     }
 
     /// The unit goes on with the text that it had: what its file says now is for `holdfast apply`.
-    void take_specs() {
+    void take_specs(bool has_instances) {
         if (!saved_.state)
-            return;
-        if (auto spec = take_spec(saved_.unit.wanted)) {
+            return take_newest_spec(has_instances);
+        KeptSpecs kept{name_, found_, memory_.names_};
+        unit_.wanted_id_ = saved_.unit.wanted;
+        if (auto spec = kept.take(unit_.wanted_id_))
             unit_.wanted_ = std::move(spec);
-            unit_.wanted_id_ = saved_.unit.wanted;
-        } else {
+        else
             problem("its text was not saved; its file is taken");
-            unit_.wanted_id_ = saved_.unit.wanted;
-        }
         auto const is_known = [&](SpecId id) {
             return id == unit_.wanted_id_ ||
                    std::ranges::any_of(unit_.older_specs_,
@@ -102,11 +92,24 @@ private:
         };
         for (auto const& generation : saved_.state->generations)
             if (auto const id = generation.policy.spec; !is_known(id)) {
-                auto spec = take_spec(id);
+                auto spec = kept.take(id);
                 if (!spec)
                     problem("the text of an older generation was not saved; that of the newest is taken");
                 unit_.older_specs_.push_back({id, spec ? std::move(spec) : unit_.wanted_});
             }
+    }
+
+    /// Nobody knows by which the state that is lost went. Where nothing runs, its file is as good.
+    void take_newest_spec(bool has_instances) {
+        auto newest = KeptSpecs{name_, found_, memory_.names_}.take_newest();
+        std::erase_if(memory_.names_, [](auto const& name) { return name.starts_with("spec "); });
+        bool const is_running = has_instances || std::ranges::any_of(found_, [](auto const& thing) {
+                                    return thing.first.starts_with(worker_prefix);
+                                });
+        if (!newest || !is_running)
+            return;
+        std::tie(unit_.wanted_id_, unit_.wanted_) = std::move(*newest);
+        memory_.names_.insert(kept_name("spec", name_, {static_cast<std::uint64_t>(unit_.wanted_id_)}));
     }
 
     /// The latest that was saved of the sockets.
@@ -268,7 +271,10 @@ private:
         unit_.look_for_dump(worker);
         auto command = take_reload_command(id);
         bool const reloads = saved.reload_asked_at || command.pidfd.is_open();
-        workers_found_.push_back({saved.worker, held.signals > saved.reload_signals, reloads});
+        bool const is_told = is_saved(saved.worker)
+                                 ? held.signals > saved.reload_signals
+                                 : held.signals > 0 && held.last_signal != spec->service.reload_signal;
+        workers_found_.push_back({saved.worker, is_told, reloads});
         if (reloads) {
             unit_.take_back_reload(worker, saved, std::move(command));
             reloads_.push_back({saved.worker, held.signals >= saved.reload_signals});
@@ -340,12 +346,21 @@ private:
     [[nodiscard]] UnitState rebuild() const {
         std::vector<LeftWorker> left;
         for (auto const* const of : {&unit_.workers_, &unit_.dumping_})
-            for (auto const& worker : *of)
-                left.push_back({WorkerId{worker->process.id()}, worker->generation, worker->slot,
-                                worker->shard.bank, of == &unit_.dumping_});
+            for (auto const& worker : *of) {
+                WorkerId const id{worker->process.id()};
+                auto const found = std::ranges::find(workers_found_, id, &FoundWorker::id);
+                left.push_back({id, worker->generation, worker->slot, worker->shard.bank,
+                                of == &unit_.dumping_, found != workers_found_.end() && found->is_told});
+            }
         auto const* const shards = unit_.sockets_.shards();
-        return rebuilt(left, shards != nullptr ? shards->shares() : Shares{}, unit_.policy(),
-                       MonotonicTime::now());
+        auto state = rebuilt(std::move(left),
+                             shards != nullptr ? LeftShards{shards->shares(), shards->slots()} : LeftShards{},
+                             unit_.policy(), MonotonicTime::now());
+        if (unit_.wanted_->service.accept && unit_.instances_ && unit_.instances_->is_any_untold()) {
+            state.goal = Goal::Up;
+            state.listening = true;
+        }
+        return state;
     }
 
     void take_the_rest() {

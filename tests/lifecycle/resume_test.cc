@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a successor makes of single workers. That nothing else is otherwise after a death is tests/sim's.
 #include "catch.h"
+#include "lifecycle/levels.h"
 #include "lifecycle/resume.h"
 #include "lifecycle/sharing.h"
 #include "lifecycle/step.h"
@@ -78,43 +79,114 @@ TEST_CASE("strangers are left alone", "[lifecycle]") {
     CHECK(resumed.facts.empty());
 }
 
+namespace {
+
+constexpr GenerationId first{1};
+constexpr GenerationId second{2};
+constexpr Bank own = bank_of(1);
+constexpr Bank next = bank_of(2);
+
+Policy pool_of(std::uint16_t workers, bool is_sharded = false) {
+    return {.spec = SpecId{1}, .workers = workers, .type = ServiceType::Notify, .is_sharded = is_sharded};
+}
+
+std::vector<FoundWorker> all_of(UnitState const& state) {
+    std::vector<FoundWorker> found;
+    for (auto const& worker : state.workers)
+        found.push_back({worker.id});
+    return found;
+}
+
+std::vector<WorkerId> ready_in(UnitState const& state) {
+    std::vector<WorkerId> ready;
+    for (auto const& worker : state.workers)
+        if (worker.phase == WorkerPhase::Ready)
+            ready.push_back(worker.id);
+    return ready;
+}
+
+} // namespace
+
 TEST_CASE("after a state that was lost, what is left of a pool serves, and the rest of it comes back",
           "[lifecycle]") {
-    Policy const policy{.spec = SpecId{1}, .workers = 3, .type = ServiceType::Notify};
-    Unit unit{policy, rebuilt({{WorkerId{4}, GenerationId{2}, Slot{0}, bank_of(2)}}, {}, policy, now)};
-    std::vector<TimerKey> armed;
-    for (auto const& timer : those<Arm>(unit.resume({{WorkerId{4}, false}}).orders))
-        armed.push_back(timer.timer);
-    REQUIRE(armed.size() == 2);
+    Unit unit{pool_of(3), rebuilt({{WorkerId{4}, second, Slot{0}, next}}, {}, pool_of(3), now)};
     std::vector<Slot> spawned;
-    for (auto const key : armed)
-        for (auto const& order : those<Spawn>(unit.take(TimerExpired{key})))
+    for (auto const& armed : those<Arm>(unit.resume(all_of(unit.state)).orders))
+        for (auto const& order : those<Spawn>(unit.take(TimerExpired{armed.timer})))
             spawned.push_back(order.slot);
     CHECK(spawned == std::vector{Slot{1}, Slot{2}});
+
+    auto never_again = pool_of(3);
+    never_again.restart = RestartWhen::No;
+    CHECK(rebuilt({{WorkerId{4}, second, Slot{0}, next}}, {}, never_again, now).refills.empty());
+}
+
+TEST_CASE("after a state that was lost, whoever was told to go goes, and a stop stays a stop",
+          "[lifecycle]") {
+    std::vector<LeftWorker> left{{WorkerId{1}, first, Slot{0}, own}, {WorkerId{2}, first, Slot{1}, own}};
+    for (auto& worker : left)
+        worker.is_told = true;
+    auto const stopped = rebuilt(left, {}, pool_of(4), now);
+    CHECK(stopped.goal == Goal::Down);
+    CHECK(stopped.refills.empty());
+
+    left[1].is_told = false;
+    Unit unit{pool_of(2), rebuilt(left, {}, pool_of(2), now)};
+    CHECK(ready_in(unit.state) == std::vector{WorkerId{2}});
+    CHECK(those<Drain>(unit.resume({{WorkerId{1}, true}, {WorkerId{2}}}).orders).empty());
+    CHECK(unit.state.refills.size() == 1);
+}
+
+TEST_CASE("after a state that was lost, the generation serves that is whole", "[lifecycle]") {
+    std::vector<LeftWorker> left{{WorkerId{1}, first, Slot{0}, own},
+                                 {WorkerId{2}, first, Slot{1}, own},
+                                 {WorkerId{3}, second, Slot{0}, next}};
+    Unit unit{pool_of(2), rebuilt(left, {}, pool_of(2), now)};
+    CHECK(ready_in(unit.state) == std::vector{WorkerId{1}, WorkerId{2}});
+    CHECK(those<Drain>(unit.resume(all_of(unit.state)).orders) == std::vector{Drain{WorkerId{3}}});
+
+    left.push_back({WorkerId{4}, second, Slot{1}, next});
+    CHECK(ready_in(rebuilt(left, {}, pool_of(2), now)) == std::vector{WorkerId{3}, WorkerId{4}});
+    left.back().is_dead = true;
+    CHECK(ready_in(rebuilt(left, {}, pool_of(2), now)) == std::vector{WorkerId{1}, WorkerId{2}});
+    CHECK(rebuilt({left.back()}, {}, pool_of(2), now).goal == Goal::Down);
+}
+
+TEST_CASE("after a state that was lost, who was lent to a shard is none of the pool", "[lifecycle]") {
+    auto const policy = pool_of(2, true);
+    LeftShards const shards{share_equally(std::vector<Shard>{{0, next}, {1, next}}), 2};
+    Unit unit{policy, rebuilt({{WorkerId{3}, second, Slot{0}, next},
+                               {WorkerId{4}, second, Slot{1}, next},
+                               {WorkerId{5}, second, Slot{1}, own}},
+                              shards, policy, now)};
+    CHECK(ready_in(unit.state) == std::vector{WorkerId{3}, WorkerId{4}});
+    auto const resumed = unit.resume(all_of(unit.state));
+    CHECK(those<Drain>(resumed.orders).empty()); // somebody may wait for it
+    CHECK(those<WatchRest>(resumed.orders).front().shards == std::vector<Shard>{{0, own}, {1, own}});
+    CHECK(those<Drain>(unit.take(ShardAtRest{{1, own}})) == std::vector{Drain{WorkerId{5}}});
 }
 
 TEST_CASE("after a state that was lost, nobody is forgotten in a shard that no slot has any more",
           "[lifecycle]") {
-    Policy const policy{.spec = SpecId{1}, .type = ServiceType::Notify, .is_sharded = true};
-    auto const bank = bank_of(1);
-    std::vector<Shard> const left{{0, bank}};
-    std::vector<Shard> const lost{{1, bank}, {2, bank}};
-    auto const shares = share_equally(std::vector<Shard>{{0, bank}, {1, bank}, {2, bank}});
-    Unit unit{policy, rebuilt({{WorkerId{1}, GenerationId{1}, Slot{0}, bank}}, shares, policy, now)};
-    auto const resumed = unit.resume({{WorkerId{1}, false}});
+    auto const policy = pool_of(1, true);
+    LeftShards const shards{share_equally(std::vector<Shard>{{0, own}, {1, own}, {2, own}}), 3};
+    Unit unit{policy, rebuilt({{WorkerId{1}, first, Slot{0}, own}}, shards, policy, now)};
+    auto const resumed = unit.resume(all_of(unit.state));
     auto const held = those<HoldShards>(resumed.orders);
     REQUIRE(held.size() == 1);
     CHECK(held.front().slots == 3);
-    CHECK(those<Steer>(resumed.orders).front().shares == share_equally(left));
-    CHECK(those<WatchRest>(resumed.orders).front().shards == lost);
-    auto const lent = those<Spawn>(unit.take(TimerExpired{those<Arm>(resumed.orders).front().timer}));
-    REQUIRE(lent.size() == 2);
-    for (auto const& one : lent) {
-        (void)unit.take(Forked{one.worker});
-        (void)unit.take(Exited{one.worker, ExitKind::Clean});
-    }
-    (void)unit.take(ShardAtRest{{1, bank}});
-    auto const last = unit.take(ShardAtRest{{2, bank}});
+    CHECK(those<Steer>(resumed.orders).front().shares == share_equally(std::vector<Shard>{{0, own}}));
+    CHECK(those<WatchRest>(resumed.orders).front().shards.size() == 5);
+    for (auto const shard : {Shard{0, next}, Shard{1, next}, Shard{2, next}, Shard{2, own}})
+        CHECK(those<Spawn>(unit.take(ShardAtRest{shard})).empty());
+    auto const lent =
+        those<Spawn>(step(unit.state, policy, TimerExpired{timer_of(RestlessShard{.shard = {1, own}})},
+                          now + std::chrono::seconds{1}));
+    REQUIRE(lent.size() == 1);
+    CHECK(shard_of(lent.front()) == Shard{1, own});
+    (void)unit.take(Forked{lent.front().worker});
+    (void)unit.take(Exited{lent.front().worker, ExitKind::Clean});
+    auto const last = unit.take(ShardAtRest{{1, own}});
     REQUIRE(those<HoldShards>(last).size() == 1);
     CHECK(those<HoldShards>(last).front().slots == 1);
 }

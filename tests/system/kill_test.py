@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 
-from harness import FACTOR, NOBODY, PYTHON, Story, children_of, command_of, main, program, state_of, tcp, unit_text, wait_for, web, worker
+import accepting
+from harness import FACTOR, NOBODY, PYTHON, Story, children_of, command_of, connect, main, program, state_of, tcp, unit_text, wait_for, web, worker
 
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "24"))
 
@@ -142,7 +143,7 @@ class Kill(Story):
         command.communicate(timeout=30 * FACTOR)
         wait_for("its end", lambda: daemon.unit("deaf")["state"] == "inactive")
 
-    def tampered(self, messages, units):
+    def tampered(self, messages, units, **more):
         """A holdfastd that goes on after a kill with these said to its keeper before, once there is a file "damage":
         (text, content of a memfd or None)."""
         script = os.path.join(self.folder, "holdfastd")
@@ -160,7 +161,7 @@ class Kill(Story):
                        "os.execv(%r, [%r, *sys.argv[1:]])\n"
                        % (PYTHON, self.folder + "/damage", list(messages), program("holdfastd"), program("holdfastd")))
         os.chmod(script, 0o755)
-        return self.daemon(units, wrapper=(program("holdfast-keeper"), "--", script), command=True)
+        return self.daemon(units, wrapper=(program("holdfast-keeper"), "--", script), command=True, **more)
 
     def damage(self, daemon):
         with open(self.folder + "/damage", "w", encoding="utf-8"):
@@ -196,8 +197,9 @@ class Kill(Story):
                 daemon.end()
 
     def shrunk(self, left):
-        """Four workers on shards, whose state is lost, and their file has two; so many of them are left."""
-        daemon = self.tampered([("put\nstate web", b"?")], {"web": pool(reuse_port=True, workers=4)})
+        """Four workers on shards, whose state and text are lost, and their file has two; so many of them are left."""
+        daemon = self.tampered([("put\nstate web", b"?"), ("drop\nspec web 1", None)],
+                               {"web": pool(reuse_port=True, workers=4)})
         daemon.wait_whole("web")
         workers = {w["slot"]: w["pid"] for w in daemon.unit("web")["workers"]}
         port = daemon.port("web")
@@ -216,6 +218,31 @@ class Kill(Story):
         wait_for("the two of the file", lambda: sorted(w["slot"] for w in daemon.unit("web")["workers"]) == [0, 1])
         self.assert_clean(load.finish())
         self.assertNotIn("broken", daemon.log_text())
+
+    def test_a_lost_state_of_a_unit_with_accept(self):
+        daemon = self.tampered([("put\nstate web", b"?")], {"web": "[unit]\nstart_at_boot = false\n" + accepting.unit(accepting.ECHO)}, active=False)
+        self.assert_says(daemon.run("start", "web"), 0)
+        port = daemon.port("web")
+        with connect(port) as client:
+            self.assertTrue(accepting.echoes(client))
+            self.damage(daemon)
+            wait_for("the next holdfastd", lambda: daemon.call("Version")["starts"] == 2)
+            self.assertEqual([i["state"] for i in daemon.unit("web")["connections"]["instances"]], ["running"])
+            with connect(port) as other:
+                self.assertTrue(accepting.echoes(other))
+            self.assertTrue(accepting.echoes(client))
+
+    def test_a_lost_state_of_a_unit_that_stops(self):
+        daemon = self.tampered([("put\nstate deaf", b"?")], {"deaf": "[unit]\nstart_at_boot = false\n" + worker("say=READY=1", "ignore-term")}, active=False)
+        self.assert_says(daemon.run("start", "deaf"), 0)
+        command = daemon.popen("stop", "deaf")
+        daemon.wait_event("stopping", "deaf")
+        pid = daemon.unit("deaf")["workers"][0]["pid"]
+        self.damage(daemon)
+        wait_for("the next holdfastd", lambda: daemon.call("Version")["starts"] == 2)
+        os.kill(pid, signal.SIGKILL)
+        command.communicate(timeout=30 * FACTOR)
+        wait_for("its end", lambda: daemon.unit("deaf")["state"] == "inactive")
 
     def test_a_lost_state_of_more_workers_than_the_file_has(self):
         self.shrunk(4)
