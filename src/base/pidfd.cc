@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,6 +35,11 @@ pid_t pid_of(FdRef pidfd) {
     char const* const line = std::strstr(text, "\nPid:");
     int pid = -1;
     return line != nullptr && std::sscanf(line, "\nPid: %d", &pid) == 1 ? pid : -1;
+}
+
+bool has_ended(FdRef pidfd) {
+    pollfd seen{pidfd.raw(), POLLIN, 0};
+    return ::poll(&seen, 1, 0) != 0;
 }
 
 int send_signal(FdRef pidfd, int number) {

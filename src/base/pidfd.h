@@ -11,6 +11,9 @@ namespace holdfast {
 /// Its process, by proc(5), fdinfo. -1: it has been reaped, or /proc is not to be read.
 [[nodiscard]] pid_t pid_of(FdRef pidfd);
 
+/// Exited, reaped or not: pidfd_open(2).
+[[nodiscard]] bool has_ended(FdRef pidfd);
+
 /// pidfd_send_signal(2), Linux 5.1: 0, or an errno; ESRCH: it has ended.
 [[nodiscard]] int send_signal(FdRef pidfd, int number);
 

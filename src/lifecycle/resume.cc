@@ -69,20 +69,59 @@ std::map<Slot, WorkerId> pool_of(std::vector<LeftWorker> const& left, Generation
     return pool;
 }
 
-GenerationId serving_of(std::vector<LeftWorker> const& left, Policy const& policy) {
+GenerationId serving_of(std::vector<LeftWorker> const& left, LeftShards const& shards, Policy const& policy) {
     std::set<GenerationId> generations;
     for (auto const& worker : left)
         generations.insert(worker.generation);
     GenerationId serving = no_generation;
     std::size_t most = 0;
-    for (auto const generation : generations)
-        if (auto const slots =
-                std::min<std::size_t>(pool_of(left, generation, policy).size(), slots_of(policy));
-            slots > 0 && slots >= most) {
-            most = slots;
+    for (auto const generation : generations) {
+        auto const pool = pool_of(left, generation, policy);
+        std::size_t weight = std::min<std::size_t>(pool.size(), slots_of(policy));
+        for (auto const& [slot, worker] : pool)
+            if (auto const share = shards.shares.find(shard_of(slot, generation));
+                share != shards.shares.end())
+                weight += share->second;
+        if (weight > most) {
+            most = weight;
             serving = generation;
         }
+    }
     return serving;
+}
+
+/// Whoever has ended counts only where nobody lives.
+GenerationId serving_of(std::vector<LeftWorker> left, LeftShards const& shards, Policy const& policy,
+                        bool are_alive) {
+    if (are_alive)
+        std::erase_if(left, [](LeftWorker const& worker) { return worker.has_ended; });
+    return serving_of(left, shards, policy);
+}
+
+Generation generation_from(LeftWorker const& left, GenerationId serving, Policy const& policy) {
+    Generation generation{.id = left.generation,
+                          .role = left.generation == serving ? Role::Serving : Role::Outgoing,
+                          .has_served = true,
+                          .policy = policy};
+    generation.policy.spec = left.spec;
+    return generation;
+}
+
+Worker worker_from(LeftWorker const& left, bool serves, Policy const& policy, MonotonicTime now) {
+    return {.id = left.id,
+            .generation = left.generation,
+            .slot = left.slot,
+            .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
+            .was_ready = true,
+            .forked = true,
+            .shown = true,
+            .sent = !serves,
+            .told = left.is_told,
+            .dismissed = !serves,
+            .bank = left.bank,
+            .since = now,
+            .ready_at = now,
+            .deadline = serves ? MonotonicTime::never() : now + policy.drain_timeout};
 }
 
 /// Who was in an empty slot, and how and when it ended, nobody knows.
@@ -99,12 +138,13 @@ void fill_slots(UnitState& state, GenerationId serving, std::map<Slot, WorkerId>
 void take_shards(UnitState& state, LeftShards shards, MonotonicTime now) {
     state.shares = std::move(shards.shares);
     state.shares = shares_of(state);
+    if (state.shares.empty())
+        return;
+    auto const at = state.goal == Goal::Up ? now + rest_grace : MonotonicTime::never();
     for (std::uint16_t slot = 0; slot < shards.slots; ++slot)
         for (auto const bank : {Bank::Blue, Bank::Green})
-            if (Shard const shard{slot, bank}; !state.shares.empty() && !state.shares.contains(shard))
-                state.restless.push_back(
-                    {.shard = shard,
-                     .at = state.goal == Goal::Up ? now + rest_grace : MonotonicTime::never()});
+            if (Shard const shard{slot, bank}; !state.shares.contains(shard))
+                state.restless.push_back({.shard = shard, .at = at});
     std::ranges::sort(state.restless, {}, &RestlessShard::shard);
 }
 
@@ -136,7 +176,9 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
 
 UnitState rebuilt(std::vector<LeftWorker> left, LeftShards shards, Policy const& policy, MonotonicTime now) {
     std::ranges::sort(left, {}, &LeftWorker::id);
-    auto const serving = serving_of(left, policy);
+    auto serving = serving_of(left, shards, policy, true);
+    if (serving == no_generation)
+        serving = serving_of(left, shards, policy, false);
     auto const pool = pool_of(left, serving, policy);
     UnitState state;
     state.goal = serving == no_generation ? Goal::Down : Goal::Up;
@@ -147,27 +189,10 @@ UnitState rebuilt(std::vector<LeftWorker> left, LeftShards shards, Policy const&
             continue;
         if (std::ranges::find(state.generations, worker.generation, &Generation::id) ==
             state.generations.end())
-            state.generations.push_back(
-                {.id = worker.generation,
-                 .role = worker.generation == serving ? Role::Serving : Role::Outgoing,
-                 .has_served = true,
-                 .policy = policy});
+            state.generations.push_back(generation_from(worker, serving, policy));
         auto const place = pool.find(worker.slot);
         bool const serves = worker.generation == serving && place != pool.end() && place->second == worker.id;
-        state.workers.push_back({.id = worker.id,
-                                 .generation = worker.generation,
-                                 .slot = worker.slot,
-                                 .phase = serves ? WorkerPhase::Ready : WorkerPhase::Draining,
-                                 .was_ready = true,
-                                 .forked = true,
-                                 .shown = true,
-                                 .sent = !serves,
-                                 .told = worker.is_told,
-                                 .dismissed = !serves,
-                                 .bank = worker.bank,
-                                 .since = now,
-                                 .ready_at = now,
-                                 .deadline = serves ? MonotonicTime::never() : now + policy.drain_timeout});
+        state.workers.push_back(worker_from(worker, serves, policy, now));
     }
     std::ranges::sort(state.generations, {}, &Generation::id);
     fill_slots(state, serving, pool, policy, now);

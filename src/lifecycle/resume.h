@@ -38,10 +38,12 @@ struct Resumed {
 struct LeftWorker {
     WorkerId id{};
     GenerationId generation{};
+    SpecId spec{};
     Slot slot{};
     Bank bank = Bank::Blue;
-    bool is_dead = false; ///< it dumps core: its number and generation are taken, and that is all
-    bool is_told = false; ///< it was told to go
+    bool is_dead = false;   ///< it dumps core: its number and generation are taken, and that is all
+    bool has_ended = false; ///< nobody has told of it yet
+    bool is_told = false;   ///< it was told to go
 };
 
 /// What its listeners are found with, of a unit that has shards.
@@ -50,10 +52,11 @@ struct LeftShards {
     std::uint16_t slots = 0;
 };
 
-/// A state from these alone. The newest generation serves of which all slots are there, or else the one that
-/// has the most; who was told to go, was lent, or is of another generation, drains. The slots that are empty
-/// are filled, and a shard that has no share is watched until nobody waits in it. A unit of which nobody is
-/// left who was not told to go is down.
+/// A state from these alone. That generation serves which has most of the shares; of a unit without shards
+/// the oldest of which all slots are there, since a newer one that had taken over has told it to go, or else
+/// the one that has the most. Who was told to go, was lent, or is of another generation, drains. The slots
+/// that are empty are filled, and a shard that has no share is watched until nobody waits in it. A unit of
+/// which nobody is left who was not told to go is down.
 [[nodiscard]] UnitState rebuilt(std::vector<LeftWorker> left, LeftShards shards, Policy const& policy,
                                 MonotonicTime now);
 

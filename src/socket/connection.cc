@@ -65,7 +65,6 @@ bool is_of_one_peer(int problem) {
     case ENONET:
     case EHOSTUNREACH:
     case ENETUNREACH:
-    case EPERM:
         return true;
     default:
         return false;

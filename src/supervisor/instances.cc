@@ -295,34 +295,33 @@ bool Instances::is_room_for_one() {
 }
 
 void Instances::accept_from(Listener const& listener) {
-    if (auto const refusing = admit_those_of(listener); refusing > Duration{})
-        pause(refusing * pauses_per_refusing);
+    admit_those_of(listener);
+    if (refusing_ < longest_refusing)
+        return;
+    refusing_ = Duration{};
+    pause(longest_refusing * pauses_per_refusing);
 }
 
-Duration Instances::admit_those_of(Listener const& listener) {
+void Instances::admit_those_of(Listener const& listener) {
     auto now = MonotonicTime::now();
     auto const turn_ends = now + longest_turn;
-    Duration refusing{};
     FdRef const from = listener.fd;
     bool const non_blocking = listener.bound_with.non_blocking;
     happen(ClientWaits{});
-    while (state_.is_accepting && !pause_ && now < turn_ends && refusing < longest_refusing) {
-        if (is_at_limit(state_, rules_, MonotonicTime::now()) || !is_room_for_one())
+    while (state_.is_accepting && !pause_ && now < turn_ends && refusing_ < longest_refusing) {
+        if (is_at_limit(state_, rules_, now) || !is_room_for_one())
             break; // whether anybody else waits is told by the next turn
         auto connection = accept_connection(from, non_blocking);
         bool const is_lost = !connection && connection.error().code == ECONNABORTED;
-        if (!connection && !is_lost) {
-            hear_accept_failure(listener, connection.error());
-            break;
-        }
+        if (!connection && !is_lost)
+            return hear_accept_failure(listener, connection.error());
         auto const refused = refused_of(state_.counts);
         if (!is_lost)
             admit(*connection);
         auto const before = std::exchange(now, MonotonicTime::now());
         if (is_lost || refused_of(state_.counts) != refused)
-            refusing += now - before;
+            refusing_ += now - before;
     }
-    return refusing;
 }
 
 void Instances::hear_accept_failure(Listener const& listener, Error const& error) {

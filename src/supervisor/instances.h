@@ -98,8 +98,7 @@ private:
     void happen(lifecycle::InstanceFact fact);
     void enact(lifecycle::InstanceOrder const& order);
     void accept_from(Listener const& listener);
-    /// How long refusing took.
-    [[nodiscard]] Duration admit_those_of(Listener const& listener);
+    void admit_those_of(Listener const& listener);
     void admit(Connection& connection);
     void admit_put_off();
     [[nodiscard]] bool is_room_for_one();
@@ -137,8 +136,9 @@ private:
     bool is_frozen_ = false;
     FewWords words_;
     EventSource patience_;
-    EventSource hold_;  ///< until some of what was started is long ago (trigger_limit_burst)
-    EventSource pause_; ///< nobody is accepted until it rings
+    EventSource hold_;    ///< until some of what was started is long ago (trigger_limit_burst)
+    Duration refusing_{}; ///< it took, since the last pause for it
+    EventSource pause_;   ///< nobody is accepted until it rings
     EventSource saving_;
     std::shared_ptr<std::vector<std::string>> to_drop_ = std::make_shared<std::vector<std::string>>();
 };

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <ctime>
 
-#include <poll.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -93,7 +92,7 @@ void Instances::adopt(FoundInstances found) {
             drop_soon(name);
             continue;
         }
-        if (pollfd seen{held.fd.raw(), POLLIN, 0}; ::poll(&seen, 1, 0) == 0)
+        if (!has_ended(held.fd))
             shared_.keeping->forget_exit(pid);
         Instance instance{kept.id, source_of(kept.peer)};
         if (held.signals > 0) { // as if it had been told now

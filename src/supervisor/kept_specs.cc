@@ -3,34 +3,40 @@
 
 #include "supervisor/saved_unit.h"
 
-#include <algorithm>
-#include <functional>
-#include <vector>
+#include <optional>
 
 namespace holdfast {
 
 using lifecycle::SpecId;
 
+namespace {
+
+std::string spec_name(std::string_view unit, SpecId id) {
+    return kept_name("spec", unit, {static_cast<std::uint64_t>(id)});
+}
+
+} // namespace
+
+UnitSpecPtr KeptSpecs::read(SpecId id) const {
+    auto const held = found_.find(spec_name(unit_, id));
+    auto const text = held == found_.end() ? std::nullopt : text_of(held->second.fd);
+    return text ? read_spec(unit_, *text) : nullptr;
+}
+
 UnitSpecPtr KeptSpecs::take(SpecId id) {
-    auto const name = kept_name("spec", unit_, {static_cast<std::uint64_t>(id)});
-    auto const held = holdfast::take(found_, name);
-    auto const text = held ? text_of(held->fd) : std::nullopt;
-    auto spec = text ? read_spec(unit_, *text) : nullptr;
-    if (!spec)
-        names_.erase(name);
+    auto const name = spec_name(unit_, id);
+    auto spec = read(id);
+    spec ? found_.erase(name) : names_.erase(name);
     return spec;
 }
 
-std::optional<std::pair<SpecId, UnitSpecPtr>> KeptSpecs::take_newest() {
-    std::vector<std::uint32_t> ids;
+SpecId KeptSpecs::newest() const {
+    SpecId newest{};
     for (auto const& [name, held] : found_)
         if (auto const numbers = numbers_in(name); name.starts_with("spec ") && numbers.size() == 1)
-            ids.push_back(numbers.front());
-    std::ranges::sort(ids, std::greater{});
-    for (auto const id : ids)
-        if (auto spec = take(SpecId{id}))
-            return std::pair{SpecId{id}, std::move(spec)};
-    return std::nullopt;
+            if (SpecId const id{numbers.front()}; id > newest && read(id))
+                newest = id;
+    return newest;
 }
 
 } // namespace holdfast

@@ -6,7 +6,6 @@
 #include "supervisor/keeping.h"
 #include "unit/spec.h"
 
-#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -15,17 +14,19 @@ namespace holdfast {
 
 class KeptSpecs {
 public:
-    /// `found`: what is taken is taken out of it. `names`: what the keeper is known to have for the unit; what
-    /// cannot be read is removed from them, so that what is taken for it is saved.
+    /// `found`: what is taken is taken out of it. `names`: what the keeper is known to have for the unit;
+    /// what cannot be read is removed from them, so that what goes for it instead is saved.
     KeptSpecs(std::string unit, FoundThings& found, std::set<std::string>& names)
         : unit_{std::move(unit)}, found_{found}, names_{names} {}
 
     /// Nothing: it was not saved, or cannot be read.
     [[nodiscard]] UnitSpecPtr take(lifecycle::SpecId id);
-    /// The newest that can be read, where nobody knows which the unit went by.
-    [[nodiscard]] std::optional<std::pair<lifecycle::SpecId, UnitSpecPtr>> take_newest();
+    /// The newest that can be read, where nobody knows which the unit went by; SpecId{} where there is none.
+    [[nodiscard]] lifecycle::SpecId newest() const;
 
 private:
+    [[nodiscard]] UnitSpecPtr read(lifecycle::SpecId id) const;
+
     std::string unit_;
     FoundThings& found_;
     std::set<std::string>& names_;

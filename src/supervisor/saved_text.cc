@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include <unistd.h>
+
 namespace holdfast {
 
 using namespace lifecycle;
@@ -55,8 +57,44 @@ SavedText read_saved(std::string_view text) {
         }
     }
     saved.state = std::move(reader).finish();
-    if (!is_known_version)
+    if (!is_known_version) {
         saved.state.reset();
+        saved.unit = {};
+    }
+    return saved;
+}
+
+SavedWorker const* SavedText::find(WorkerId worker) const {
+    auto const found = std::ranges::find(workers, worker, &SavedWorker::worker);
+    return found == workers.end() ? nullptr : &*found;
+}
+
+SavedWorker SavedText::worker_of(std::vector<std::uint32_t> const& numbers, pid_t main, SpecId spec) const {
+    if (auto const* const known = find(WorkerId{numbers[0]})) {
+        auto saved = *known;
+        if (main > 0) // it may have named another main process since
+            saved.main = main;
+        return saved;
+    }
+    SavedWorker saved;
+    saved.worker = WorkerId{numbers[0]};
+    saved.generation = GenerationId{numbers[1]};
+    saved.slot = Slot{static_cast<std::uint16_t>(numbers[2])};
+    saved.spec = spec;
+    saved.shard = {static_cast<std::uint16_t>(numbers[2]), bank_of(numbers[1])};
+    saved.main = main;
+    auto const session = main > 0 ? ::getsid(main) : -1;
+    // Before it has made a session of its own it is in that of the keeper.
+    saved.leader = session > 0 && session != ::getsid(0) ? session : main;
+    // Forked, and saved as such nowhere: the step that ordered it was.
+    if (state)
+        for (auto const& worker : state->workers)
+            if (worker.id == saved.worker) {
+                saved.shard.bank = worker.bank; // of one that was lent it is not that of its generation
+                for (auto const& generation : state->generations)
+                    if (generation.id == worker.generation)
+                        saved.spec = generation.policy.spec;
+            }
     return saved;
 }
 

@@ -9,14 +9,17 @@
 #include "lifecycle/trace.h"
 #include "supervisor/saved_unit.h"
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <vector>
 
+#include <sys/types.h>
+
 namespace holdfast {
 
 struct SavedText {
-    SavedUnit unit;
+    SavedUnit unit;                            ///< as new: it cannot be read, or is of another version
     std::optional<lifecycle::UnitState> state; ///< nothing: it is damaged
     std::vector<SavedWorker> workers;
     std::vector<SavedPin> pins;
@@ -27,6 +30,13 @@ struct SavedText {
     std::vector<lifecycle::Fact> queued;
     std::vector<lifecycle::Report> untold;
     std::vector<lifecycle::TraceLine> trace;
+
+    [[nodiscard]] SavedWorker const* find(lifecycle::WorkerId worker) const;
+    /// Of the worker that a descriptor is kept for: `numbers` are those in its name (three at least), `main`
+    /// its process, -1 when that has been reaped. The text may be older than the descriptor: then what can be
+    /// known without it; with `spec` where none is named.
+    [[nodiscard]] SavedWorker worker_of(std::vector<std::uint32_t> const& numbers, pid_t main,
+                                        lifecycle::SpecId spec) const;
 };
 [[nodiscard]] SavedText read_saved(std::string_view text);
 

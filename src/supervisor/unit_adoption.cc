@@ -15,9 +15,7 @@
 #include "supervisor/unit_runner.h"
 
 #include <algorithm>
-#include <tuple>
 
-#include <poll.h>
 #include <unistd.h>
 
 namespace holdfast {
@@ -35,7 +33,9 @@ public:
         for (auto const& [name, held] : found_)
             (is_of_sockets(name) ? memory_.socket_names_ : memory_.names_).insert(name);
         read();
-        take_specs(!instances.is_empty());
+        take_specs(!instances.is_empty() || std::ranges::any_of(found_, [](auto const& thing) {
+            return thing.first.starts_with(worker_prefix);
+        }));
         take_sockets();
         unit_.follow_accept(std::move(instances));
         take_workers();
@@ -68,6 +68,7 @@ private:
             problem("what was saved of it is damaged, or of another version");
         // What hangs together with the state is nothing without it.
         auto all = std::exchange(saved_, {});
+        saved_.unit = std::move(all.unit);
         saved_.workers = std::move(all.workers);
         for (auto& worker : saved_.workers)
             worker.reload_asked_at.reset();
@@ -75,12 +76,18 @@ private:
         saved_.trace = std::move(all.trace);
     }
 
-    /// The unit goes on with the text that it had: what its file says now is for `holdfast apply`.
-    void take_specs(bool has_instances) {
-        if (!saved_.state)
-            return take_newest_spec(has_instances);
+    /// The unit goes on with the text that it had: what its file says now is for `holdfast apply`. Of one
+    /// whose state is lost and of which nothing runs, its file is as good.
+    void take_specs(bool is_running) {
+        if (!saved_.state && !is_running) {
+            std::erase_if(memory_.names_, [](auto const& name) { return name.starts_with("spec "); });
+            return;
+        }
         KeptSpecs kept{name_, found_, memory_.names_};
-        unit_.wanted_id_ = saved_.unit.wanted;
+        if (auto const id = saved_.unit.wanted != SpecId{} ? saved_.unit.wanted : kept.newest();
+            id != SpecId{})
+            unit_.wanted_id_ = id;
+        unit_.scaled_to_ = saved_.unit.scaled_to;
         if (auto spec = kept.take(unit_.wanted_id_))
             unit_.wanted_ = std::move(spec);
         else
@@ -90,8 +97,8 @@ private:
                    std::ranges::any_of(unit_.older_specs_,
                                        [&](KnownSpec const& known) { return known.id == id; });
         };
-        for (auto const& generation : saved_.state->generations)
-            if (auto const id = generation.policy.spec; !is_known(id)) {
+        for (auto const id : specs_in_use())
+            if (!is_known(id)) {
                 auto spec = kept.take(id);
                 if (!spec)
                     problem("the text of an older generation was not saved; that of the newest is taken");
@@ -99,17 +106,15 @@ private:
             }
     }
 
-    /// Nobody knows by which the state that is lost went. Where nothing runs, its file is as good.
-    void take_newest_spec(bool has_instances) {
-        auto newest = KeptSpecs{name_, found_, memory_.names_}.take_newest();
-        std::erase_if(memory_.names_, [](auto const& name) { return name.starts_with("spec "); });
-        bool const is_running = has_instances || std::ranges::any_of(found_, [](auto const& thing) {
-                                    return thing.first.starts_with(worker_prefix);
-                                });
-        if (!newest || !is_running)
-            return;
-        std::tie(unit_.wanted_id_, unit_.wanted_) = std::move(*newest);
-        memory_.names_.insert(kept_name("spec", name_, {static_cast<std::uint64_t>(unit_.wanted_id_)}));
+    [[nodiscard]] std::vector<SpecId> specs_in_use() const {
+        std::vector<SpecId> ids;
+        if (saved_.state)
+            for (auto const& generation : saved_.state->generations)
+                ids.push_back(generation.policy.spec);
+        else
+            for (auto const& worker : saved_.workers)
+                ids.push_back(worker.spec);
+        return ids;
     }
 
     /// The latest that was saved of the sockets.
@@ -179,41 +184,6 @@ private:
         std::ranges::sort(unit_.workers_, {}, [](auto const& worker) { return worker->process.id(); });
     }
 
-    /// The text may be older than the descriptor: a worker may have named another main process since.
-    SavedWorker saved_for(std::vector<std::uint32_t> const& numbers, FdRef pidfd) const {
-        SavedWorker saved;
-        auto const known = std::ranges::find(saved_.workers, WorkerId{numbers[0]}, &SavedWorker::worker);
-        if (known != saved_.workers.end()) {
-            saved = *known;
-            if (auto const pid = pid_of(pidfd); pid > 0)
-                saved.main = pid;
-            return saved;
-        }
-        saved.worker = WorkerId{numbers[0]};
-        saved.generation = GenerationId{numbers[1]};
-        saved.slot = Slot{static_cast<std::uint16_t>(numbers[2])};
-        saved.spec = unit_.wanted_id_;
-        saved.shard = {static_cast<std::uint16_t>(numbers[2]), bank_of(numbers[1])};
-        saved.main = pid_of(pidfd);
-        auto const session = saved.main > 0 ? ::getsid(saved.main) : -1;
-        // Before it has made a session of its own it is in that of the keeper.
-        saved.leader = session > 0 && session != ::getsid(0) ? session : saved.main;
-        // Forked, and saved as such nowhere: the step that ordered it was.
-        if (saved_.state)
-            for (auto const& worker : saved_.state->workers)
-                if (worker.id == saved.worker) {
-                    saved.shard.bank = worker.bank; // of one that was lent it is not that of its generation
-                    for (auto const& generation : saved_.state->generations)
-                        if (generation.id == worker.generation)
-                            saved.spec = generation.policy.spec;
-                }
-        return saved;
-    }
-
-    [[nodiscard]] bool is_saved(WorkerId worker) const {
-        return std::ranges::find(saved_.workers, worker, &SavedWorker::worker) != saved_.workers.end();
-    }
-
     UniqueFd take_fd(char const* kind, std::uint32_t worker) {
         auto held = take(found_, kept_name(kind, name_, {worker}));
         return held ? std::move(held->fd) : UniqueFd{};
@@ -239,7 +209,7 @@ private:
     }
 
     void take_worker(std::vector<std::uint32_t> const& numbers, HeldFd held) {
-        auto const saved = saved_for(numbers, held.fd);
+        auto const saved = saved_.worker_of(numbers, pid_of(held.fd), unit_.wanted_id_);
         auto const id = numbers[0];
         AdoptedProcess process{.leader = saved.leader, .main = saved.main};
         process.pidfd = std::move(held.fd);
@@ -250,7 +220,7 @@ private:
         if (saved.main <= 0) // it ended before anything was known of it, and that is all there is to know
             return;
         bool const is_launching = process.status.is_open();
-        if (pollfd seen{process.pidfd.raw(), POLLIN, 0}; ::poll(&seen, 1, 0) == 0)
+        if (!has_ended(process.pidfd))
             memory_.keeping_.forget_exit(saved.main);
         auto spec = spec_for(saved.spec);
         Spawn const order{saved.worker, saved.generation, saved.slot, saved.spec};
@@ -271,7 +241,7 @@ private:
         unit_.look_for_dump(worker);
         auto command = take_reload_command(id);
         bool const reloads = saved.reload_asked_at || command.pidfd.is_open();
-        bool const is_told = is_saved(saved.worker)
+        bool const is_told = saved_.find(saved.worker) != nullptr
                                  ? held.signals > saved.reload_signals
                                  : held.signals > 0 && held.last_signal != spec->service.reload_signal;
         workers_found_.push_back({saved.worker, is_told, reloads});
@@ -289,7 +259,7 @@ private:
             worker.watchdog.start(MonotonicTime::now());
         } else if (!saved_.state && !is_launching) {
             worker.watchdog.start(MonotonicTime::now()); // it counts as ready
-        } else if (!is_saved(saved.worker)) {
+        } else if (saved_.find(saved.worker) == nullptr) {
             unit_.start_watchdog(worker, ServiceType::Simple); // the others begin with a sign that is to come
         }
         if (handoff.is_open())
@@ -349,8 +319,15 @@ private:
             for (auto const& worker : *of) {
                 WorkerId const id{worker->process.id()};
                 auto const found = std::ranges::find(workers_found_, id, &FoundWorker::id);
-                left.push_back({id, worker->generation, worker->slot, worker->shard.bank,
-                                of == &unit_.dumping_, found != workers_found_.end() && found->is_told});
+                auto const* const saved = saved_.find(id);
+                left.push_back({.id = id,
+                                .generation = worker->generation,
+                                .spec = saved != nullptr ? saved->spec : unit_.wanted_id_,
+                                .slot = worker->slot,
+                                .bank = worker->shard.bank,
+                                .is_dead = of == &unit_.dumping_,
+                                .has_ended = has_ended(worker->process.pidfd()),
+                                .is_told = found != workers_found_.end() && found->is_told});
             }
         auto const* const shards = unit_.sockets_.shards();
         auto state = rebuilt(std::move(left),

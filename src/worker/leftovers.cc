@@ -16,7 +16,6 @@
 #include <unordered_set>
 
 #include <dirent.h>
-#include <poll.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -42,11 +41,6 @@ struct Child {
 void add_children(std::vector<Child>& children, pid_t parent) {
     for (pid_t const pid : children_of(parent))
         children.push_back({pid, parent});
-}
-
-bool is_alive(FdRef pidfd) {
-    pollfd seen{pidfd.raw(), POLLIN, 0};
-    return ::poll(&seen, 1, 0) == 0;
 }
 
 pid_t parent_of(pid_t pid) {
@@ -149,7 +143,7 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
             Process process{pid, UniqueFd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))}};
             // The parent last: while it is there, its number is its own, and so was what its children said.
             if (!process.pidfd.is_open() || parent_of(pid) != parent || !is_wanted(pid) ||
-                !is_alive(process.pidfd) || !is_parent_there())
+                has_ended(process.pidfd) || !is_parent_there())
                 continue;
             pids.insert(pid);
             if (!signal(process, SIGSTOP)) {
@@ -178,7 +172,7 @@ Killed kill_children(std::vector<pid_t> const& parents, std::function<bool(pid_t
             children.clear();
             add_children(children, found[i].pid);
             stop(
-                children, [pidfd] { return is_alive(pidfd); }, [](pid_t) { return true; });
+                children, [pidfd] { return !has_ended(pidfd); }, [](pid_t) { return true; });
         }
         killed.last = looked_at;
         if (found.size() == before || killed.may_be_more)

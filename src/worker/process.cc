@@ -54,12 +54,6 @@ std::optional<ExitStatus> ask_pidfd(FdRef pidfd) {
     return ExitStatus{true, 0, WTERMSIG(info.exit_code), WCOREDUMP(info.exit_code)};
 }
 
-/// Exited, reaped or not: pidfd_open(2).
-bool is_dead(FdRef pidfd) {
-    pollfd seen{pidfd.raw(), POLLIN, 0};
-    return ::poll(&seen, 1, 0) != 0;
-}
-
 /// False when it surely never called execve(2): the launch pipe is closed by a death too. The kernel has a
 /// flag for that (PF_FORKNOEXEC; proc(5), field 9 of stat), also of a process that is dead and not reaped.
 /// Where /proc cannot be read, it is taken to be executed.
@@ -147,7 +141,7 @@ void WorkerProcess::give_up(int problem) {
     status_.reset();
     failure_ = LaunchFailure{LaunchStage::Watch, problem};
     death_ = loop_.at(MonotonicTime::now(), [this] {
-        if (is_dead(pidfd_))
+        if (has_ended(pidfd_))
             return see_death();
         death_.rearm(MonotonicTime::now() + std::chrono::milliseconds{5});
     });
@@ -256,7 +250,7 @@ Outcome WorkerProcess::change_main(pid_t pid) {
     if (!pidfd.is_open())
         return system_error(errno, doing);
     // Asked after the pidfd is held and while it is alive, so that the answer is about this very process.
-    if (::getsid(pid) != leader_ || is_dead(pidfd))
+    if (::getsid(pid) != leader_ || has_ended(pidfd))
         return plain_error("cannot " + doing + ": it is not of the worker's session");
     // The leader has one watch for all its life, which goes along; two would both reap it.
     if (pid == leader_) {

@@ -109,7 +109,7 @@ std::vector<WorkerId> ready_in(UnitState const& state) {
 
 TEST_CASE("after a state that was lost, what is left of a pool serves, and the rest of it comes back",
           "[lifecycle]") {
-    Unit unit{pool_of(3), rebuilt({{WorkerId{4}, second, Slot{0}, next}}, {}, pool_of(3), now)};
+    Unit unit{pool_of(3), rebuilt({{WorkerId{4}, second, SpecId{1}, Slot{0}, next}}, {}, pool_of(3), now)};
     std::vector<Slot> spawned;
     for (auto const& armed : those<Arm>(unit.resume(all_of(unit.state)).orders))
         for (auto const& order : those<Spawn>(unit.take(TimerExpired{armed.timer})))
@@ -118,12 +118,13 @@ TEST_CASE("after a state that was lost, what is left of a pool serves, and the r
 
     auto never_again = pool_of(3);
     never_again.restart = RestartWhen::No;
-    CHECK(rebuilt({{WorkerId{4}, second, Slot{0}, next}}, {}, never_again, now).refills.empty());
+    CHECK(rebuilt({{WorkerId{4}, second, SpecId{1}, Slot{0}, next}}, {}, never_again, now).refills.empty());
 }
 
 TEST_CASE("after a state that was lost, whoever was told to go goes, and a stop stays a stop",
           "[lifecycle]") {
-    std::vector<LeftWorker> left{{WorkerId{1}, first, Slot{0}, own}, {WorkerId{2}, first, Slot{1}, own}};
+    std::vector<LeftWorker> left{{WorkerId{1}, first, SpecId{1}, Slot{0}, own},
+                                 {WorkerId{2}, first, SpecId{1}, Slot{1}, own}};
     for (auto& worker : left)
         worker.is_told = true;
     auto const stopped = rebuilt(left, {}, pool_of(4), now);
@@ -137,27 +138,46 @@ TEST_CASE("after a state that was lost, whoever was told to go goes, and a stop 
     CHECK(unit.state.refills.size() == 1);
 }
 
-TEST_CASE("after a state that was lost, the generation serves that is whole", "[lifecycle]") {
-    std::vector<LeftWorker> left{{WorkerId{1}, first, Slot{0}, own},
-                                 {WorkerId{2}, first, Slot{1}, own},
-                                 {WorkerId{3}, second, Slot{0}, next}};
+TEST_CASE("after a state that was lost, the oldest generation serves that is whole", "[lifecycle]") {
+    std::vector<LeftWorker> left{{WorkerId{1}, first, SpecId{1}, Slot{0}, own},
+                                 {WorkerId{2}, first, SpecId{1}, Slot{1}, own},
+                                 {WorkerId{3}, second, SpecId{2}, Slot{0}, next}};
     Unit unit{pool_of(2), rebuilt(left, {}, pool_of(2), now)};
     CHECK(ready_in(unit.state) == std::vector{WorkerId{1}, WorkerId{2}});
     CHECK(those<Drain>(unit.resume(all_of(unit.state)).orders) == std::vector{Drain{WorkerId{3}}});
+    CHECK(unit.state.generations.back().policy.spec == SpecId{2});
 
-    left.push_back({WorkerId{4}, second, Slot{1}, next});
-    CHECK(ready_in(rebuilt(left, {}, pool_of(2), now)) == std::vector{WorkerId{3}, WorkerId{4}});
-    left.back().is_dead = true;
+    left.push_back({WorkerId{4}, second, SpecId{2}, Slot{1}, next}); // it may be coming up, or on probation
     CHECK(ready_in(rebuilt(left, {}, pool_of(2), now)) == std::vector{WorkerId{1}, WorkerId{2}});
+    left[0].is_told = true; // it has taken over
+    CHECK(ready_in(rebuilt(left, {}, pool_of(2), now)) == std::vector{WorkerId{3}, WorkerId{4}});
+    left[2].has_ended = true;
+    left[3].has_ended = true;
+    CHECK(ready_in(rebuilt(left, {}, pool_of(2), now)) == std::vector{WorkerId{2}});
+    left[1].has_ended = true; // whoever it was, it is to come again
+    CHECK(rebuilt(left, {}, pool_of(2), now).goal == Goal::Up);
+    left.back().is_dead = true;
     CHECK(rebuilt({left.back()}, {}, pool_of(2), now).goal == Goal::Down);
+}
+
+TEST_CASE("after a state that was lost, the generation serves that has the shares", "[lifecycle]") {
+    auto const policy = pool_of(1, true);
+    std::vector<LeftWorker> const left{{WorkerId{1}, first, SpecId{1}, Slot{0}, own},
+                                       {WorkerId{2}, second, SpecId{2}, Slot{0}, next}};
+    auto const serving = [&](Bank bank) {
+        LeftShards const shards{share_equally(std::vector<Shard>{{0, bank}}), 1};
+        return ready_in(rebuilt(left, shards, policy, now));
+    };
+    CHECK(serving(own) == std::vector{WorkerId{1}});
+    CHECK(serving(next) == std::vector{WorkerId{2}});
 }
 
 TEST_CASE("after a state that was lost, who was lent to a shard is none of the pool", "[lifecycle]") {
     auto const policy = pool_of(2, true);
     LeftShards const shards{share_equally(std::vector<Shard>{{0, next}, {1, next}}), 2};
-    Unit unit{policy, rebuilt({{WorkerId{3}, second, Slot{0}, next},
-                               {WorkerId{4}, second, Slot{1}, next},
-                               {WorkerId{5}, second, Slot{1}, own}},
+    Unit unit{policy, rebuilt({{WorkerId{3}, second, SpecId{1}, Slot{0}, next},
+                               {WorkerId{4}, second, SpecId{1}, Slot{1}, next},
+                               {WorkerId{5}, second, SpecId{1}, Slot{1}, own}},
                               shards, policy, now)};
     CHECK(ready_in(unit.state) == std::vector{WorkerId{3}, WorkerId{4}});
     auto const resumed = unit.resume(all_of(unit.state));
@@ -170,7 +190,7 @@ TEST_CASE("after a state that was lost, nobody is forgotten in a shard that no s
           "[lifecycle]") {
     auto const policy = pool_of(1, true);
     LeftShards const shards{share_equally(std::vector<Shard>{{0, own}, {1, own}, {2, own}}), 3};
-    Unit unit{policy, rebuilt({{WorkerId{1}, first, Slot{0}, own}}, shards, policy, now)};
+    Unit unit{policy, rebuilt({{WorkerId{1}, first, SpecId{1}, Slot{0}, own}}, shards, policy, now)};
     auto const resumed = unit.resume(all_of(unit.state));
     auto const held = those<HoldShards>(resumed.orders);
     REQUIRE(held.size() == 1);
