@@ -208,9 +208,24 @@ def p99(values):
     return values[int(len(values) * 0.99)]
 
 
-def take_what_is_left():
-    """Who floods would do so from machines of his own, not with the time of our processors."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+class FloodersOwn:
+    """Who floods would do so from machines of his own, not with the time of our processors. While this lasts, one of them is his, with what
+    the kernel does for his packets, since those of the loopback device are received where they are sent; everything else runs on the others.
+    Where there is only one, he has what is left of it."""
+
+    def __enter__(self):
+        self.all = os.sched_getaffinity(0)
+        self.his = {max(self.all)}
+        if len(self.all) > 1:
+            os.sched_setaffinity(0, self.all - self.his)
+        return self
+
+    def __exit__(self, *_):
+        os.sched_setaffinity(0, self.all)
+
+    def go_there(self):
+        os.sched_setaffinity(0, self.his)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class StartsBeside:
@@ -238,10 +253,10 @@ class StartsBeside:
             self.thread.join()
 
 
-def flooded(bench, options, web, other, target, kind, sources, starts=0):
+def flooded(bench, options, own, web, other, target, kind, sources, starts=0):
     """What the clients of two other units see meanwhile: p99 in ms; and what the flooder says."""
     flooding = subprocess.Popen([bench.program("holdfast-bench-connect"), "flood", target, str(options.flood), kind, str(sources)],
-                                stdout=subprocess.PIPE, preexec_fn=take_what_is_left)
+                                stdout=subprocess.PIPE, preexec_fn=own.go_there)
     with StartsBeside(starts):
         clients = see(bench, options, web, other)
     return clients, json.loads(flooding.communicate()[0])
@@ -274,7 +289,7 @@ def flood(bench, options):
                                     trigger_limit_burst=options.flood_starts),
              "other": accept_unit(ANSWER, "127.0.0.1:" + other),
              "web": web_unit(bench, "127.0.0.1:" + web)}
-    with Holdfastd(bench, units, (bench.program("holdfast-keeper"), "--")) as daemon:
+    with FloodersOwn() as own, Holdfastd(bench, units, (bench.program("holdfast-keeper"), "--")) as daemon:
         pid = int(subprocess.run(["pgrep", "-P", str(daemon.process.pid)], stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0])
         for kind, sources in (("silent", 1), ("reset", 1), ("silent", 250), ("reset", 250)):
             what = "%s, %d source%s" % (kind, sources, "" if sources == 1 else "s")
@@ -282,9 +297,9 @@ def flood(bench, options):
             for _ in range(options.rounds):
                 without = see(bench, options, web, other)
                 with socket.create_server(("127.0.0.1", 0), backlog=4096) as bare:
-                    beside, _ = flooded(bench, options, web, other, str(bare.getsockname()[1]), kind, sources, options.flood_starts / 2)
+                    beside, _ = flooded(bench, options, own, web, other, str(bare.getsockname()[1]), kind, sources, options.flood_starts / 2)
                 memory = private_kib(pid)
-                during, got = flooded(bench, options, web, other, limited, kind, sources)
+                during, got = flooded(bench, options, own, web, other, limited, kind, sources)
                 back.append(time_until_served(limited))
                 growth.append(private_kib(pid) - memory)
                 rounds.append((without, beside, during))
@@ -310,7 +325,7 @@ def main():
         bench.parser.add_argument("--alive", type=int, default=1000)
         bench.parser.add_argument("--flood", type=int, default=50000)
         bench.parser.add_argument("--flood-seconds", type=float, default=6)
-        bench.parser.add_argument("--flood-rate", type=int, default=20, help="connections a second of the other unit with accept")
+        bench.parser.add_argument("--flood-rate", type=int, default=100, help="connections a second of the other unit with accept")
         bench.parser.add_argument("--flood-starts", type=int, default=20, help="trigger_limit_burst (in 2 s) of the flooded unit")
         bench.parser.add_argument("--part", choices=("rate", "alive", "flood"), action="append", help="only this; may be given more than once")
         options = bench.parse()
