@@ -90,14 +90,6 @@ GenerationId serving_of(std::vector<LeftWorker> const& left, LeftShards const& s
     return serving;
 }
 
-/// Whoever has ended counts only where nobody lives.
-GenerationId serving_of(std::vector<LeftWorker> left, LeftShards const& shards, Policy const& policy,
-                        bool are_alive) {
-    if (are_alive)
-        std::erase_if(left, [](LeftWorker const& worker) { return worker.has_ended; });
-    return serving_of(left, shards, policy);
-}
-
 Generation generation_from(LeftWorker const& left, GenerationId serving, Policy const& policy) {
     Generation generation{.id = left.generation,
                           .role = left.generation == serving ? Role::Serving : Role::Outgoing,
@@ -145,7 +137,6 @@ void take_shards(UnitState& state, LeftShards shards, MonotonicTime now) {
         for (auto const bank : {Bank::Blue, Bank::Green})
             if (Shard const shard{slot, bank}; !state.shares.contains(shard))
                 state.restless.push_back({.shard = shard, .at = at});
-    std::ranges::sort(state.restless, {}, &RestlessShard::shard);
 }
 
 } // namespace
@@ -176,9 +167,11 @@ Resumed resume(UnitState const& state, std::vector<FoundWorker> const& found) {
 
 UnitState rebuilt(std::vector<LeftWorker> left, LeftShards shards, Policy const& policy, MonotonicTime now) {
     std::ranges::sort(left, {}, &LeftWorker::id);
-    auto serving = serving_of(left, shards, policy, true);
-    if (serving == no_generation)
-        serving = serving_of(left, shards, policy, false);
+    auto living = left;
+    std::erase_if(living, [](LeftWorker const& worker) { return worker.has_ended; });
+    auto serving = serving_of(living, shards, policy);
+    if (serving == no_generation) // whoever has ended counts only where nobody lives
+        serving = serving_of(left, shards, policy);
     auto const pool = pool_of(left, serving, policy);
     UnitState state;
     state.goal = serving == no_generation ? Goal::Down : Goal::Up;

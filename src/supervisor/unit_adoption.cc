@@ -243,7 +243,7 @@ private:
         bool const reloads = saved.reload_asked_at || command.pidfd.is_open();
         bool const is_told = saved_.find(saved.worker) != nullptr
                                  ? held.signals > saved.reload_signals
-                                 : held.signals > 0 && held.last_signal != spec->service.reload_signal;
+                                 : held.signals > 0 && held.last_signal != spec->service.signal_to_reload();
         workers_found_.push_back({saved.worker, is_told, reloads});
         if (reloads) {
             unit_.take_back_reload(worker, saved, std::move(command));
@@ -342,7 +342,6 @@ private:
 
     void take_the_rest() {
         auto const& saved = saved_.unit;
-        unit_.scaled_to_ = saved.scaled_to;
         unit_.is_leaving_ = saved.is_leaving;
         unit_.starts_when_held_ = saved.starts_when_held;
         unit_.strategy_of_next_ = saved.strategy_of_next;

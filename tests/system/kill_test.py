@@ -244,6 +244,15 @@ class Kill(Story):
         command.communicate(timeout=30 * FACTOR)
         wait_for("its end", lambda: daemon.unit("deaf")["state"] == "inactive")
 
+    def test_a_lost_state_of_workers_that_have_reloaded(self):
+        daemon = self.tampered([("put\nstate web", b"?")], {"web": worker("reload=" + self.folder + "/reloads", "say=READY=1", type="notify-reload", workers=2)})
+        daemon.wait_whole("web")
+        before = sorted(w["pid"] for w in daemon.unit("web")["workers"])
+        self.assert_says(daemon.run("reload", "web"), 0)
+        self.damage(daemon)
+        wait_for("the next holdfastd", lambda: daemon.call("Version")["starts"] == 2)
+        self.assertEqual(sorted(w["pid"] for w in daemon.unit("web")["workers"] if w["state"] == "ready"), before)
+
     def test_a_lost_state_of_more_workers_than_the_file_has(self):
         self.shrunk(4)
 
